@@ -1,0 +1,66 @@
+//! A pipeline's bundle: all its runtime needs to know, secrets apart.
+//!
+//! `xetl apply` writes it to `gs://<bucket>/<pipeline>/bundle/<hash>.json`, the
+//! job's `XETL_BUNDLE` names it. It is what the CLI and the runtime agree on.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The environment variable that names the bundle (`gs://...`, or a file's path by hand).
+pub const BUNDLE_ENV: &str = "XETL_BUNDLE";
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// Form of this document; 1.
+    pub version: u32,
+    pub client: String,
+    pub pipeline: String,
+    /// Google Cloud project of the bucket, the dataset and the secrets.
+    pub project: String,
+    /// Location of the bucket and the dataset, such as `australia-southeast1`.
+    pub location: String,
+    pub bucket: String,
+    pub dataset: String,
+    /// The source's declarative manifest.
+    pub manifest: Value,
+    /// The source's config without its secret fields.
+    pub config: Map<String, Value>,
+    /// Secret fields of the config by dotted path (`credentials.client_secret`).
+    pub secrets: BTreeMap<String, SecretRef>,
+    /// Streams to load, with their options; empty means all, with defaults.
+    pub streams: BTreeMap<String, StreamOptions>,
+}
+
+/// Where the runtime finds a secret field's value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRef {
+    /// Environment variable that Cloud Run fills from the secret when a task starts.
+    pub env: String,
+    /// `projects/P/secrets/S`, to read the newest version again and to store a rotated one.
+    pub secret: String,
+}
+
+/// How one stream is loaded.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StreamOptions {
+    /// How rows reach the table; by default `append` where the stream has a cursor and a
+    /// primary key, else `overwrite`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+}
+
+/// How a run's rows reach the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The run's rows replace the table, in one step.
+    Overwrite,
+    /// The run's rows are added; `<stream>_latest` shows the newest version of each key.
+    Append,
+}

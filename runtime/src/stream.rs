@@ -1,0 +1,105 @@
+//! The seam between sources and loads: a stream arrives in slices of pages.
+//!
+//! A declarative stream and a native one (a BigQuery table, objects in a
+//! bucket) look the same from here on.
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+use crate::value::Value;
+
+/// What is known of a stream before anything is read.
+#[derive(Debug, Clone)]
+pub struct StreamInfo {
+    pub name: String,
+    /// Top-level fields that name a record; empty where the source has no key.
+    pub primary_key: Vec<String>,
+    /// The field by which newer is told from older.
+    pub cursor_field: Option<String>,
+    /// JSON Schema of one record, `{}` where nothing is declared.
+    pub schema: serde_json::Value,
+}
+
+/// A part of a stream that is read, retried and finished as one.
+///
+/// Serializes the same for the same part, so that a retried task recognises it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// The partition, such as a parent's id; empty without partitions.
+    #[serde(default)]
+    pub partition: serde_json::Map<String, serde_json::Value>,
+    /// The cursor's interval (`start_time`, `end_time`); empty for a full read.
+    #[serde(default)]
+    pub interval: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One reply of the source, decoded, filtered and transformed.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// Objects, in the source's order.
+    pub records: Vec<Value>,
+    /// The newest cursor value seen in this slice so far, in the form the state keeps.
+    pub cursor: Option<String>,
+}
+
+/// A slice read to its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SliceDone {
+    pub slice: Slice,
+    /// `Page::cursor` of its last page.
+    pub cursor: Option<String>,
+}
+
+/// A stream's state in Airbyte's form; `Null` before the first sync.
+pub type State = serde_json::Value;
+
+/// One stream of a source.
+pub trait Stream: Send + Sync {
+    fn info(&self) -> &StreamInfo;
+
+    /// What to read next, given what the state says was read.
+    fn slices<'a>(&'a self, state: &'a State) -> BoxStream<'a, Result<Slice, SourceError>>;
+
+    /// The pages of one slice, each requested when the one before was taken.
+    fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>>;
+
+    /// The state once these slices are in the warehouse.
+    fn state_after(&self, state: &State, done: &[SliceDone]) -> State;
+}
+
+/// What a manifest and a config make: streams, and a way to try the credentials.
+pub trait Source: Send + Sync {
+    fn streams(&self) -> &[Box<dyn Stream>];
+
+    /// Reads as little as shows that the credentials and the config work.
+    fn check(&self) -> BoxFuture<'_, Result<(), SourceError>>;
+}
+
+/// Why a source could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The manifest or the config is at fault: where in it, and what.
+    #[error("{at}: {problem}")]
+    Config { at: String, problem: String },
+    /// The source refused the credentials; a person has to look.
+    #[error("the source refused the credentials: {0}")]
+    Credentials(String),
+    /// The source answered and the manifest's error handler calls it final.
+    #[error("{method} {url} answered {status}: {message}")]
+    Response {
+        method: String,
+        url: String,
+        status: u16,
+        message: String,
+    },
+    /// A limit that outlasts a run, such as a day's quota. Go on later.
+    #[error("the source's limit is spent; it opens again in {}s", retry_after.as_secs())]
+    Parked { retry_after: std::time::Duration },
+    /// The source could not be reached, after the retries.
+    #[error("cannot reach {url}")]
+    Unreachable { url: String, source: reqwest::Error },
+    /// The reply is not what the manifest says.
+    #[error("{url}: cannot decode the reply: {problem}")]
+    Decode { url: String, problem: String },
+}
