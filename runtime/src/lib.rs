@@ -4,6 +4,10 @@
 //! pages of records, what is after it turns pages into Parquet, loads and
 //! checkpoints. Neither side knows the other.
 
+pub mod batch;
 pub mod bundle;
+pub mod parts;
+pub mod scalar;
+pub mod schema;
 pub mod stream;
 pub mod value;
