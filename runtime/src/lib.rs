@@ -6,8 +6,17 @@
 
 pub mod batch;
 pub mod bundle;
+pub mod commit;
+pub mod fetch;
+pub mod folder;
+pub mod google;
+pub mod lease;
+pub mod load;
+pub mod log;
 pub mod parts;
 pub mod scalar;
 pub mod schema;
+pub mod state;
 pub mod stream;
 pub mod value;
+pub mod view;
