@@ -61,7 +61,13 @@ impl BatchBuilder {
         let mut context = Context::default();
         match record {
             Value::Object(fields) => {
-                append_fields(&mut self.columns, &self.fields, self.rows, fields, &mut context);
+                append_fields(
+                    &mut self.columns,
+                    &self.fields,
+                    self.rows,
+                    fields,
+                    &mut context,
+                );
             }
             other => {
                 context.rescue(other);
@@ -77,7 +83,11 @@ impl BatchBuilder {
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
-        let mut arrays = self.columns.iter_mut().map(Slot::finish).collect::<Result<Vec<_>, _>>()?;
+        let mut arrays = self
+            .columns
+            .iter_mut()
+            .map(Slot::finish)
+            .collect::<Result<Vec<_>, _>>()?;
         let run_id = std::iter::repeat_n(self.stamp.run_id.as_str(), rows);
         let extracted_at = std::iter::repeat_n(self.stamp.extracted_at, rows);
         arrays.push(Arc::new(StringArray::from_iter_values(run_id)));
@@ -90,7 +100,11 @@ impl BatchBuilder {
 }
 
 fn positions(columns: &[Column]) -> HashMap<Box<str>, usize> {
-    columns.iter().enumerate().map(|(at, column)| (column.field.as_str().into(), at)).collect()
+    columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| (column.field.as_str().into(), at))
+        .collect()
 }
 
 /// A column under construction, with the rows it has.
@@ -102,7 +116,11 @@ struct Slot {
 
 impl Slot {
     fn new(column: &Column) -> Slot {
-        Slot { field: column.field.as_str().into(), cells: Cells::of(column), filled: 0 }
+        Slot {
+            field: column.field.as_str().into(),
+            cells: Cells::of(column),
+            filled: 0,
+        }
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
@@ -244,13 +262,21 @@ impl Cells {
     fn append<'a>(&mut self, value: &'a Value, context: &mut Context<'a>) -> bool {
         match (self, value) {
             (Cells::Bool(cells), Value::Bool(value)) => cells.append_value(*value),
-            (Cells::Int64(cells), value) => return put(scalar::integer(value), |v| cells.append_value(v)),
-            (Cells::Float64(cells), value) => return put(scalar::float(value), |v| cells.append_value(v)),
-            (Cells::Numeric(cells), value) => return put(scalar::numeric(value), |v| cells.append_value(v)),
+            (Cells::Int64(cells), value) => {
+                return put(scalar::integer(value), |v| cells.append_value(v));
+            }
+            (Cells::Float64(cells), value) => {
+                return put(scalar::float(value), |v| cells.append_value(v));
+            }
+            (Cells::Numeric(cells), value) => {
+                return put(scalar::numeric(value), |v| cells.append_value(v));
+            }
             (Cells::BigNumeric(cells), value) => {
                 return put(scalar::big_numeric(value), |v| cells.append_value(v));
             }
-            (Cells::String(cells), Value::String(text)) => cells.append_value(context.counted(text)),
+            (Cells::String(cells), Value::String(text)) => {
+                cells.append_value(context.counted(text))
+            }
             (Cells::Text(cells), value) => cells.append_value(context.counted(&json(value))),
             (Cells::Timestamp(cells), Value::String(text)) => {
                 return put(scalar::timestamp(text), |v| cells.append_value(v));
@@ -335,7 +361,11 @@ impl StructCells {
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let rows = self.validity.len();
         let validity = self.validity.finish();
-        let arrays = self.columns.iter_mut().map(Slot::finish).collect::<Result<Vec<_>, _>>()?;
+        let arrays = self
+            .columns
+            .iter_mut()
+            .map(Slot::finish)
+            .collect::<Result<Vec<_>, _>>()?;
         let array = StructArray::try_new_with_length(self.fields.clone(), arrays, validity, rows)?;
         Ok(Arc::new(array))
     }
@@ -373,7 +403,12 @@ impl ListCells {
         let offsets = OffsetBuffer::new(offsets.into());
         let element = arrow_schema::element(self.item_type.clone());
         let items = self.items.finish()?;
-        Ok(Arc::new(ListArray::try_new(element, offsets, items, self.validity.finish())?))
+        Ok(Arc::new(ListArray::try_new(
+            element,
+            offsets,
+            items,
+            self.validity.finish(),
+        )?))
     }
 }
 
@@ -392,7 +427,8 @@ enum Step<'a> {
 
 impl<'a> Context<'a> {
     fn rescue(&mut self, value: &Value) {
-        self.rescued.push(if self.rescued.is_empty() { '{' } else { ',' });
+        self.rescued
+            .push(if self.rescued.is_empty() { '{' } else { ',' });
         let pointer = Value::String(self.pointer());
         self.rescued.push_str(&json(&pointer));
         self.rescued.push(':');
@@ -438,7 +474,10 @@ mod tests {
     use serde_json::json;
 
     fn stamp() -> Stamp {
-        Stamp { run_id: "r1".into(), extracted_at: 1_000_000 }
+        Stamp {
+            run_id: "r1".into(),
+            extracted_at: 1_000_000,
+        }
     }
 
     fn value(json: serde_json::Value) -> Value {
@@ -451,9 +490,12 @@ mod tests {
             },
             serde_json::Value::String(text) => Value::String(text),
             serde_json::Value::Array(items) => Value::Array(items.into_iter().map(value).collect()),
-            serde_json::Value::Object(fields) => {
-                Value::Object(fields.into_iter().map(|(name, field)| (name, value(field))).collect())
-            }
+            serde_json::Value::Object(fields) => Value::Object(
+                fields
+                    .into_iter()
+                    .map(|(name, field)| (name, value(field)))
+                    .collect(),
+            ),
         }
     }
 
@@ -462,7 +504,10 @@ mod tests {
         let mut builder = BatchBuilder::new(&schema, stamp());
         builder.push(&value(record));
         let batch = builder.finish().unwrap();
-        let column = batch.column(batch.num_columns() - 1).as_string::<i32>().clone();
+        let column = batch
+            .column(batch.num_columns() - 1)
+            .as_string::<i32>()
+            .clone();
         column.is_valid(0).then(|| column.value(0).to_owned())
     }
 
@@ -488,7 +533,10 @@ mod tests {
 
     #[test]
     fn an_unknown_field_without_a_value_is_nothing() {
-        assert_eq!(rescued(json!({"a": {"type": "integer"}}), json!({"b": null})), None);
+        assert_eq!(
+            rescued(json!({"a": {"type": "integer"}}), json!({"b": null})),
+            None
+        );
     }
 
     #[test]
@@ -499,7 +547,8 @@ mod tests {
 
     #[test]
     fn a_builder_is_used_again_after_each_batch() {
-        let schema = declared::table_schema(&json!({"properties": {"a": {"type": "integer"}}})).unwrap();
+        let schema =
+            declared::table_schema(&json!({"properties": {"a": {"type": "integer"}}})).unwrap();
         let mut builder = BatchBuilder::new(&schema, stamp());
         for number in 0..3 {
             builder.push(&value(json!({"a": number})));

@@ -47,7 +47,9 @@ pub fn next(
     let attempt = attempts.len();
     let is_stale = checkpoint.map_or(0, |stored| stored.generation) != pending.replaces;
     match attempts.last() {
-        Some(JobState::Running) => Action::Wait { attempt: attempt - 1 },
+        Some(JobState::Running) => Action::Wait {
+            attempt: attempt - 1,
+        },
         _ if is_stale => Action::Abandon,
         None if pending.uris.is_empty() => Action::Record,
         None => Action::Submit { attempt: 0 },
@@ -57,7 +59,10 @@ pub fn next(
             if tries == 0 || (tries < MOST_TRIES && passes(reason)) {
                 Action::Submit { attempt }
             } else {
-                Action::GiveUp { reason: reason.clone(), message: message.clone() }
+                Action::GiveUp {
+                    reason: reason.clone(),
+                    message: message.clone(),
+                }
             }
         }
     }
@@ -98,7 +103,11 @@ pub fn committable<'a>(
     mode: Mode,
     has_cursor: bool,
 ) -> &'a [SliceManifest] {
-    let gapless = finished.iter().enumerate().take_while(|(at, slice)| slice.slice == *at).count();
+    let gapless = finished
+        .iter()
+        .enumerate()
+        .take_while(|(at, slice)| slice.slice == *at)
+        .count();
     if gapless == planned || (mode == Mode::Append && has_cursor) {
         &finished[..gapless]
     } else {
@@ -113,13 +122,20 @@ pub fn uncommitted<'a>(
     checkpoint: Option<&Checkpoint>,
 ) -> Vec<&'a SliceManifest> {
     let committed = checkpoint.filter(|checkpoint| checkpoint.run == run);
-    let is_in = |slice: usize| committed.is_some_and(|checkpoint| checkpoint.slices.contains(&slice));
-    slices.iter().filter(|manifest| !is_in(manifest.slice)).collect()
+    let is_in =
+        |slice: usize| committed.is_some_and(|checkpoint| checkpoint.slices.contains(&slice));
+    slices
+        .iter()
+        .filter(|manifest| !is_in(manifest.slice))
+        .collect()
 }
 
 /// The slices in the form the source takes them.
 pub fn done(slices: &[&SliceManifest]) -> Vec<SliceDone> {
-    slices.iter().map(|manifest| manifest.done.clone()).collect()
+    slices
+        .iter()
+        .map(|manifest| manifest.done.clone())
+        .collect()
 }
 
 /// Begins the ids of a commit's load jobs: the same for the same run and parts.
@@ -131,7 +147,15 @@ pub fn commit_id(client: &str, pipeline: &str, stream: &str, run: &str, uris: &[
     }
     let hash = hex::encode(hash.finalize());
     let id = format!("xetl-{client}-{pipeline}-{stream}-{}", &hash[..24]);
-    id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+    id.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
 }
 
 /// The id of a commit's load job.
@@ -154,16 +178,28 @@ mod tests {
             rows: 10,
             replaces: 7,
             loaded_before: None,
-            next: Checkpoint { commit: "c2".into(), ..Checkpoint::default() },
+            next: Checkpoint {
+                commit: "c2".into(),
+                ..Checkpoint::default()
+            },
         }
     }
 
     fn checkpoint(commit: &str, generation: i64) -> Stored<Checkpoint> {
-        Stored { value: Checkpoint { commit: commit.into(), ..Checkpoint::default() }, generation }
+        Stored {
+            value: Checkpoint {
+                commit: commit.into(),
+                ..Checkpoint::default()
+            },
+            generation,
+        }
     }
 
     fn failed(reason: &str) -> JobState {
-        JobState::Failed { reason: reason.into(), message: String::new() }
+        JobState::Failed {
+            reason: reason.into(),
+            message: String::new(),
+        }
     }
 
     fn decided(attempts: &[JobState], tries: usize) -> Action {
@@ -177,36 +213,62 @@ mod tests {
 
     #[test]
     fn a_job_that_is_there_is_waited_for_not_sent_again() {
-        assert_eq!(decided(&[JobState::Running], 0), Action::Wait { attempt: 0 });
+        assert_eq!(
+            decided(&[JobState::Running], 0),
+            Action::Wait { attempt: 0 }
+        );
         assert_eq!(decided(&[JobState::Done { rows: 10 }], 0), Action::Record);
     }
 
     #[test]
     fn only_a_failed_job_moves_to_the_next_attempt() {
-        assert_eq!(decided(&[failed("invalid")], 0), Action::Submit { attempt: 1 });
-        assert_eq!(decided(&[failed("backendError")], 1), Action::Submit { attempt: 1 });
+        assert_eq!(
+            decided(&[failed("invalid")], 0),
+            Action::Submit { attempt: 1 }
+        );
+        assert_eq!(
+            decided(&[failed("backendError")], 1),
+            Action::Submit { attempt: 1 }
+        );
     }
 
     #[test]
     fn a_failure_that_lasts_is_given_up() {
-        assert!(matches!(decided(&[failed("invalid")], 1), Action::GiveUp { .. }));
-        assert!(matches!(decided(&[failed("backendError")], 3), Action::GiveUp { .. }));
+        assert!(matches!(
+            decided(&[failed("invalid")], 1),
+            Action::GiveUp { .. }
+        ));
+        assert!(matches!(
+            decided(&[failed("backendError")], 3),
+            Action::GiveUp { .. }
+        ));
     }
 
     #[test]
     fn a_commit_in_the_checkpoint_is_forgotten() {
-        let action = next(&pending(), Some(&checkpoint("c2", 8)), &[JobState::Done { rows: 10 }], 0);
+        let action = next(
+            &pending(),
+            Some(&checkpoint("c2", 8)),
+            &[JobState::Done { rows: 10 }],
+            0,
+        );
         assert_eq!(action, Action::Forget);
     }
 
     #[test]
     fn a_commit_whose_checkpoint_was_taken_away_is_abandoned() {
-        assert_eq!(next(&pending(), None, &[JobState::Done { rows: 10 }], 0), Action::Abandon);
+        assert_eq!(
+            next(&pending(), None, &[JobState::Done { rows: 10 }], 0),
+            Action::Abandon
+        );
     }
 
     #[test]
     fn a_wrong_count_is_noticed() {
-        assert_eq!(decided(&[JobState::Done { rows: 9 }], 0), Action::Miscounted { loaded: 9 });
+        assert_eq!(
+            decided(&[JobState::Done { rows: 9 }], 0),
+            Action::Miscounted { loaded: 9 }
+        );
     }
 
     #[test]
@@ -219,15 +281,25 @@ mod tests {
 
     #[test]
     fn a_load_job_has_the_same_id_for_the_same_parts_only() {
-        let id = |run: &str, uri: &str| commit_id("acme", "xero", "tax/rates", run, &[uri.to_owned()]);
+        let id =
+            |run: &str, uri: &str| commit_id("acme", "xero", "tax/rates", run, &[uri.to_owned()]);
         insta::assert_snapshot!(job_id(&id("r1", "gs://b/1"), 0), @"");
         assert_ne!(id("r1", "gs://b/1"), id("r2", "gs://b/1"));
         assert_ne!(id("r1", "gs://b/1"), id("r1", "gs://b/2"));
     }
 
     fn manifest(slice: usize) -> SliceManifest {
-        let done = SliceDone { slice: crate::stream::Slice::default(), cursor: None };
-        SliceManifest { slice, done, rows: 0, pages: 0, parts: Vec::new() }
+        let done = SliceDone {
+            slice: crate::stream::Slice::default(),
+            cursor: None,
+        };
+        SliceManifest {
+            slice,
+            done,
+            rows: 0,
+            pages: 0,
+            parts: Vec::new(),
+        }
     }
 
     fn any_job() -> impl Strategy<Value = JobState> {

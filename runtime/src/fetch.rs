@@ -66,11 +66,23 @@ impl SliceReader<'_> {
             tokio::try_join!(self.encode(pages, to_parts), self.upload(number, parts))?;
         let rows = parts.iter().map(|part| part.rows).sum();
         if read.records != rows {
-            let problem = format!("{} records were read, but {rows} rows written", read.records);
+            let problem = format!(
+                "{} records were read, but {rows} rows written",
+                read.records
+            );
             return Err(FetchError::Broken(problem));
         }
-        let done = SliceDone { slice, cursor: read.cursor };
-        Ok(SliceManifest { slice: number, done, rows, pages: read.pages, parts })
+        let done = SliceDone {
+            slice,
+            cursor: read.cursor,
+        };
+        Ok(SliceManifest {
+            slice: number,
+            done,
+            rows,
+            pages: read.pages,
+            parts,
+        })
     }
 
     fn start_reading(&self, slice: Slice) -> mpsc::Receiver<Result<Page, FetchError>> {
@@ -134,14 +146,19 @@ impl SliceReader<'_> {
         let stream = &self.source.streams()[self.stream].info().name;
         let mut files = Vec::new();
         while let Some(part) = parts.recv().await {
-            let name = self.layout.part(stream, &self.plan.run, number, files.len());
+            let name = self
+                .layout
+                .part(stream, &self.plan.run, number, files.len());
             files.push(put_part(self.bucket, name, part).await?);
         }
         Ok(files)
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp { run_id: self.plan.run.clone(), extracted_at: self.plan.extracted_at }
+        Stamp {
+            run_id: self.plan.run.clone(),
+            extracted_at: self.plan.extracted_at,
+        }
     }
 }
 
@@ -149,9 +166,20 @@ impl SliceReader<'_> {
 /// the slice is finished no load names it, so it is replaced.
 pub async fn put_part(bucket: &Bucket, name: String, part: Part) -> Result<PartFile, ApiError> {
     let bytes = part.bytes.len() as u64;
-    let generation =
-        bucket.put(&name, "application/vnd.apache.parquet", part.bytes, Precondition::None).await?;
-    Ok(PartFile { name, rows: part.rows, bytes, generation })
+    let generation = bucket
+        .put(
+            &name,
+            "application/vnd.apache.parquet",
+            part.bytes,
+            Precondition::None,
+        )
+        .await?;
+    Ok(PartFile {
+        name,
+        rows: part.rows,
+        bytes,
+        generation,
+    })
 }
 
 #[derive(Default)]
@@ -186,7 +214,9 @@ impl Encoder {
 
     async fn finish(self) -> Result<(), FetchError> {
         drop(self.records);
-        self.thread.await.map_err(|error| FetchError::Broken(error.to_string()))??;
+        self.thread
+            .await
+            .map_err(|error| FetchError::Broken(error.to_string()))??;
         Ok(())
     }
 }

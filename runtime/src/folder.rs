@@ -21,19 +21,35 @@ pub struct StreamFolder {
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     #[error("cannot write {}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
+    Write {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }
 
 impl StreamFolder {
     /// Without a schema of its own, the stream's first records give the columns.
-    pub fn create(dir: &Path, info: &StreamInfo, stamp: Stamp) -> Result<StreamFolder, FolderError> {
+    pub fn create(
+        dir: &Path,
+        info: &StreamInfo,
+        stamp: Stamp,
+    ) -> Result<StreamFolder, FolderError> {
         let folder = dir.join(info.name.replace(['/', '\\'], "_"));
-        std::fs::create_dir_all(&folder)
-            .map_err(|source| FolderError::Write { path: folder.clone(), source })?;
+        std::fs::create_dir_all(&folder).map_err(|source| FolderError::Write {
+            path: folder.clone(),
+            source,
+        })?;
         let declared = declared::table_schema(&info.schema);
-        Ok(StreamFolder { folder, declared, stamp, writer: None, parts: 0, rows: 0 })
+        Ok(StreamFolder {
+            folder,
+            declared,
+            stamp,
+            writer: None,
+            parts: 0,
+            rows: 0,
+        })
     }
 
     pub fn write(&mut self, page: &Page) -> Result<(), FolderError> {
@@ -64,7 +80,9 @@ impl StreamFolder {
     }
 
     fn schema(&self, page: &Page) -> TableSchema {
-        self.declared.clone().unwrap_or_else(|| inferred::table_schema(&page.records))
+        self.declared
+            .clone()
+            .unwrap_or_else(|| inferred::table_schema(&page.records))
     }
 
     fn save(&mut self, part: &Part) -> Result<(), FolderError> {

@@ -28,10 +28,16 @@ impl Google {
             .with_scopes(["https://www.googleapis.com/auth/cloud-platform"])
             .build()
             .map_err(|error| ApiError::Credentials(error.to_string()))?;
-        Ok(Google { endpoints: Endpoints::from_environment(), credentials })
+        Ok(Google {
+            endpoints: Endpoints::from_environment(),
+            credentials,
+        })
     }
 
     pub fn storage(&self) -> storage::Storage {
-        storage::Storage::new(api::Api::new(self.credentials.clone()), &self.endpoints.storage)
+        storage::Storage::new(
+            api::Api::new(self.credentials.clone()),
+            &self.endpoints.storage,
+        )
     }
 }

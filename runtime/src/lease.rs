@@ -38,13 +38,19 @@ pub enum Claim {
 /// Decides whether `run` may go on.
 pub fn claim(held: Option<&Lease>, run: &str, now: Timestamp) -> Claim {
     match held {
-        Some(lease) if lease.run != run && lease.deadline > now => {
-            Claim::Held { by: lease.run.clone(), until: lease.deadline }
-        }
-        Some(lease) if lease.run == run => {
-            Claim::Take(Lease { deadline: deadline(now), ..lease.clone() })
-        }
-        _ => Claim::Take(Lease { run: run.to_owned(), deadline: deadline(now), ended: Vec::new() }),
+        Some(lease) if lease.run != run && lease.deadline > now => Claim::Held {
+            by: lease.run.clone(),
+            until: lease.deadline,
+        },
+        Some(lease) if lease.run == run => Claim::Take(Lease {
+            deadline: deadline(now),
+            ..lease.clone()
+        }),
+        _ => Claim::Take(Lease {
+            run: run.to_owned(),
+            deadline: deadline(now),
+            ended: Vec::new(),
+        }),
     }
 }
 
@@ -67,7 +73,11 @@ impl Holder {
     pub async fn take(&self) -> Result<Claim, StoreError> {
         loop {
             let stored: Option<Stored<Lease>> = state::read(&self.bucket, &self.name).await?;
-            let claim = claim(stored.as_ref().map(|stored| &stored.value), &self.run, Timestamp::now());
+            let claim = claim(
+                stored.as_ref().map(|stored| &stored.value),
+                &self.run,
+                Timestamp::now(),
+            );
             let Claim::Take(lease) = &claim else {
                 return Ok(claim);
             };
@@ -75,7 +85,10 @@ impl Holder {
                 Some(stored) => Precondition::Generation(stored.generation),
                 None => Precondition::Absent,
             };
-            if state::write(&self.bucket, &self.name, lease, precondition).await?.is_some() {
+            if state::write(&self.bucket, &self.name, lease, precondition)
+                .await?
+                .is_some()
+            {
                 return Ok(claim);
             }
         }
@@ -106,7 +119,11 @@ impl Holder {
     pub async fn give_back(&self) -> Result<(), StoreError> {
         loop {
             let stored: Option<Stored<Lease>> = state::read(&self.bucket, &self.name).await?;
-            let Some(Stored { value: mut lease, generation }) = stored else {
+            let Some(Stored {
+                value: mut lease,
+                generation,
+            }) = stored
+            else {
                 return Ok(());
             };
             if lease.run != self.run {
@@ -122,7 +139,10 @@ impl Holder {
                     done => return Ok(done?),
                 }
             }
-            if state::write(&self.bucket, &self.name, &lease, precondition).await?.is_some() {
+            if state::write(&self.bucket, &self.name, &lease, precondition)
+                .await?
+                .is_some()
+            {
                 return Ok(());
             }
         }
@@ -138,7 +158,11 @@ mod tests {
     }
 
     fn lease(run: &str, deadline: i64) -> Lease {
-        Lease { run: run.into(), deadline: at(deadline), ended: Vec::new() }
+        Lease {
+            run: run.into(),
+            deadline: at(deadline),
+            ended: Vec::new(),
+        }
     }
 
     #[test]
@@ -150,12 +174,24 @@ mod tests {
     fn another_runs_lease_is_respected_until_its_deadline() {
         let held = lease("r1", 60);
         let until = at(60);
-        assert_eq!(claim(Some(&held), "r2", at(59)), Claim::Held { by: "r1".into(), until });
-        assert_eq!(claim(Some(&held), "r2", at(60)), Claim::Take(lease("r2", 120)));
+        assert_eq!(
+            claim(Some(&held), "r2", at(59)),
+            Claim::Held {
+                by: "r1".into(),
+                until
+            }
+        );
+        assert_eq!(
+            claim(Some(&held), "r2", at(60)),
+            Claim::Take(lease("r2", 120))
+        );
     }
 
     #[test]
     fn a_retried_task_holds_the_lease_of_its_run() {
-        assert_eq!(claim(Some(&lease("r1", 60)), "r1", at(30)), Claim::Take(lease("r1", 90)));
+        assert_eq!(
+            claim(Some(&lease("r1", 60)), "r1", at(30)),
+            Claim::Take(lease("r1", 90))
+        );
     }
 }

@@ -21,18 +21,34 @@ pub enum CommitError {
     Api(#[from] ApiError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("cannot add to table `{table}`: {mismatch}. Change the column back, or load into another dataset")]
+    #[error(
+        "cannot add to table `{table}`: {mismatch}. Change the column back, or load into another dataset"
+    )]
     Mismatch { table: String, mismatch: Mismatch },
-    #[error("table `{table}` is gone, but its state {state} is not. To load all of it again, delete that object")]
+    #[error(
+        "table `{table}` is gone, but its state {state} is not. To load all of it again, delete that object"
+    )]
     TableGone { table: String, state: String },
     #[error("`{table}` is a view where the rows should go. Rename or delete it")]
     ViewInTheWay { table: String },
-    #[error("`{view}` is a table where the view of the newest versions should be. Rename or delete it")]
+    #[error(
+        "`{view}` is a table where the view of the newest versions should be. Rename or delete it"
+    )]
     TableInTheWay { view: String },
     #[error("load job {job} failed ({reason}): {message}")]
-    LoadFailed { job: String, reason: String, message: String },
-    #[error("load job {job} brought {loaded} rows into the table, but the parts have {expected}; its state was not moved")]
-    Miscounted { job: String, loaded: u64, expected: u64 },
+    LoadFailed {
+        job: String,
+        reason: String,
+        message: String,
+    },
+    #[error(
+        "load job {job} brought {loaded} rows into the table, but the parts have {expected}; its state was not moved"
+    )]
+    Miscounted {
+        job: String,
+        loaded: u64,
+        expected: u64,
+    },
 }
 
 /// How a commit that had begun has ended.
@@ -68,7 +84,11 @@ impl Loader {
     /// Notes a commit before anything of it happens; `false` if another is noted.
     pub async fn begin(&self, pending: &Pending) -> Result<bool, StoreError> {
         let name = self.layout.pending(&pending.next.stream);
-        Ok(state::write(&self.bucket, &name, pending, Precondition::Absent).await?.is_some())
+        Ok(
+            state::write(&self.bucket, &name, pending, Precondition::Absent)
+                .await?
+                .is_some(),
+        )
     }
 
     /// Brings a commit to its end, whoever began it.
@@ -95,15 +115,26 @@ impl Loader {
                 Action::Record => self.record(pending).await?,
                 Action::Miscounted { loaded } => {
                     let job = job_id(&pending.commit, attempts.len() - 1);
-                    return Err(CommitError::Miscounted { job, loaded, expected: pending.rows });
+                    return Err(CommitError::Miscounted {
+                        job,
+                        loaded,
+                        expected: pending.rows,
+                    });
                 }
                 Action::GiveUp { reason, message } => {
                     let job = job_id(&pending.commit, attempts.len() - 1);
                     if pending.next.run == self.run {
-                        return Err(CommitError::LoadFailed { job, reason, message });
+                        return Err(CommitError::LoadFailed {
+                            job,
+                            reason,
+                            message,
+                        });
                     }
                     tracing::warn!(
-                        stream = pending.next.stream, job, reason, error = message,
+                        stream = pending.next.stream,
+                        job,
+                        reason,
+                        error = message,
                         "the load of an earlier run failed for good; its slices are read again"
                     );
                     return self.close(stored, Settled::Abandoned).await;
@@ -117,9 +148,13 @@ impl Loader {
         match self.dataset.table(view).await? {
             None => self.dataset.create_view(view, query, &self.labels).await?,
             Some(Table { view: None, .. }) => {
-                return Err(CommitError::TableInTheWay { view: view.to_owned() });
+                return Err(CommitError::TableInTheWay {
+                    view: view.to_owned(),
+                });
             }
-            Some(Table { view: Some(there), .. }) if there == query => {}
+            Some(Table {
+                view: Some(there), ..
+            }) if there == query => {}
             Some(Table { etag, .. }) => self.dataset.update_view(view, &etag, query).await?,
         }
         Ok(())
@@ -157,8 +192,11 @@ impl Loader {
             labels: self.labels.clone(),
         };
         tracing::info!(
-            stream = pending.next.stream, job = load.job_id, rows = pending.rows,
-            parts = load.uris.len(), "load submitted"
+            stream = pending.next.stream,
+            job = load.job_id,
+            rows = pending.rows,
+            parts = load.uris.len(),
+            "load submitted"
         );
         Ok(self.dataset.submit(&load).await?)
     }
@@ -183,7 +221,11 @@ impl Loader {
         settled: Settled,
     ) -> Result<Settled, CommitError> {
         let name = self.layout.pending(&stored.value.next.stream);
-        match self.bucket.delete(&name, Precondition::Generation(stored.generation)).await {
+        match self
+            .bucket
+            .delete(&name, Precondition::Generation(stored.generation))
+            .await
+        {
             Err(error) if !error.is_lost_race() => Err(error.into()),
             _ => Ok(settled),
         }
@@ -198,14 +240,20 @@ impl Loader {
         for _ in 0..5 {
             let Some(table) = self.dataset.table(&pending.table).await? else {
                 self.may_create(pending)?;
-                self.dataset.create_table(&pending.table, &ours, &self.labels).await?;
+                self.dataset
+                    .create_table(&pending.table, &ours, &self.labels)
+                    .await?;
                 return Ok(ours);
             };
             let fields = united(pending, &table, &ours)?;
             if fields == table.fields {
                 return Ok(fields);
             }
-            match self.dataset.update_schema(&pending.table, &table.etag, &fields).await {
+            match self
+                .dataset
+                .update_schema(&pending.table, &table.etag, &fields)
+                .await
+            {
                 Err(error) if error.is_lost_race() => continue,
                 done => return Ok(done.map(|()| fields)?),
             }
@@ -221,7 +269,10 @@ impl Loader {
             return Ok(());
         }
         let state = self.bucket.uri(&self.layout.state(&pending.next.stream));
-        Err(CommitError::TableGone { table: pending.table.clone(), state })
+        Err(CommitError::TableGone {
+            table: pending.table.clone(),
+            state,
+        })
     }
 }
 
@@ -234,8 +285,15 @@ fn united(
     if table.view.is_some() {
         return Err(CommitError::ViewInTheWay { table: name });
     }
-    let loaded = pending.loaded_before.as_ref().map(TableSchema::bigquery).unwrap_or_default();
+    let loaded = pending
+        .loaded_before
+        .as_ref()
+        .map(TableSchema::bigquery)
+        .unwrap_or_default();
     still_there(&table.fields, &loaded)
         .and_then(|()| union(&table.fields, ours))
-        .map_err(|mismatch| CommitError::Mismatch { table: name, mismatch })
+        .map_err(|mismatch| CommitError::Mismatch {
+            table: name,
+            mismatch,
+        })
 }

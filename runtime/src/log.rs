@@ -26,7 +26,9 @@ pub enum Output {
 /// Sends this process's logs to `output`; `RUST_LOG` chooses them, `info` by default.
 pub fn init(output: Output) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::registry().with(filter).with(CloudLogging { output });
+    let subscriber = tracing_subscriber::registry()
+        .with(filter)
+        .with(CloudLogging { output });
     // A second call (in tests) leaves the first one's logs as they are.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
@@ -49,7 +51,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for CloudLogging {
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Map::new();
-        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context
+            .event_scope(event)
+            .into_iter()
+            .flat_map(|scope| scope.from_root())
+        {
             if let Some(Fields(of_span)) = span.extensions().get() {
                 fields.extend(of_span.clone());
             }
@@ -78,8 +84,10 @@ fn entry(level: Level, time: jiff::Timestamp, mut fields: Map<String, Json>) -> 
     entry.insert("severity".to_owned(), severity(level).into());
     entry.insert("time".to_owned(), time.to_string().into());
     entry.insert("message".to_owned(), message);
-    let labels: Map<String, Json> =
-        LABELS.iter().filter_map(|name| Some((name.to_string(), fields.get(*name)?.clone()))).collect();
+    let labels: Map<String, Json> = LABELS
+        .iter()
+        .filter_map(|name| Some((name.to_string(), fields.get(*name)?.clone())))
+        .collect();
     entry.extend(fields);
     if !labels.is_empty() {
         entry.insert("logging.googleapis.com/labels".to_owned(), labels.into());
@@ -103,7 +111,8 @@ struct Collect<'a>(&'a mut Map<String, Json>);
 
 impl Visit for Collect<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0.insert(field.name().to_owned(), format!("{value:?}").into());
+        self.0
+            .insert(field.name().to_owned(), format!("{value:?}").into());
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -139,7 +148,9 @@ mod tests {
     #[test]
     fn an_entry_has_cloud_loggings_fields() {
         let fields = json!({"message": "stream done", "rows": 5, "stream": "invoices"});
-        let Json::Object(fields) = fields else { unreachable!() };
+        let Json::Object(fields) = fields else {
+            unreachable!()
+        };
         let entry = entry(Level::WARN, jiff::Timestamp::UNIX_EPOCH, fields);
         insta::assert_snapshot!(entry, @"");
     }

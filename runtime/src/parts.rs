@@ -44,7 +44,12 @@ pub enum EncodeError {
 impl PartWriter {
     pub fn new(schema: TableSchema, stamp: Stamp) -> PartWriter {
         let batch = BatchBuilder::new(&schema, stamp);
-        PartWriter { schema, batch, open: None, rows: 0 }
+        PartWriter {
+            schema,
+            batch,
+            open: None,
+            rows: 0,
+        }
     }
 
     /// Adds a record; gives the part that is full with it.
@@ -54,9 +59,10 @@ impl PartWriter {
             return Ok(None);
         }
         self.flush()?;
-        let full = self.open.as_ref().is_some_and(|open| {
-            open.bytes_written() + open.in_progress_size() >= PART_BYTES
-        });
+        let full = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.bytes_written() + open.in_progress_size() >= PART_BYTES);
         if full { self.close() } else { Ok(None) }
     }
 
@@ -87,7 +93,10 @@ impl PartWriter {
             return Ok(None);
         };
         let bytes = open.into_inner()?.into();
-        Ok(Some(Part { bytes, rows: std::mem::take(&mut self.rows) }))
+        Ok(Some(Part {
+            bytes,
+            rows: std::mem::take(&mut self.rows),
+        }))
     }
 }
 

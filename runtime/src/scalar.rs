@@ -76,7 +76,9 @@ fn scaled(text: &str, scale: i64) -> Option<String> {
     if digits.bytes().all(|byte| byte == b'0') {
         return Some("0".to_owned());
     }
-    let shift = exponent.checked_add(scale)?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    let shift = exponent
+        .checked_add(scale)?
+        .checked_sub(i64::try_from(fraction.len()).ok()?)?;
     shifted(&mut digits, shift)?;
     Some(format!("{sign}{}", digits.trim_start_matches('0')))
 }
@@ -104,7 +106,9 @@ pub fn timestamp(text: &str) -> Option<i64> {
             Err(_) => civil(text)?,
         },
     };
-    (FIRST_MICROSECOND..=LAST_MICROSECOND).contains(&micros).then_some(micros)
+    (FIRST_MICROSECOND..=LAST_MICROSECOND)
+        .contains(&micros)
+        .then_some(micros)
 }
 
 /// Microseconds since 1970 on the wall clock, whatever the offset.
@@ -113,7 +117,9 @@ pub fn datetime(text: &str) -> Option<i64> {
         Some(millis) => millis.checked_mul(1000)?,
         None => civil(text.trim_end_matches(['Z', 'z']))?,
     };
-    (FIRST_MICROSECOND..=LAST_MICROSECOND).contains(&micros).then_some(micros)
+    (FIRST_MICROSECOND..=LAST_MICROSECOND)
+        .contains(&micros)
+        .then_some(micros)
 }
 
 /// Days since 1970: of a date, or of a midnight.
@@ -149,7 +155,10 @@ fn wall_clock(datetime: DateTime) -> Option<i64> {
 /// which clock the writer had.
 fn dot_net(text: &str) -> Option<i64> {
     let inner = text.strip_prefix("/Date(")?.strip_suffix(")/")?;
-    let end = inner.char_indices().skip(1).find(|(_, c)| matches!(c, '+' | '-'));
+    let end = inner
+        .char_indices()
+        .skip(1)
+        .find(|(_, c)| matches!(c, '+' | '-'));
     inner[..end.map_or(inner.len(), |(at, _)| at)].parse().ok()
 }
 
@@ -166,7 +175,10 @@ mod tests {
     fn decimals_are_exact() {
         assert_eq!(numeric(&number("0.1")), Some(100_000_000));
         assert_eq!(numeric(&number("-1.5e2")), Some(-150_000_000_000));
-        assert_eq!(numeric(&Value::String("12.50".into())), Some(12_500_000_000));
+        assert_eq!(
+            numeric(&Value::String("12.50".into())),
+            Some(12_500_000_000)
+        );
         assert_eq!(numeric(&number("0.00")), Some(0));
     }
 
@@ -205,7 +217,10 @@ mod tests {
 
     #[test]
     fn dot_net_dates_are_timestamps_and_dates() {
-        assert_eq!(timestamp("/Date(1539993600000+0000)/"), Some(1_539_993_600_000_000));
+        assert_eq!(
+            timestamp("/Date(1539993600000+0000)/"),
+            Some(1_539_993_600_000_000)
+        );
         assert_eq!(timestamp("/Date(-1000)/"), Some(-1_000_000));
         assert_eq!(timestamp("/Date(-1000+0000)/"), Some(-1_000_000));
         assert_eq!(date("/Date(86400000+0000)/"), Some(1));

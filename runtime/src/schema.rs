@@ -97,7 +97,10 @@ fn extended(known: &[Column], newer: &[Column], level: names::Level) -> Vec<Colu
             Some(old) => extend_struct(old, column),
             None => {
                 let name = names::column_name(&column.field, &columns, level);
-                columns.push(Column { name, ..column.clone() });
+                columns.push(Column {
+                    name,
+                    ..column.clone()
+                });
             }
         }
     }

@@ -177,7 +177,10 @@ pub async fn read<T: DeserializeOwned>(
         uri: bucket.uri(name),
         problem: error.to_string(),
     })?;
-    Ok(Some(Stored { value, generation: object.generation }))
+    Ok(Some(Stored {
+        value,
+        generation: object.generation,
+    }))
 }
 
 /// Writes a document if the precondition holds; `None` if another was faster.
@@ -191,7 +194,10 @@ pub async fn write<T: Serialize>(
         uri: bucket.uri(name),
         problem: error.to_string(),
     })?;
-    match bucket.put(name, "application/json", bytes.into(), precondition).await {
+    match bucket
+        .put(name, "application/json", bytes.into(), precondition)
+        .await
+    {
         Ok(generation) => Ok(Some(generation)),
         Err(error) if error.is_lost_race() => Ok(None),
         Err(error) => Err(error.into()),
@@ -204,10 +210,15 @@ pub async fn settle<T: Serialize + DeserializeOwned>(
     name: &str,
     value: T,
 ) -> Result<T, StoreError> {
-    if write(bucket, name, &value, Precondition::Absent).await?.is_some() {
+    if write(bucket, name, &value, Precondition::Absent)
+        .await?
+        .is_some()
+    {
         return Ok(value);
     }
-    Ok(read(bucket, name).await?.map_or(value, |stored| stored.value))
+    Ok(read(bucket, name)
+        .await?
+        .map_or(value, |stored| stored.value))
 }
 
 #[cfg(test)]
@@ -216,15 +227,25 @@ mod tests {
 
     #[test]
     fn objects_have_the_names_of_the_contract() {
-        let layout = Layout { pipeline: "xero".into() };
-        assert_eq!(layout.part("invoices", "r1", 0, 2), "xero/invoices/run=r1/part-0-2.parquet");
-        assert_eq!(layout.slice("invoices", "r1", 0), "xero/invoices/run=r1/slice-0.json");
+        let layout = Layout {
+            pipeline: "xero".into(),
+        };
+        assert_eq!(
+            layout.part("invoices", "r1", 0, 2),
+            "xero/invoices/run=r1/part-0-2.parquet"
+        );
+        assert_eq!(
+            layout.slice("invoices", "r1", 0),
+            "xero/invoices/run=r1/slice-0.json"
+        );
         assert_eq!(layout.state("invoices"), "xero/state/invoices.json");
     }
 
     #[test]
     fn a_streams_name_cannot_leave_its_folder() {
-        let layout = Layout { pipeline: "p".into() };
+        let layout = Layout {
+            pipeline: "p".into(),
+        };
         assert_eq!(layout.state("../a*b"), "p/state/..%2Fa%2Ab.json");
     }
 }

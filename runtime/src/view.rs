@@ -11,13 +11,17 @@ pub fn latest(
     primary_key: &[String],
     cursor_field: Option<&str>,
 ) -> Option<String> {
-    let keys: Vec<String> =
-        primary_key.iter().map(|field| key(schema, field)).collect::<Option<_>>()?;
+    let keys: Vec<String> = primary_key
+        .iter()
+        .map(|field| key(schema, field))
+        .collect::<Option<_>>()?;
     if keys.is_empty() {
         return None;
     }
     let cursor = cursor_field.and_then(|field| schema.column_of(field));
-    let order: String = cursor.map(|column| format!("`{}` DESC, ", column.name)).unwrap_or_default();
+    let order: String = cursor
+        .map(|column| format!("`{}` DESC, ", column.name))
+        .unwrap_or_default();
     Some(format!(
         "SELECT * FROM `{table}` WHERE TRUE QUALIFY ROW_NUMBER() OVER \
          (PARTITION BY {} ORDER BY {order}`{EXTRACTED_AT}` DESC) = 1",
@@ -58,6 +62,9 @@ mod tests {
     #[test]
     fn without_a_key_there_is_no_view() {
         assert_eq!(latest("t", &TableSchema::default(), &[], None), None);
-        assert_eq!(latest("t", &TableSchema::default(), &["id".into()], None), None);
+        assert_eq!(
+            latest("t", &TableSchema::default(), &["id".into()], None),
+            None
+        );
     }
 }

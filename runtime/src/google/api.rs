@@ -34,7 +34,11 @@ pub enum ApiError {
 }
 
 fn in_brackets(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(" ({reason})") }
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({reason})")
+    }
 }
 
 impl ApiError {
@@ -73,7 +77,11 @@ impl ApiError {
         let text = |value: Option<&Json>| value.and_then(Json::as_str).map(str::to_owned);
         let details = error["details"].as_array().into_iter().flatten();
         let reason = text(error.pointer("/errors/0/reason"))
-            .or_else(|| details.filter_map(|detail| text(detail.get("reason"))).next())
+            .or_else(|| {
+                details
+                    .filter_map(|detail| text(detail.get("reason")))
+                    .next()
+            })
             .or_else(|| text(error.get("status")));
         let plain = || String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned();
         ApiError::Answer {
@@ -169,14 +177,19 @@ impl Api {
             .with_max_delay(Duration::from_secs(20))
             .with_max_times(if request.retries { 7 } else { 0 })
             .with_jitter();
-        (|| self.attempt(request)).retry(policy).when(ApiError::is_transient).await
+        (|| self.attempt(request))
+            .retry(policy)
+            .when(ApiError::is_transient)
+            .await
     }
 
     /// The answer's JSON.
     pub async fn json<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ApiError> {
         let bytes = self.bytes(request).await?.1;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| ApiError::Decode { call: request.call(), problem: error.to_string() })
+        serde_json::from_slice(&bytes).map_err(|error| ApiError::Decode {
+            call: request.call(),
+            problem: error.to_string(),
+        })
     }
 
     /// The answer's headers and body; a body cut off is asked for again.
@@ -184,12 +197,17 @@ impl Api {
         let read = || async {
             let response = self.send(request).await?;
             let headers = response.headers().clone();
-            let body = response.bytes().await.map_err(|error| unreachable(request, error))?;
+            let body = response
+                .bytes()
+                .await
+                .map_err(|error| unreachable(request, error))?;
             Ok((headers, body))
         };
         let again = |error: &ApiError| matches!(error, ApiError::Unreachable { .. });
         let times = if request.retries { 2 } else { 0 };
-        read.retry(ExponentialBuilder::default().with_max_times(times)).when(again).await
+        read.retry(ExponentialBuilder::default().with_max_times(times))
+            .when(again)
+            .await
     }
 
     async fn attempt(&self, request: &Request) -> Result<Response, ApiError> {
@@ -202,7 +220,10 @@ impl Api {
         if let Some(body) = &request.body {
             builder = builder.body(body.clone());
         }
-        let response = builder.send().await.map_err(|error| unreachable(request, error))?;
+        let response = builder
+            .send()
+            .await
+            .map_err(|error| unreachable(request, error))?;
         if response.status().is_success() || response.status() == StatusCode::PERMANENT_REDIRECT {
             return Ok(response);
         }
@@ -228,7 +249,10 @@ fn unreachable(request: &Request, error: reqwest::Error) -> ApiError {
         problem = format!("{problem}: {error}");
         cause = error.source();
     }
-    ApiError::Unreachable { call: request.call(), problem }
+    ApiError::Unreachable {
+        call: request.call(),
+        problem,
+    }
 }
 
 #[cfg(test)]
@@ -239,11 +263,18 @@ mod tests {
     fn both_forms_of_googles_errors_are_read() {
         let old = br#"{"error":{"code":403,"message":"slow down","errors":[{"reason":"rateLimitExceeded"}]}}"#;
         let error = ApiError::from_answer("GET x".into(), 403, old);
-        assert_eq!(error.to_string(), "GET x answered 403 (rateLimitExceeded): slow down");
+        assert_eq!(
+            error.to_string(),
+            "GET x answered 403 (rateLimitExceeded): slow down"
+        );
         assert!(error.is_transient());
-        let new = br#"{"error":{"code":403,"message":"no","status":"PERMISSION_DENIED","details":[]}}"#;
+        let new =
+            br#"{"error":{"code":403,"message":"no","status":"PERMISSION_DENIED","details":[]}}"#;
         let error = ApiError::from_answer("GET x".into(), 403, new);
-        assert_eq!(error.to_string(), "GET x answered 403 (PERMISSION_DENIED): no");
+        assert_eq!(
+            error.to_string(),
+            "GET x answered 403 (PERMISSION_DENIED): no"
+        );
         assert!(!error.is_transient());
     }
 

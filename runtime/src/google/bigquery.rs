@@ -87,7 +87,11 @@ impl Dataset {
             .set_project_id(&self.project)
             .set_dataset_id(&self.dataset)
             .set_table_id(table);
-        match request.send().await.map_err(|error| api_error("bigquery tables.get", error)) {
+        match request
+            .send()
+            .await
+            .map_err(|error| api_error("bigquery tables.get", error))
+        {
             Ok(table) => Ok(Some(read_table(table))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
@@ -101,7 +105,10 @@ impl Dataset {
         fields: &[Json],
         labels: &HashMap<String, String>,
     ) -> Result<(), ApiError> {
-        let resource = self.resource(table).set_schema(schema(fields)?).set_labels(labels.clone());
+        let resource = self
+            .resource(table)
+            .set_schema(schema(fields)?)
+            .set_labels(labels.clone());
         self.insert(resource).await
     }
 
@@ -112,12 +119,18 @@ impl Dataset {
         query: &str,
         labels: &HashMap<String, String>,
     ) -> Result<(), ApiError> {
-        self.insert(self.resource(view).set_view(definition(query)).set_labels(labels.clone())).await
+        self.insert(
+            self.resource(view)
+                .set_view(definition(query))
+                .set_labels(labels.clone()),
+        )
+        .await
     }
 
     /// Gives a view another query, if it is still the view that was read.
     pub async fn update_view(&self, view: &str, etag: &str, query: &str) -> Result<(), ApiError> {
-        self.patch(view, etag, model::Table::new().set_view(definition(query))).await
+        self.patch(view, etag, model::Table::new().set_view(definition(query)))
+            .await
     }
 
     /// Gives a table these fields, if it is still the table that was read.
@@ -127,7 +140,8 @@ impl Dataset {
         etag: &str,
         fields: &[Json],
     ) -> Result<(), ApiError> {
-        self.patch(table, etag, model::Table::new().set_schema(schema(fields)?)).await
+        self.patch(table, etag, model::Table::new().set_schema(schema(fields)?))
+            .await
     }
 
     /// Submits a load; a job of that id that is there already is as good.
@@ -138,7 +152,11 @@ impl Dataset {
             .set_project_id(&self.project)
             .set_job(self.load_job(load)?)
             .with_idempotency(true);
-        match request.send().await.map_err(|error| api_error("bigquery jobs.insert", error)) {
+        match request
+            .send()
+            .await
+            .map_err(|error| api_error("bigquery jobs.insert", error))
+        {
             Err(error) if error.status() != Some(409) => Err(error),
             _ => Ok(()),
         }
@@ -152,7 +170,11 @@ impl Dataset {
             .set_project_id(&self.project)
             .set_job_id(job_id)
             .set_location(&self.location);
-        match request.send().await.map_err(|error| api_error("bigquery jobs.get", error)) {
+        match request
+            .send()
+            .await
+            .map_err(|error| api_error("bigquery jobs.get", error))
+        {
             Ok(job) => Ok(Some(job_state(job))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
@@ -160,7 +182,11 @@ impl Dataset {
     }
 
     fn load_job(&self, load: &Load) -> Result<model::Job, ApiError> {
-        let disposition = if load.truncate { "WRITE_TRUNCATE" } else { "WRITE_APPEND" };
+        let disposition = if load.truncate {
+            "WRITE_TRUNCATE"
+        } else {
+            "WRITE_APPEND"
+        };
         let configuration = model::JobConfigurationLoad::new()
             .set_source_uris(load.uris.clone())
             .set_source_format("PARQUET")
@@ -174,11 +200,13 @@ impl Dataset {
             .set_project_id(&self.project)
             .set_job_id(&load.job_id)
             .set_location(wkt::StringValue::from(&self.location));
-        Ok(model::Job::new().set_job_reference(reference).set_configuration(
-            model::JobConfiguration::new()
-                .set_load(configuration)
-                .set_labels(load.labels.clone()),
-        ))
+        Ok(model::Job::new()
+            .set_job_reference(reference)
+            .set_configuration(
+                model::JobConfiguration::new()
+                    .set_load(configuration)
+                    .set_labels(load.labels.clone()),
+            ))
     }
 
     async fn insert(&self, resource: model::Table) -> Result<(), ApiError> {
@@ -189,7 +217,11 @@ impl Dataset {
             .set_dataset_id(&self.dataset)
             .set_table(resource)
             .with_idempotency(true);
-        match request.send().await.map_err(|error| api_error("bigquery tables.insert", error)) {
+        match request
+            .send()
+            .await
+            .map_err(|error| api_error("bigquery tables.insert", error))
+        {
             Err(error) if error.status() != Some(409) => Err(error),
             _ => Ok(()),
         }
@@ -225,7 +257,9 @@ impl Dataset {
 
 fn definition(query: &str) -> model::ViewDefinition {
     // The API's default is legacy SQL.
-    model::ViewDefinition::new().set_query(query).set_use_legacy_sql(false)
+    model::ViewDefinition::new()
+        .set_query(query)
+        .set_use_legacy_sql(false)
 }
 
 fn schema(fields: &[Json]) -> Result<model::TableSchema, ApiError> {
@@ -236,7 +270,9 @@ fn schema(fields: &[Json]) -> Result<model::TableSchema, ApiError> {
 }
 
 fn read_table(table: model::Table) -> Table {
-    let schema = table.schema.map(|schema| serde_json::to_value(schema).unwrap_or_default());
+    let schema = table
+        .schema
+        .map(|schema| serde_json::to_value(schema).unwrap_or_default());
     let fields = schema.and_then(|mut schema| match schema["fields"].take() {
         Json::Array(fields) => Some(fields),
         _ => None,
@@ -251,11 +287,16 @@ fn read_table(table: model::Table) -> Table {
 fn job_state(job: model::Job) -> JobState {
     let status = job.status.unwrap_or_default();
     match (status.state.as_str(), status.error_result) {
-        ("DONE", Some(error)) => JobState::Failed { reason: error.reason, message: error.message },
+        ("DONE", Some(error)) => JobState::Failed {
+            reason: error.reason,
+            message: error.message,
+        },
         ("DONE", None) => {
             let load = job.statistics.and_then(|statistics| statistics.load);
             let rows = load.and_then(|load| load.output_rows).unwrap_or(0);
-            JobState::Done { rows: u64::try_from(rows).unwrap_or(0) }
+            JobState::Done {
+                rows: u64::try_from(rows).unwrap_or(0),
+            }
         }
         _ => JobState::Running,
     }

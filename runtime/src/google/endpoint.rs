@@ -22,7 +22,11 @@ impl Endpoints {
     /// All APIs at one address.
     pub fn all_at(url: &str) -> Endpoints {
         let url = url.trim_end_matches('/').to_owned();
-        Endpoints { storage: url.clone(), bigquery: url.clone(), secret_manager: url }
+        Endpoints {
+            storage: url.clone(),
+            bigquery: url.clone(),
+            secret_manager: url,
+        }
     }
 
     fn google() -> Endpoints {

@@ -12,7 +12,10 @@ use super::ApiError;
 
 /// For calls that are safe to send twice: reads, and writes with an id or an etag.
 pub fn policy() -> RetryPolicyArg {
-    Transient.with_time_limit(Duration::from_secs(120)).with_attempt_limit(8).into()
+    Transient
+        .with_time_limit(Duration::from_secs(120))
+        .with_attempt_limit(8)
+        .into()
 }
 
 #[derive(Debug)]
@@ -24,14 +27,22 @@ impl RetryPolicy for Transient {
             Some(status) => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
             None => error.is_io() || error.is_timeout() || error.is_connect(),
         };
-        if again { RetryResult::Continue(error) } else { RetryResult::Permanent(error) }
+        if again {
+            RetryResult::Continue(error)
+        } else {
+            RetryResult::Permanent(error)
+        }
     }
 }
 
 /// A failed call of Google's own clients, in our terms.
 pub fn api_error(call: &str, error: Error) -> ApiError {
     let call = call.to_owned();
-    match (error.http_status_code(), error.http_payload(), error.status()) {
+    match (
+        error.http_status_code(),
+        error.http_payload(),
+        error.status(),
+    ) {
         (Some(status), Some(body), _) => ApiError::from_answer(call, status, body),
         (Some(status), None, Some(details)) => ApiError::Answer {
             call,
@@ -40,6 +51,9 @@ pub fn api_error(call: &str, error: Error) -> ApiError {
             message: details.message.clone(),
         },
         _ if error.is_authentication() => ApiError::Credentials(error.to_string()),
-        _ => ApiError::Unreachable { call, problem: error.to_string() },
+        _ => ApiError::Unreachable {
+            call,
+            problem: error.to_string(),
+        },
     }
 }

@@ -57,8 +57,12 @@ impl Secrets {
     pub async fn replace(&self, secret: &str, value: &SecretString) -> Result<(), ApiError> {
         let number = self.add(secret, value).await?;
         let (newest, stored) = self.newest(secret).await?;
-        if newest < number || (newest == number && stored.expose_secret() != value.expose_secret()) {
-            return Err(decode(format!("secretmanager {secret}"), "the new version reads back otherwise"));
+        if newest < number || (newest == number && stored.expose_secret() != value.expose_secret())
+        {
+            return Err(decode(
+                format!("secretmanager {secret}"),
+                "the new version reads back otherwise",
+            ));
         }
         if let Err(error) = self.destroy_before(secret, number.saturating_sub(1)).await {
             tracing::warn!(%secret, %error, "old versions of the secret could not be destroyed");
@@ -77,16 +81,24 @@ impl Secrets {
                 .service
                 .add_secret_version()
                 .set_parent(secret)
-                .set_payload(SecretPayload::new().set_data(data.clone()).set_data_crc32c(sum))
+                .set_payload(
+                    SecretPayload::new()
+                        .set_data(data.clone())
+                        .set_data_crc32c(sum),
+                )
                 .with_idempotency(false)
                 .with_retry_policy(google_cloud_gax::retry_policy::NeverRetry)
                 .send()
                 .await
-                .map_err(|error| api_error(&format!("secretmanager add version to {secret}"), error));
+                .map_err(|error| {
+                    api_error(&format!("secretmanager add version to {secret}"), error)
+                });
             match added {
                 Ok(version) => return Ok(version_number(&version.name)),
                 Err(error) if !error.is_transient() || attempt >= 6 => return Err(error),
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(500 << attempt)).await,
+                Err(_) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(500 << attempt)).await
+                }
             }
             let (newest, stored) = self.newest(secret).await?;
             if stored.expose_secret() == value.expose_secret() {
@@ -103,7 +115,8 @@ impl Secrets {
             .set_filter("NOT state:DESTROYED")
             .by_item();
         while let Some(version) = versions.next().await {
-            let version = version.map_err(|error| api_error("secretmanager list versions", error))?;
+            let version =
+                version.map_err(|error| api_error("secretmanager list versions", error))?;
             if version.state == State::Destroyed || version_number(&version.name) >= number {
                 continue;
             }
@@ -119,9 +132,15 @@ impl Secrets {
 }
 
 fn version_number(name: &str) -> u64 {
-    name.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+    name.rsplit('/')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
 }
 
 fn decode(call: String, problem: &str) -> ApiError {
-    ApiError::Decode { call, problem: problem.to_owned() }
+    ApiError::Decode {
+        call,
+        problem: problem.to_owned(),
+    }
 }

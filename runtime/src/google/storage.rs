@@ -61,11 +61,17 @@ fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::E
 
 impl Storage {
     pub fn new(api: Api, base: &str) -> Storage {
-        Storage { api, base: base.to_owned() }
+        Storage {
+            api,
+            base: base.to_owned(),
+        }
     }
 
     pub fn bucket(&self, name: &str) -> Bucket {
-        Bucket { storage: self.clone(), name: name.to_owned() }
+        Bucket {
+            storage: self.clone(),
+            name: name.to_owned(),
+        }
     }
 
     /// The authorised requests beneath, for calls this client does not have.
@@ -107,9 +113,11 @@ impl Bucket {
         precondition: Precondition,
     ) -> Result<i64, ApiError> {
         let sent = if bytes.len() > CHUNK {
-            self.put_in_chunks(object, content_type, &bytes, precondition).await
+            self.put_in_chunks(object, content_type, &bytes, precondition)
+                .await
         } else {
-            self.put_at_once(object, content_type, &bytes, precondition).await
+            self.put_at_once(object, content_type, &bytes, precondition)
+                .await
         };
         match sent {
             Err(error) if error.is_lost_race() => match self.get(object).await? {
@@ -124,7 +132,10 @@ impl Bucket {
     pub async fn get(&self, object: &str) -> Result<Option<Object>, ApiError> {
         let request = Request::new(Method::GET, self.object_url(object)).query("alt", "media");
         match self.storage.api.bytes(&request).await {
-            Ok((headers, bytes)) => Ok(Some(Object { bytes, generation: generation(&headers) })),
+            Ok((headers, bytes)) => Ok(Some(Object {
+                bytes,
+                generation: generation(&headers),
+            })),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -153,7 +164,12 @@ impl Bucket {
     /// Deletes the object if it is there and still of this generation.
     pub async fn delete(&self, object: &str, precondition: Precondition) -> Result<(), ApiError> {
         let request = Request::new(Method::DELETE, self.object_url(object));
-        match self.storage.api.send(&with_precondition(request, precondition)).await {
+        match self
+            .storage
+            .api
+            .send(&with_precondition(request, precondition))
+            .await
+        {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
@@ -183,14 +199,19 @@ impl Bucket {
     ) -> Result<i64, ApiError> {
         // A session can be lost on the server's side (404, 410): then all is sent again.
         for _ in 0..3 {
-            let session = self.start_session(object, content_type, bytes, precondition).await?;
+            let session = self
+                .start_session(object, content_type, bytes, precondition)
+                .await?;
             match self.send_chunks(&session, bytes).await {
                 Err(error) if matches!(error.status(), Some(404 | 410)) => continue,
                 sent => return sent,
             }
         }
         let call = format!("upload of {object}");
-        Err(ApiError::Unreachable { call, problem: "the upload session was lost".to_owned() })
+        Err(ApiError::Unreachable {
+            call,
+            problem: "the upload session was lost".to_owned(),
+        })
     }
 
     async fn start_session(
@@ -206,7 +227,10 @@ impl Bucket {
             .header("x-upload-content-length", bytes.len().to_string())
             .json(&json!({"contentType": content_type, "crc32c": crc32c(bytes)}));
         let response = self.storage.api.send(&request).await?;
-        let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+        let location = response
+            .headers()
+            .get("location")
+            .and_then(|value| value.to_str().ok());
         location.map(str::to_owned).ok_or_else(|| ApiError::Decode {
             call: format!("upload of {object}"),
             problem: "no session in the Location header".to_owned(),
@@ -253,7 +277,11 @@ impl Bucket {
     }
 
     fn object_url(&self, object: &str) -> String {
-        format!("{}/o/{}", self.url("storage/v1"), utf8_percent_encode(object, NON_ALPHANUMERIC))
+        format!(
+            "{}/o/{}",
+            self.url("storage/v1"),
+            utf8_percent_encode(object, NON_ALPHANUMERIC)
+        )
     }
 
     fn url(&self, api: &str) -> String {
@@ -277,7 +305,9 @@ fn arrived(headers: &HeaderMap) -> usize {
 }
 
 fn generation(headers: &HeaderMap) -> i64 {
-    let header = headers.get("x-goog-generation").and_then(|value| value.to_str().ok());
+    let header = headers
+        .get("x-goog-generation")
+        .and_then(|value| value.to_str().ok());
     header.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 

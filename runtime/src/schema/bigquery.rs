@@ -8,7 +8,11 @@ use super::{Column, EXTRACTED_AT, Kind, RESCUED, RUN_ID, TableSchema};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Mismatch {
     #[error("column `{column}` is {table} in the table, but the source's records need {ours}")]
-    Type { column: String, table: String, ours: String },
+    Type {
+        column: String,
+        table: String,
+        ours: String,
+    },
     #[error("column `{column}` is REQUIRED in the table, and the source has no such field")]
     Required { column: String },
     #[error("column `{column}` was in the table when it was last loaded, and is gone")]
@@ -28,7 +32,11 @@ impl TableSchema {
 }
 
 fn field(column: &Column) -> Json {
-    let mode = if column.repeated { "REPEATED" } else { "NULLABLE" };
+    let mode = if column.repeated {
+        "REPEATED"
+    } else {
+        "NULLABLE"
+    };
     let mut field = json!({"name": column.name, "type": type_name(&column.kind), "mode": mode});
     if let Kind::Struct(columns) = &column.kind {
         field["fields"] = columns.iter().map(self::field).collect();
@@ -64,8 +72,13 @@ pub fn union(table: &[Json], ours: &[Json]) -> Result<Vec<Json>, Mismatch> {
 
 /// Complains about a column of `loaded` that the table has no more.
 pub fn still_there(table: &[Json], loaded: &[Json]) -> Result<(), Mismatch> {
-    match loaded.iter().find(|field| find(table, name(field)).is_none()) {
-        Some(field) => Err(Mismatch::Gone { column: name(field).to_owned() }),
+    match loaded
+        .iter()
+        .find(|field| find(table, name(field)).is_none())
+    {
+        Some(field) => Err(Mismatch::Gone {
+            column: name(field).to_owned(),
+        }),
         None => Ok(()),
     }
 }
@@ -76,7 +89,9 @@ fn union_at(path: &str, table: &[Json], ours: &[Json]) -> Result<Vec<Json>, Mism
         fields.push(match find(ours, name(field)) {
             Some(our) => union_of(&format!("{path}{}", name(field)), field, our)?,
             None if mode(field) == "REQUIRED" => {
-                return Err(Mismatch::Required { column: format!("{path}{}", name(field)) });
+                return Err(Mismatch::Required {
+                    column: format!("{path}{}", name(field)),
+                });
             }
             None => field.clone(),
         });
@@ -103,11 +118,16 @@ fn union_of(path: &str, table: &Json, ours: &Json) -> Result<Json, Mismatch> {
 }
 
 fn find<'a>(fields: &'a [Json], name: &str) -> Option<&'a Json> {
-    fields.iter().find(|field| self::name(field).eq_ignore_ascii_case(name))
+    fields
+        .iter()
+        .find(|field| self::name(field).eq_ignore_ascii_case(name))
 }
 
 fn nested(field: &Json) -> &[Json] {
-    field.get("fields").and_then(Json::as_array).map_or(&[], Vec::as_slice)
+    field
+        .get("fields")
+        .and_then(Json::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 fn name(field: &Json) -> &str {
@@ -115,7 +135,10 @@ fn name(field: &Json) -> &str {
 }
 
 fn mode(field: &Json) -> &str {
-    field.get("mode").and_then(Json::as_str).unwrap_or("NULLABLE")
+    field
+        .get("mode")
+        .and_then(Json::as_str)
+        .unwrap_or("NULLABLE")
 }
 
 /// The API gives both the old and the SQL names of types.
@@ -144,7 +167,9 @@ mod tests {
     use crate::schema::declared;
 
     fn fields(properties: Json) -> Vec<Json> {
-        declared::table_schema(&json!({"properties": properties})).unwrap().bigquery()
+        declared::table_schema(&json!({"properties": properties}))
+            .unwrap()
+            .bigquery()
     }
 
     #[test]

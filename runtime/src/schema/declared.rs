@@ -102,7 +102,10 @@ fn one_type(schema: &Json) -> Option<&str> {
     match schema.get("type") {
         Some(Json::String(name)) => Some(name),
         Some(Json::Array(names)) => {
-            let mut names = names.iter().filter_map(Json::as_str).filter(|name| *name != "null");
+            let mut names = names
+                .iter()
+                .filter_map(Json::as_str)
+                .filter(|name| *name != "null");
             let first = names.next()?;
             match names.next() {
                 None => Some(first),
@@ -120,7 +123,10 @@ fn one_type(schema: &Json) -> Option<&str> {
 }
 
 fn choices(schema: &Json) -> Option<Vec<&Json>> {
-    let choices = schema.get("oneOf").or_else(|| schema.get("anyOf"))?.as_array()?;
+    let choices = schema
+        .get("oneOf")
+        .or_else(|| schema.get("anyOf"))?
+        .as_array()?;
     let is_null = |choice: &&Json| choice.get("type") == Some(&Json::from("null"));
     Some(choices.iter().filter(|choice| !is_null(choice)).collect())
 }
@@ -131,7 +137,11 @@ fn agreed(choices: Vec<&Json>, depth: usize) -> Kind {
     let Some(first) = kinds.next() else {
         return Kind::Text;
     };
-    if kinds.all(|kind| kind == first) { first } else { Kind::Text }
+    if kinds.all(|kind| kind == first) {
+        first
+    } else {
+        Kind::Text
+    }
 }
 
 #[cfg(test)]
@@ -141,7 +151,11 @@ mod tests {
 
     fn types(properties: Json) -> Vec<(Kind, bool)> {
         let schema = table_schema(&json!({"properties": properties})).unwrap();
-        schema.columns.into_iter().map(|column| (column.kind, column.repeated)).collect()
+        schema
+            .columns
+            .into_iter()
+            .map(|column| (column.kind, column.repeated))
+            .collect()
     }
 
     #[test]

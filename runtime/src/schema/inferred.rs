@@ -50,7 +50,10 @@ fn of(value: &Value) -> Seen {
 }
 
 fn of_fields(fields: &Object) -> IndexMap<String, Seen> {
-    fields.iter().map(|(name, value)| (name.clone(), of(value))).collect()
+    fields
+        .iter()
+        .map(|(name, value)| (name.clone(), of(value)))
+        .collect()
 }
 
 impl Seen {
@@ -66,9 +69,14 @@ impl Seen {
     }
 }
 
-fn merged(mut left: IndexMap<String, Seen>, right: IndexMap<String, Seen>) -> IndexMap<String, Seen> {
+fn merged(
+    mut left: IndexMap<String, Seen>,
+    right: IndexMap<String, Seen>,
+) -> IndexMap<String, Seen> {
     for (name, seen) in right {
-        let before = left.insert(name.clone(), Seen::Nothing).unwrap_or(Seen::Nothing);
+        let before = left
+            .insert(name.clone(), Seen::Nothing)
+            .unwrap_or(Seen::Nothing);
         left.insert(name, before.and(seen));
     }
     left
@@ -86,7 +94,12 @@ fn columns(fields: &IndexMap<String, Seen>, level: names::Level, depth: usize) -
             seen => (kind(seen, depth), false),
         };
         let name = names::column_name(field, &columns, level);
-        columns.push(Column { field: field.clone(), name, kind, repeated });
+        columns.push(Column {
+            field: field.clone(),
+            name,
+            kind,
+            repeated,
+        });
     }
     columns
 }
@@ -99,7 +112,11 @@ fn kind(seen: &Seen, depth: usize) -> Kind {
         Seen::Text => Kind::String,
         Seen::Object(fields) if depth < DEEPEST => {
             let columns = columns(fields, names::Level::Nested, depth + 1);
-            if columns.is_empty() { Kind::Text } else { Kind::Struct(columns) }
+            if columns.is_empty() {
+                Kind::Text
+            } else {
+                Kind::Struct(columns)
+            }
         }
         _ => Kind::Text,
     }
@@ -110,16 +127,29 @@ mod tests {
     use super::*;
 
     fn object(fields: &[(&str, Value)]) -> Value {
-        Value::Object(fields.iter().map(|(name, value)| (name.to_string(), value.clone())).collect())
+        Value::Object(
+            fields
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.clone()))
+                .collect(),
+        )
     }
 
     #[test]
     fn a_field_has_the_type_all_its_values_have() {
         let schema = table_schema(&[
-            object(&[("id", Value::Int(1)), ("rate", Value::Int(1)), ("note", Value::Null)]),
+            object(&[
+                ("id", Value::Int(1)),
+                ("rate", Value::Int(1)),
+                ("note", Value::Null),
+            ]),
             object(&[("id", Value::Int(2)), ("rate", Value::Number("0.5".into()))]),
         ]);
-        let columns: Vec<_> = schema.columns.iter().map(|c| (c.name.as_str(), &c.kind)).collect();
+        let columns: Vec<_> = schema
+            .columns
+            .iter()
+            .map(|c| (c.name.as_str(), &c.kind))
+            .collect();
         assert_eq!(columns, [("id", &Kind::Int64), ("rate", &Kind::Float64)]);
     }
 

@@ -62,7 +62,10 @@ fn legal(field: &str) -> String {
 fn is_free(name: &str, taken: &[Column], level: Level) -> bool {
     let own = [RUN_ID, EXTRACTED_AT, RESCUED];
     let is_own = level == Level::Top && own.iter().any(|own| own.eq_ignore_ascii_case(name));
-    !is_own && !taken.iter().any(|column| column.name.eq_ignore_ascii_case(name))
+    !is_own
+        && !taken
+            .iter()
+            .any(|column| column.name.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
