@@ -5,5 +5,6 @@
 //! checkpoints. Neither side knows the other.
 
 pub mod bundle;
+pub mod source;
 pub mod stream;
 pub mod value;
