@@ -283,7 +283,7 @@ mod tests {
     fn a_load_job_has_the_same_id_for_the_same_parts_only() {
         let id =
             |run: &str, uri: &str| commit_id("acme", "xero", "tax/rates", run, &[uri.to_owned()]);
-        insta::assert_snapshot!(job_id(&id("r1", "gs://b/1"), 0), @"");
+        insta::assert_snapshot!(job_id(&id("r1", "gs://b/1"), 0), @"xetl-acme-xero-tax_rates-02fcf6ec24efbed00b8fa0bd-0");
         assert_ne!(id("r1", "gs://b/1"), id("r2", "gs://b/1"));
         assert_ne!(id("r1", "gs://b/1"), id("r1", "gs://b/2"));
     }

@@ -19,6 +19,7 @@ pub mod run;
 pub mod scalar;
 pub mod schema;
 pub mod settings;
+pub mod source;
 pub mod state;
 pub mod stream;
 pub mod value;

@@ -96,7 +96,7 @@ impl Loader {
         let pending = &stored.value;
         let mut attempts = self.attempts(&pending.commit).await?;
         let mut tries = 0;
-        let mut delay = Duration::from_millis(100);
+        let mut delay = Duration::from_millis(20);
         loop {
             let checkpoint = self.checkpoint(&pending.next.stream).await?;
             match commit::next(pending, checkpoint.as_ref(), &attempts, tries) {

@@ -79,7 +79,7 @@ impl CloudLogging {
 
 /// The special fields first, labels apart, then the payload.
 fn entry(level: Level, time: jiff::Timestamp, mut fields: Map<String, Json>) -> Json {
-    let message = fields.remove("message").unwrap_or_else(|| "".into());
+    let message = fields.shift_remove("message").unwrap_or_else(|| "".into());
     let mut entry = Map::new();
     entry.insert("severity".to_owned(), severity(level).into());
     entry.insert("time".to_owned(), time.to_string().into());
@@ -152,6 +152,6 @@ mod tests {
             unreachable!()
         };
         let entry = entry(Level::WARN, jiff::Timestamp::UNIX_EPOCH, fields);
-        insta::assert_snapshot!(entry, @"");
+        insta::assert_snapshot!(entry, @r#"{"severity":"WARNING","time":"1970-01-01T00:00:00Z","message":"stream done","rows":5,"stream":"invoices","logging.googleapis.com/labels":{"stream":"invoices"}}"#);
     }
 }

@@ -249,7 +249,10 @@ impl<'a> StreamRun<'a> {
         if let Some(stored) = state::read(bucket, &name).await? {
             return Ok(stored.value);
         }
+        let mode = self.pipeline.mode(self.info);
+        // What replaces the table must be all there is, not only what is new.
         let state = checkpoint
+            .filter(|_| mode == Mode::Append)
             .map(|stored| stored.value.state.clone())
             .unwrap_or_default();
         let stream = &self.pipeline.source.streams()[self.index];
@@ -260,7 +263,7 @@ impl<'a> StreamRun<'a> {
             .map_err(FetchError::from)?;
         let plan = Plan {
             run: run.clone(),
-            mode: self.pipeline.mode(self.info),
+            mode,
             extracted_at: Timestamp::now().as_microsecond(),
             state,
             slices,
