@@ -192,8 +192,9 @@ fn accepts(accept: Accept, value: &Value) -> bool {
 /// Everything holds but what the reference lists as false.
 fn holds(value: &Value) -> bool {
     match value {
-        Value::String(text) => !["False", "false", "{}", "[]", "()", "", "0", "0.0"]
-            .contains(&text.as_str()),
+        Value::String(text) => {
+            !["False", "false", "{}", "[]", "()", "", "0", "0.0"].contains(&text.as_str())
+        }
         other => python::truth(other),
     }
 }
