@@ -7,6 +7,10 @@
 pub mod commands;
 pub mod config;
 pub mod context;
+pub mod desired;
 pub mod failure;
+pub mod names;
+pub mod plan;
+pub mod resource;
 pub mod target;
 pub mod view;

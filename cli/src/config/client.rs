@@ -77,7 +77,7 @@ pub(super) fn settle(
             format!("is `{}`, but the file is named `{name}.yaml`", file.client),
         ));
     }
-    check_name(&at("client"), name, 20)?;
+    check_name(&at("client"), name, 40)?;
     let wanted = |key: &str, value: &Option<String>, shared: &Option<String>| {
         value
             .clone()
@@ -112,7 +112,7 @@ fn settle_pipeline(
     name: &str,
     file: &PipelineFile,
 ) -> Result<Pipeline, ConfigError> {
-    check_name(at, name, 24)?;
+    check_name(at, name, 22)?;
     let defaults = &workspace.file.defaults;
     let manifest = workspace.source(&file.source)?;
     let memory = file.memory.clone().or_else(|| defaults.memory.clone());
