@@ -14,6 +14,12 @@ use serde_json::json;
 
 use crate::failure::Failure;
 
+mod plan;
+mod progress;
+
+pub use plan::{MissingValue, PlanPicture};
+pub use progress::Progress;
+
 /// Form of results.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -52,6 +58,23 @@ impl View {
     /// Whether there is a person to ask: a terminal on both sides.
     pub fn is_interactive(&self) -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Whether remarks go to a terminal.
+    pub fn is_terminal(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// Asks yes or no; `None` where there is nobody to ask.
+    pub fn confirm(&mut self, question: &str) -> io::Result<Option<bool>> {
+        if !self.is_interactive() {
+            return Ok(None);
+        }
+        let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact();
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(dialoguer::Error::IO(error)) => Err(error),
+        }
     }
 
     /// A line of the result, on stdout.
