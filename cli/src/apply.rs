@@ -70,11 +70,7 @@ pub struct Apply<'a, P> {
 
 impl<P: PushImage> Apply<'_, P> {
     /// Carries the plan out; gives how many steps were done.
-    pub async fn run(
-        &self,
-        plan: &Plan,
-        observer: &mut dyn Observer,
-    ) -> Result<usize, ApplyError> {
+    pub async fn run(&self, plan: &Plan, observer: &mut dyn Observer) -> Result<usize, ApplyError> {
         if let Some((address, reason)) = plan.refused().next() {
             let (address, reason) = (address.clone(), reason.clone());
             return Err(ApplyError::Refused { address, reason });
@@ -114,11 +110,7 @@ impl<P: PushImage> Apply<'_, P> {
     }
 
     /// Does the steps of one kind; gives the errors of those that failed.
-    async fn stage(
-        &self,
-        stage: &[Step],
-        observer: &Mutex<&mut dyn Observer>,
-    ) -> Vec<ApplyError> {
+    async fn stage(&self, stage: &[Step], observer: &Mutex<&mut dyn Observer>) -> Vec<ApplyError> {
         if let Some(apis) = apis(stage) {
             return self.enable(stage, &apis, observer).await;
         }
@@ -213,10 +205,13 @@ impl<P: PushImage> Apply<'_, P> {
     /// Jobs are not even accepted before all their secrets hold a value.
     fn check_values(&self, stage: &[Step]) -> Result<(), ApplyError> {
         let needs = |step: &Step| match &step.change {
-            Change::Create { after: Resource::Job(job) }
-            | Change::Update { after: Resource::Job(job), .. } => {
-                job.secrets.values().cloned().collect()
+            Change::Create {
+                after: Resource::Job(job),
             }
+            | Change::Update {
+                after: Resource::Job(job),
+                ..
+            } => job.secrets.values().cloned().collect(),
             _ => Vec::new(),
         };
         let needed: Vec<String> = stage.iter().flat_map(needs).collect();
@@ -234,6 +229,8 @@ fn acts(step: &Step) -> bool {
 }
 
 fn apis(stage: &[Step]) -> Option<Vec<String>> {
-    let all = stage.iter().all(|step| step.address.kind == Kind::Api && !step.deletes());
+    let all = stage
+        .iter()
+        .all(|step| step.address.kind == Kind::Api && !step.deletes());
     all.then(|| stage.iter().map(|step| step.address.name.clone()).collect())
 }

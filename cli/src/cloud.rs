@@ -97,9 +97,6 @@ fn last_part(name: &str) -> String {
 }
 
 /// What of `declared` is not in `found`.
-fn missing<'a>(
-    declared: impl Iterator<Item = &'a str>,
-    found: &BTreeSet<String>,
-) -> Vec<&'a str> {
+fn missing<'a>(declared: impl Iterator<Item = &'a str>, found: &BTreeSet<String>) -> Vec<&'a str> {
     declared.filter(|name| !found.contains(*name)).collect()
 }

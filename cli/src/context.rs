@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Workspace;
 use crate::failure::Failure;
+use crate::images::Images;
+use crate::session::Session;
 use crate::target::Target;
 
 /// Where a command runs.
@@ -31,6 +33,19 @@ impl Context {
             Some(folder) => Workspace::open(&self.cwd.join(folder))?,
             None => Workspace::find(&self.cwd)?,
         })
+    }
+
+    /// A client and its cloud.
+    pub async fn session(&self, client: &str) -> Result<Session, Failure> {
+        let workspace = self.workspace()?;
+        let client = workspace.client(client)?;
+        let target = self.target(&workspace).await?;
+        Session::new(workspace, target, client)
+    }
+
+    /// The image the client's jobs run, and the way to push it.
+    pub fn images(&self, session: &Session) -> Result<Images, Failure> {
+        Images::of(session)
     }
 
     /// Endpoints and credentials; starts the local cloud where that is the target.

@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::io;
 
+use crate::apply::ApplyError;
+use crate::cloud::CloudError;
 use crate::config::ConfigError;
 use crate::target::TargetError;
 
@@ -96,6 +98,67 @@ impl From<TargetError> for Failure {
     fn from(error: TargetError) -> Failure {
         Failure::of(Kind::Unreachable, &error).hint("start it with `xetl local up`")
     }
+}
+
+impl From<CloudError> for Failure {
+    fn from(error: CloudError) -> Failure {
+        let kind = match &error {
+            CloudError::Unreachable { .. } | CloudError::Credentials { .. } => Kind::Unreachable,
+            _ => Kind::Failed,
+        };
+        Failure {
+            hint: cloud_hint(&error),
+            ..Failure::of(kind, &error)
+        }
+    }
+}
+
+fn cloud_hint(error: &CloudError) -> Option<String> {
+    let hint = match error {
+        CloudError::Unreachable { endpoint, .. } if endpoint.contains("127.0.0.1") => {
+            "is the local cloud running? `xetl local status` tells, `xetl local up` starts it"
+        }
+        CloudError::Unreachable { .. } => "check the network and any proxy, then try again",
+        CloudError::Credentials { .. } => {
+            "sign in with `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS"
+        }
+        CloudError::Disabled { api, .. } => {
+            return Some(format!(
+                "`xetl apply` enables it, or `gcloud services enable {api}`"
+            ));
+        }
+        CloudError::Conflict { .. } => "somebody else changed it at the same time; try again",
+        CloudError::Denied { .. } => "your account lacks a role for this in the project",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Failure {
+        match error {
+            ApplyError::Cloud(error) => error.into(),
+            ApplyError::Steps { failed, done, left } => incomplete(failed, done, left),
+            ApplyError::MissingValues { .. } => Failure::of(Kind::Incomplete, &error),
+            ApplyError::Refused { .. } => {
+                Failure::of(Kind::Failed, &error).hint("nothing was changed")
+            }
+            error => Failure::of(Kind::Failed, &error),
+        }
+    }
+}
+
+/// A kind that failed: its errors, the first one's hint, and how far it got.
+fn incomplete(failed: Vec<ApplyError>, done: usize, left: usize) -> Failure {
+    let failures: Vec<Failure> = failed.into_iter().map(Failure::from).collect();
+    let sentences: Vec<&str> = failures.iter().map(|it| it.sentence.as_str()).collect();
+    let hint = failures.iter().find_map(|it| it.hint.clone());
+    let again =
+        format!("{done} steps are done, {left} are not; the same command goes on from here");
+    Failure::new(Kind::Incomplete, sentences.join("\n       ")).hint(match hint {
+        Some(hint) => format!("{hint}\n      {again}"),
+        None => again,
+    })
 }
 
 #[cfg(test)]

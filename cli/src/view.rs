@@ -70,7 +70,10 @@ impl View {
         if !self.is_interactive() {
             return Ok(None);
         }
-        let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact();
+        let answer = dialoguer::Confirm::new()
+            .with_prompt(question)
+            .default(false)
+            .interact();
         match answer {
             Ok(answer) => Ok(Some(answer)),
             Err(dialoguer::Error::IO(error)) => Err(error),

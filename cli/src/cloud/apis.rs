@@ -29,7 +29,12 @@ impl Cloud {
             .services
             .into_iter()
             .filter(|service| service.state == State::Enabled)
-            .map(|service| (Address::new(Kind::Api, last_part(&service.name)), Resource::Api))
+            .map(|service| {
+                (
+                    Address::new(Kind::Api, last_part(&service.name)),
+                    Resource::Api,
+                )
+            })
             .collect())
     }
 

@@ -56,7 +56,8 @@ impl Cloud {
         });
         let path = format!("/storage/v1/b?project={}", encode(&self.project));
         let what = format!("bucket {name}");
-        self.storage(&what, Method::POST, path, Body::Json(bucket)).await?;
+        self.storage(&what, Method::POST, path, Body::Json(bucket))
+            .await?;
         Ok(())
     }
 
@@ -64,7 +65,8 @@ impl Cloud {
         let change = json!({"labels": owner.labels().collect::<BTreeMap<_, _>>()});
         let path = format!("/storage/v1/b/{name}");
         let what = format!("bucket {name}");
-        self.storage(&what, Method::PATCH, path, Body::Json(change)).await?;
+        self.storage(&what, Method::PATCH, path, Body::Json(change))
+            .await?;
         Ok(())
     }
 
@@ -79,19 +81,26 @@ impl Cloud {
         }
         let path = format!("/storage/v1/b/{name}");
         let what = format!("bucket {name}");
-        self.storage(&what, Method::DELETE, path, Body::None).await?;
+        self.storage(&what, Method::DELETE, path, Body::None)
+            .await?;
         Ok(())
     }
 
     /// The names of all objects that begin with `prefix`; none where there is no bucket.
-    pub async fn list_objects(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, CloudError> {
+    pub async fn list_objects(
+        &self,
+        bucket: &str,
+        prefix: &str,
+    ) -> Result<Vec<String>, CloudError> {
         Ok(self.list(bucket, prefix, "").await?.0)
     }
 
     /// The folders directly under the bucket, without their `/`.
     pub(super) async fn list_folders(&self, bucket: &str) -> Result<Vec<String>, CloudError> {
         let (_, folders) = self.list(bucket, "", "/").await?;
-        let names = folders.iter().map(|folder| folder.trim_end_matches('/').to_owned());
+        let names = folders
+            .iter()
+            .map(|folder| folder.trim_end_matches('/').to_owned());
         Ok(names.collect())
     }
 
@@ -130,7 +139,10 @@ impl Cloud {
     pub async fn read_object(&self, bucket: &str, name: &str) -> Result<Option<Bytes>, CloudError> {
         let path = format!("/storage/v1/b/{bucket}/o/{}?alt=media", encode(name));
         let what = format!("gs://{bucket}/{name}");
-        match self.send_storage(&what, Method::GET, path, Body::None).await {
+        match self
+            .send_storage(&what, Method::GET, path, Body::None)
+            .await
+        {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
@@ -154,7 +166,8 @@ impl Cloud {
     pub(super) async fn delete_object(&self, bucket: &str, name: &str) -> Result<(), CloudError> {
         let path = format!("/storage/v1/b/{bucket}/o/{}", encode(name));
         let what = format!("gs://{bucket}/{name}");
-        self.send_storage(&what, Method::DELETE, path, Body::None).await?;
+        self.send_storage(&what, Method::DELETE, path, Body::None)
+            .await?;
         Ok(())
     }
 
@@ -164,10 +177,15 @@ impl Cloud {
         self.storage(&what, Method::GET, path, Body::None).await
     }
 
-    pub(super) async fn set_bucket_policy(&self, name: &str, policy: Value) -> Result<(), CloudError> {
+    pub(super) async fn set_bucket_policy(
+        &self,
+        name: &str,
+        policy: Value,
+    ) -> Result<(), CloudError> {
         let path = format!("/storage/v1/b/{name}/iam");
         let what = format!("policy of bucket {name}");
-        self.storage(&what, Method::PUT, path, Body::Json(policy)).await?;
+        self.storage(&what, Method::PUT, path, Body::Json(policy))
+            .await?;
         Ok(())
     }
 
@@ -213,5 +231,7 @@ fn text(value: &Value) -> String {
 
 fn labels(bucket: &Value) -> BTreeMap<String, String> {
     let labels = bucket["labels"].as_object().into_iter().flatten();
-    labels.map(|(key, value)| (key.clone(), text(value))).collect()
+    labels
+        .map(|(key, value)| (key.clone(), text(value)))
+        .collect()
 }

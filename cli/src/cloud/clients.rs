@@ -61,7 +61,10 @@ clients! {
 }
 
 impl Cloud {
-    fn configured<F>(&self, builder: ClientBuilder<F, Credentials>) -> ClientBuilder<F, Credentials> {
+    fn configured<F>(
+        &self,
+        builder: ClientBuilder<F, Credentials>,
+    ) -> ClientBuilder<F, Credentials> {
         let builder = builder
             .with_credentials(self.credentials.clone())
             .with_retry_policy(retry::Patient)
@@ -74,7 +77,10 @@ impl Cloud {
     }
 
     /// A failed call that was about `what`.
-    pub(super) fn failed(&self, what: &str) -> impl Fn(google_cloud_gax::error::Error) -> CloudError {
+    pub(super) fn failed(
+        &self,
+        what: &str,
+    ) -> impl Fn(google_cloud_gax::error::Error) -> CloudError {
         let endpoint = self.target.endpoint();
         move |error| CloudError::of(what, endpoint, error)
     }

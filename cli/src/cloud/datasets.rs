@@ -33,7 +33,9 @@ impl Cloud {
             .await?
             .list_datasets()
             .set_project_id(&self.project)
-            .set_filter(format!("labels.managed-by:xetl labels.xetl-client:{client}"))
+            .set_filter(format!(
+                "labels.managed-by:xetl labels.xetl-client:{client}"
+            ))
             .by_item();
         let mut found = Vec::new();
         while let Some(item) = items.next().await {
@@ -98,7 +100,8 @@ impl Cloud {
 
     pub(super) async fn update_dataset(&self, name: &str, owner: &Owner) -> Result<(), CloudError> {
         let change = json!({"labels": owner.labels().collect::<BTreeMap<_, _>>()});
-        self.dataset_call(name, Method::PATCH, Body::Json(change), None).await?;
+        self.dataset_call(name, Method::PATCH, Body::Json(change), None)
+            .await?;
         Ok(())
     }
 
@@ -140,7 +143,9 @@ impl Cloud {
         name: &str,
         change: impl Fn(&mut Vec<Value>) -> bool,
     ) -> Result<(), CloudError> {
-        let dataset = self.dataset_call(name, Method::GET, Body::None, None).await?;
+        let dataset = self
+            .dataset_call(name, Method::GET, Body::None, None)
+            .await?;
         let mut access = dataset["access"].as_array().cloned().unwrap_or_default();
         if !change(&mut access) {
             return Ok(());
@@ -198,7 +203,10 @@ mod tests {
     fn a_role_is_read_back_from_the_name_bigquery_gives_it() {
         let access = Access::new().set_role("WRITER").set_user_by_email("a@b");
         let (role, email) = role_and_email(&access).unwrap();
-        assert_eq!(entry(&role, &email), json!({"role": "WRITER", "userByEmail": "a@b"}));
+        assert_eq!(
+            entry(&role, &email),
+            json!({"role": "WRITER", "userByEmail": "a@b"})
+        );
         assert_eq!(role, "roles/bigquery.dataEditor");
     }
 }

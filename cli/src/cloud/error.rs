@@ -108,7 +108,12 @@ impl CloudError {
         let code = code(named.unwrap_or(Code::Unknown), status);
         let reason = error["details"].as_array().and_then(|details| {
             let info = details.iter().find(|d| d["reason"] == "SERVICE_DISABLED")?;
-            Some(info["metadata"]["service"].as_str().unwrap_or("an API").to_owned())
+            Some(
+                info["metadata"]["service"]
+                    .as_str()
+                    .unwrap_or("an API")
+                    .to_owned(),
+            )
         });
         by_status(what, code, status, reason, message)
     }

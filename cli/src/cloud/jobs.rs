@@ -6,8 +6,7 @@ use google_cloud_gax::paginator::ItemPaginator;
 use google_cloud_lro::Poller;
 use google_cloud_run_v2::model::{
     Container, EnvVar, EnvVarSource, ExecutionEnvironment, ExecutionTemplate, Job as RunJob,
-    ResourceRequirements, SecretKeySelector, TaskTemplate, env_var::Values,
-    task_template::Retries,
+    ResourceRequirements, SecretKeySelector, TaskTemplate, env_var::Values, task_template::Retries,
 };
 use google_cloud_wkt::Duration;
 
@@ -29,7 +28,8 @@ impl Cloud {
                 job => job?,
             };
             let (name, job) = (last_part(&job.name), job_of(&job));
-            if declared.contains(&name.as_str()) || job.owner.client.as_ref() == Some(&self.client) {
+            if declared.contains(&name.as_str()) || job.owner.client.as_ref() == Some(&self.client)
+            {
                 found.insert(name, job);
             }
         }
@@ -110,7 +110,12 @@ fn run_job(job: &Job) -> RunJob {
     let container = Container::new()
         .set_image(&job.image)
         .set_args(&job.args)
-        .set_env(job.env.iter().map(plain_env).chain(job.secrets.iter().map(secret_env)))
+        .set_env(
+            job.env
+                .iter()
+                .map(plain_env)
+                .chain(job.secrets.iter().map(secret_env)),
+        )
         .set_resources(ResourceRequirements::new().set_limits(limits));
     let task = TaskTemplate::new()
         .set_containers([container])
@@ -134,7 +139,9 @@ fn plain_env((name, value): (&String, &String)) -> EnvVar {
 }
 
 fn secret_env((name, secret): (&String, &String)) -> EnvVar {
-    let selector = SecretKeySelector::new().set_secret(secret).set_version("latest");
+    let selector = SecretKeySelector::new()
+        .set_secret(secret)
+        .set_version("latest");
     EnvVar::new()
         .set_name(name)
         .set_value_source(EnvVarSource::new().set_secret_key_ref(selector))

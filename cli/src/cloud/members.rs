@@ -112,10 +112,11 @@ impl Cloud {
         let policy = policy.set_version(3);
         let set = match on {
             Holder::Bucket(name) => {
-                let policy = serde_json::to_value(policy).map_err(|error| CloudError::Unusable {
-                    what,
-                    problem: error.to_string(),
-                })?;
+                let policy =
+                    serde_json::to_value(policy).map_err(|error| CloudError::Unusable {
+                        what,
+                        problem: error.to_string(),
+                    })?;
                 return self.set_bucket_policy(name, policy).await;
             }
             Holder::Dataset(_) => return Ok(()),
@@ -163,7 +164,9 @@ fn change_policy(policy: &mut Policy, member: &Member, has: bool) -> bool {
         .bindings
         .iter_mut()
         .find(|binding| binding.role == member.role && binding.condition.is_none());
-    let had = binding.as_ref().is_some_and(|binding| binding.members.contains(&name));
+    let had = binding
+        .as_ref()
+        .is_some_and(|binding| binding.members.contains(&name));
     match (binding, has) {
         _ if had == has => return false,
         (Some(binding), true) => binding.members.push(name),
@@ -173,7 +176,9 @@ fn change_policy(policy: &mut Policy, member: &Member, has: bool) -> bool {
             policy.bindings.push(binding);
         }
     }
-    policy.bindings.retain(|binding| !binding.members.is_empty());
+    policy
+        .bindings
+        .retain(|binding| !binding.members.is_empty());
     true
 }
 

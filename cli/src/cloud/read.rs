@@ -126,7 +126,11 @@ impl Cloud {
         let names: Vec<String> = found.iter().map(|(name, _)| name.clone()).collect();
         let (values, members) = try_join(
             try_join_all(names.iter().map(|name| self.secret_has_value(name))),
-            try_join_all(names.iter().map(|name| self.members_on(Holder::Secret(name.clone())))),
+            try_join_all(
+                names
+                    .iter()
+                    .map(|name| self.members_on(Holder::Secret(name.clone()))),
+            ),
         )
         .await?;
         let empty = names.iter().zip(values).filter(|(_, has_value)| !has_value);
@@ -165,7 +169,9 @@ impl Cloud {
         let schedules: Vec<_> = named(declared, Kind::Schedule).collect();
         let (jobs, schedules) =
             try_join(self.list_jobs(&jobs), self.list_schedules(&schedules)).await?;
-        let members = jobs.keys().map(|name| self.members_on(Holder::Job(name.clone())));
+        let members = jobs
+            .keys()
+            .map(|name| self.members_on(Holder::Job(name.clone())));
         let members = try_join_all(members).await?;
         let jobs = jobs
             .into_iter()
@@ -173,7 +179,10 @@ impl Cloud {
         let schedules = schedules
             .into_iter()
             .map(|(name, it)| (Address::new(Kind::Schedule, name), Resource::Schedule(it)));
-        Ok(jobs.chain(schedules).chain(members.into_iter().flatten()).collect())
+        Ok(jobs
+            .chain(schedules)
+            .chain(members.into_iter().flatten())
+            .collect())
     }
 
     /// The rights our accounts have on it.
@@ -197,7 +206,10 @@ impl Cloud {
 
     /// Which of these hold what cannot be made again: objects other than bundles, tables, values.
     pub async fn holding_data(&self, actual: &Actual) -> Result<BTreeSet<Address>, CloudError> {
-        let look = actual.resources.keys().filter(|address| address.kind.holds_data());
+        let look = actual
+            .resources
+            .keys()
+            .filter(|address| address.kind.holds_data());
         let held = try_join_all(look.map(|address| async move {
             let holds = self.holds_data(address, actual).await?;
             Ok::<_, CloudError>(holds.then(|| address.clone()))
@@ -228,10 +240,7 @@ fn named(resources: &Resources, kind: Kind) -> impl Iterator<Item = &str> {
     addresses.map(|address| address.name.as_str())
 }
 
-fn together(
-    kind: Kind,
-    found: impl IntoIterator<Item = (String, Option<Resource>)>,
-) -> Resources {
+fn together(kind: Kind, found: impl IntoIterator<Item = (String, Option<Resource>)>) -> Resources {
     found
         .into_iter()
         .filter_map(|(name, resource)| Some((Address::new(kind, name), resource?)))

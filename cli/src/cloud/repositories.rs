@@ -34,7 +34,11 @@ impl Cloud {
         }
     }
 
-    pub(super) async fn create_repository(&self, name: &str, owner: &Owner) -> Result<(), CloudError> {
+    pub(super) async fn create_repository(
+        &self,
+        name: &str,
+        owner: &Owner,
+    ) -> Result<(), CloudError> {
         let repository = Repository::new()
             .set_format(Format::Docker)
             .set_mode(Mode::StandardRepository)
@@ -52,7 +56,11 @@ impl Cloud {
         Ok(())
     }
 
-    pub(super) async fn update_repository(&self, name: &str, owner: &Owner) -> Result<(), CloudError> {
+    pub(super) async fn update_repository(
+        &self,
+        name: &str,
+        owner: &Owner,
+    ) -> Result<(), CloudError> {
         let Some(repository) = self.get_repository(name).await? else {
             return self.create_repository(name, owner).await;
         };

@@ -12,7 +12,13 @@ use crate::resource::{Owner, Schedule};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// What of a schedule is ours.
-const FIELDS: [&str; 5] = ["description", "schedule", "time_zone", "retry_config", "http_target"];
+const FIELDS: [&str; 5] = [
+    "description",
+    "schedule",
+    "time_zone",
+    "retry_config",
+    "http_target",
+];
 
 impl Cloud {
     /// The client's schedules in its region, and those of the `declared` names.
@@ -48,7 +54,11 @@ impl Cloud {
     }
 
     pub(super) async fn find_schedule(&self, name: &str) -> Result<Option<Schedule>, CloudError> {
-        Ok(self.find_scheduler_job(name).await?.as_ref().map(schedule_of))
+        Ok(self
+            .find_scheduler_job(name)
+            .await?
+            .as_ref()
+            .map(schedule_of))
     }
 
     pub(super) async fn create_schedule(
@@ -82,7 +92,8 @@ impl Cloud {
             .await
             .map_err(self.failed(&format!("schedule {name}")))?;
         // Whether an update keeps the pause is nowhere written: look.
-        self.set_paused(name, schedule.paused, updated.state == State::Paused).await
+        self.set_paused(name, schedule.paused, updated.state == State::Paused)
+            .await
     }
 
     /// The state is not a field one can set.
@@ -94,7 +105,8 @@ impl Cloud {
             (false, true) => client.resume_job().set_name(full).send().await,
             _ => return Ok(()),
         };
-        done.map(drop).map_err(self.failed(&format!("schedule {name}")))
+        done.map(drop)
+            .map_err(self.failed(&format!("schedule {name}")))
     }
 
     pub(super) async fn delete_schedule(&self, name: &str) -> Result<(), CloudError> {
@@ -134,13 +146,17 @@ fn scheduler_job(schedule: &Schedule) -> Job {
 /// The fields we manage of a schedule that is there.
 fn schedule_of(job: &Job) -> Schedule {
     let target = job.http_target().cloned();
-    let token = target.as_ref().and_then(|target| target.oauth_token().cloned());
+    let token = target
+        .as_ref()
+        .and_then(|target| target.oauth_token().cloned());
     Schedule {
         cron: job.schedule.clone(),
         time_zone: job.time_zone.clone(),
         paused: job.state == State::Paused,
         uri: target.map(|target| target.uri.clone()).unwrap_or_default(),
-        account: token.map(|token| token.service_account_email.clone()).unwrap_or_default(),
+        account: token
+            .map(|token| token.service_account_email.clone())
+            .unwrap_or_default(),
         owner: Owner::of_description(&job.description),
     }
 }

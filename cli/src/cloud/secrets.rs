@@ -22,7 +22,9 @@ impl Cloud {
             .await?
             .list_secrets()
             .set_parent(self.in_project(""))
-            .set_filter(format!("labels.managed-by=xetl AND labels.xetl-client={client}"))
+            .set_filter(format!(
+                "labels.managed-by=xetl AND labels.xetl-client={client}"
+            ))
             .by_item();
         let mut found = Vec::new();
         while let Some(item) = items.next().await {
@@ -32,7 +34,11 @@ impl Cloud {
                 Err(error) => return Err(error),
             }
         }
-        found.retain(|(_, secret)| secret.owner().is_some_and(|o| o.client.as_ref() == Some(client)));
+        found.retain(|(_, secret)| {
+            secret
+                .owner()
+                .is_some_and(|o| o.client.as_ref() == Some(client))
+        });
         Ok(found)
     }
 
@@ -64,7 +70,11 @@ impl Cloud {
             .create_secret()
             .set_parent(self.in_project(""))
             .set_secret_id(name)
-            .set_secret(Secret::new().set_replication(replication).set_labels(owner.labels()))
+            .set_secret(
+                Secret::new()
+                    .set_replication(replication)
+                    .set_labels(owner.labels()),
+            )
             .send()
             .await
             .map_err(self.failed(&format!("secret {name}")))?;
@@ -150,9 +160,11 @@ impl Cloud {
                 .payload
                 .is_some_and(|payload| payload.data == value.expose_secret().as_bytes())),
             // None yet, or the newest is disabled, or we may write and not read.
-            Err(CloudError::NotFound { .. } | CloudError::Refused { status: 400, .. } | CloudError::Denied { .. }) => {
-                Ok(false)
-            }
+            Err(
+                CloudError::NotFound { .. }
+                | CloudError::Refused { status: 400, .. }
+                | CloudError::Denied { .. },
+            ) => Ok(false),
             Err(error) => Err(error),
         }
     }

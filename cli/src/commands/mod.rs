@@ -7,9 +7,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::view::{Format, View};
 
+pub mod apply;
+pub mod destroy;
+pub mod plan;
 pub mod schema;
 
 /// Data pipelines of many clients on Google Cloud
@@ -35,6 +38,9 @@ pub struct Globals {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Plan(plan::PlanArgs),
+    Apply(apply::ApplyArgs),
+    Destroy(destroy::DestroyArgs),
     Schema(schema::SchemaArgs),
 }
 
@@ -44,10 +50,32 @@ impl Cli {
     }
 
     pub async fn run(self, view: &mut View) -> Result<ExitCode, Failure> {
-        let _context = Context::new(self.globals.workspace)?;
+        let context = Context::new(self.globals.workspace)?;
         match self.command {
+            Command::Plan(args) => plan::run(&context, view, &args).await?,
+            Command::Apply(args) => apply::run(&context, view, &args).await?,
+            Command::Destroy(args) => destroy::run(&context, view, &args).await?,
             Command::Schema(args) => schema::run(view, &args)?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Whether to go on; an error where nobody said yes and there is nobody to ask.
+fn agree(view: &mut View, yes: bool, question: &str) -> Result<bool, Failure> {
+    if yes {
+        return Ok(true);
+    }
+    match view.confirm(question)? {
+        Some(true) => Ok(true),
+        Some(false) => {
+            view.note("Nothing was changed.");
+            Ok(false)
+        }
+        None => Err(Failure::new(
+            Kind::Unconfirmed,
+            "this changes things, and there is no terminal to ask on",
+        )
+        .hint("say yes with `--yes`")),
     }
 }

@@ -38,10 +38,35 @@ impl View {
     }
 }
 
+impl View {
+    /// A plan that is about to be carried out: for people, as JSON has one document.
+    pub fn proposal(&mut self, picture: &PlanPicture<'_>) -> io::Result<()> {
+        match self.is_json() {
+            true => Ok(()),
+            false => self.plan(picture),
+        }
+    }
+
+    /// A plan that was carried out, in `done` steps.
+    pub fn applied(&mut self, picture: &PlanPicture<'_>, done: usize) -> io::Result<()> {
+        if self.is_json() {
+            let mut value = as_json(picture);
+            value["applied"] = json!(done);
+            return self.json(&value);
+        }
+        match done {
+            0 => Ok(()),
+            done => self.line(format!("Done: {done} steps.")),
+        }
+    }
+}
+
 fn lines(picture: &PlanPicture<'_>) -> Vec<String> {
     let mut lines: Vec<String> = picture.plan.steps.iter().flat_map(step_lines).collect();
     for missing in picture.missing {
-        let MissingValue { secret, command, .. } = missing;
+        let MissingValue {
+            secret, command, ..
+        } = missing;
         lines.push(format!(
             "{YELLOW}!{YELLOW:#} secret {secret} has no value: `{command}`"
         ));
@@ -55,18 +80,29 @@ fn lines(picture: &PlanPicture<'_>) -> Vec<String> {
 
 fn step_lines(step: &Step) -> Vec<String> {
     let (sign, style) = sign(&step.change);
-    let mut line = format!("{style}{sign:>3}{style:#} {:<10} {}", step.address.kind.word(), step.address.name);
+    let mut line = format!(
+        "{style}{sign:>3}{style:#} {:<10} {}",
+        step.address.kind.word(),
+        step.address.name
+    );
     match &step.change {
         Change::Keep { .. } => line.push_str(&format!(" {DIM}(kept: it holds data){DIM:#}")),
         Change::Refuse { reason } => line.push_str(&format!(" {RED}{reason}{RED:#}")),
         _ => {}
     }
     let changes = step.field_changes();
-    let width = changes.iter().map(|change| change.field.len()).max().unwrap_or(0);
+    let width = changes
+        .iter()
+        .map(|change| change.field.len())
+        .max()
+        .unwrap_or(0);
     let shown = changes.iter().map(|change| {
         let before = change.before.as_deref().unwrap_or("(none)");
         let after = change.after.as_deref().unwrap_or("(none)");
-        format!("{:15}{:width$}  {DIM}{before}{DIM:#} -> {after}", "", change.field)
+        format!(
+            "{:15}{:width$}  {DIM}{before}{DIM:#} -> {after}",
+            "", change.field
+        )
     });
     std::iter::once(line).chain(shown).collect()
 }
@@ -85,7 +121,13 @@ fn sum(plan: &Plan) -> String {
     if plan.is_empty() && plan.steps.is_empty() {
         return "No changes.".to_owned();
     }
-    let Summary { create, update, delete, keep, refuse } = plan.summary();
+    let Summary {
+        create,
+        update,
+        delete,
+        keep,
+        refuse,
+    } = plan.summary();
     let parts: Vec<String> = [
         (create, "to create"),
         (update, "to change"),
@@ -156,7 +198,11 @@ mod tests {
         }];
         let plan = Plan::between(actual, desired);
         let missing = &missing[..usize::from(!plan.is_empty())];
-        let picture = PlanPicture { client: "acme", plan: &plan, missing };
+        let picture = PlanPicture {
+            client: "acme",
+            plan: &plan,
+            missing,
+        };
         anstream::adapter::strip_str(&lines(&picture).join("\n")).to_string()
     }
 

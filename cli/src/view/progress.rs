@@ -42,12 +42,19 @@ impl Observer for Progress<'_> {
     }
 
     fn step_waits(&mut self, step: &Step, why: &str) {
-        self.tell(format!("{DIM}    waiting for {}: {why}{DIM:#}", step.address));
+        self.tell(format!(
+            "{DIM}    waiting for {}: {why}{DIM:#}",
+            step.address
+        ));
     }
 
     fn step_finished(&mut self, step: &Step) {
         self.bar.inc(1);
-        self.tell(format!("{GREEN}  {}{GREEN:#} {}", done(&step.change), step.address));
+        self.tell(format!(
+            "{GREEN}  {}{GREEN:#} {}",
+            done(&step.change),
+            step.address
+        ));
     }
 
     fn step_failed(&mut self, step: &Step, _: &ApplyError) {
