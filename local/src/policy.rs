@@ -342,13 +342,10 @@ pub async fn get_iam_policy(cloud: &Cloud, mut request: Request, resource: &str)
 
 /// `:setIamPolicy` of a resource that exists.
 pub async fn set_iam_policy(cloud: &Cloud, mut request: Request, resource: &str) -> Reply {
+    // The mask is not read: its default, bindings and etag, is all there is.
     #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
     struct Body {
         policy: Policy,
-        #[serde(default)]
-        #[allow(dead_code, reason = "Only bindings and etag are ever written")]
-        update_mask: Option<String>,
     }
     let body: Body = request.json().await?;
     Ok(Json(cloud.policies.set(resource, body.policy)?).into_response())
