@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cloud::Cloud;
 use crate::router::{Router, service};
 use crate::store::Store;
-use crate::{accounts, secrets, status};
+use crate::{accounts, bigquery, secrets, status};
 
 /// How long requests under way may take once the end is asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -88,6 +88,7 @@ fn router() -> Router {
         .with(status::routes())
         .with(service("secretmanager.googleapis.com", secrets::routes()))
         .with(service("iam.googleapis.com", accounts::routes()))
+        .with(service("bigquery.googleapis.com", bigquery::routes()))
 }
 
 /// Work that goes on without a request; it ends when `cloud.shutdown` is cancelled.

@@ -217,7 +217,9 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     let mut changes = body.clone();
     changes.retain(|key, _| !FIXED.contains(&key.as_str()));
     merge(&mut settings, &changes);
-    write(&cloud, &request, table, settings, &body).await
+    check_match(&request, &table.etag())?;
+    let detect = request.query("autodetect_schema") == Some("true");
+    write(&cloud, table, settings, &body, detect).await
 }
 
 async fn update(cloud: Arc<Cloud>, mut request: Request) -> Reply {
@@ -230,12 +232,14 @@ async fn update(cloud: Arc<Cloud>, mut request: Request) -> Reply {
             settings.insert(name.to_owned(), value.clone());
         }
     }
-    write(&cloud, &request, table, settings, &body).await
+    check_match(&request, &table.etag())?;
+    let detect = request.query("autodetect_schema") == Some("true");
+    write(&cloud, table, settings, &body, detect).await
 }
 
-/// Replaces settings and schema of a table, if it is still as `before` says.
-async fn write(cloud: &Arc<Cloud>, request: &Request, before: Table, settings: Object, body: &Object) -> Reply {
-    check_match(request, &before.etag())?;
+/// Replaces settings and schema of a table, if it is still as `before` says;
+/// `detect` reads an external table's schema from its files again.
+async fn write(cloud: &Arc<Cloud>, before: Table, settings: Object, body: &Object, detect: bool) -> Reply {
     check_settings(&settings)?;
     check_same_kind(&before, &settings)?;
     let given = schema_of(body)?;
@@ -251,7 +255,6 @@ async fn write(cloud: &Arc<Cloud>, request: &Request, before: Table, settings: O
         }
         Kind::External => {
             let dataset = cloud.bigquery.dataset(&before.reference.dataset())?;
-            let detect = request.query("autodetect_schema") == Some("true");
             let kept = (!detect).then(|| before.schema.clone());
             external_schema(cloud, &dataset, &settings, given.or(kept))?
         }

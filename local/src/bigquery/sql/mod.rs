@@ -113,7 +113,7 @@ pub fn describe(cloud: &Arc<Cloud>, project: &str, sql: &str) -> Result<Schema, 
 }
 
 /// What a query would return, without running it.
-pub async fn dry_run(cloud: &Arc<Cloud>, query: &Query) -> Result<Object, ApiError> {
+pub fn dry_run(cloud: &Arc<Cloud>, query: &Query) -> Result<Object, ApiError> {
     let text = read(query)?;
     let kind = statements::kind(&text.statement);
     let schema = match text.statement {

@@ -10,15 +10,12 @@ use super::catalog::Tables;
 use super::names::reference;
 use super::parse::{Text, Written};
 use super::run::plan;
-use super::{Query, commit, invalid, not_served};
+use super::{Query, commit, not_served};
 use crate::bigquery::datasets::Dataset;
 use crate::bigquery::files::RESULTS;
 use crate::bigquery::load::{Change, Write, apply};
 use crate::bigquery::reference::{DatasetRef, TableRef};
 use crate::bigquery::resource::Object;
-use crate::bigquery::schema::Schema;
-use crate::bigquery::table::{Kind, Table};
-use crate::bigquery::tables;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, DFSchema, NullHandling, Result, ScalarValue, TableReference, UnnestOptions, plan_err};
+use datafusion::common::{Column, DFSchema, NullHandling, Result, TableReference, UnnestOptions, plan_err};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::sql::sqlparser::ast::{
@@ -208,7 +208,7 @@ fn spread(plan: LogicalPlan, at: usize, item: Column, table: &TableReference) ->
     let rest = columns.split_off(at + 1);
     columns.pop();
     for field in &fields {
-        let value = get_field(Expr::Column(item.clone()), lit(ScalarValue::from(field.name().as_str())));
+        let value = get_field(Expr::Column(item.clone()), field.name().as_str());
         columns.push(value.alias_qualified(Some(table.clone()), field.name()));
     }
     columns.extend(rest);
