@@ -63,7 +63,7 @@ impl Accounts {
     }
 
     pub fn count(&self) -> usize {
-        self.live.list("").len()
+        self.live.count()
     }
 
     pub fn exists(&self, email: &str) -> bool {
@@ -259,7 +259,7 @@ fn named(cloud: &Cloud, request: &Request) -> Result<Account, ApiError> {
 
 async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    #[serde(rename_all = "camelCase")]
     struct Body {
         account_id: String,
         #[serde(default)]
@@ -289,7 +289,7 @@ async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
 
 async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    #[serde(rename_all = "camelCase")]
     struct Body {
         service_account: Value,
         update_mask: String,

@@ -12,6 +12,7 @@ use crate::policy::Policies;
 use crate::projects::Projects;
 use crate::secrets::Secrets;
 use crate::services::Services;
+use crate::storage::Storage;
 use crate::store::Store;
 
 /// The cloud's shared state.
@@ -28,6 +29,7 @@ pub struct Cloud {
     pub projects: Arc<Projects>,
     pub secrets: Secrets,
     pub services: Services,
+    pub storage: Storage,
 }
 
 impl Cloud {
@@ -41,6 +43,7 @@ impl Cloud {
             secrets: Secrets::open(&store, projects.clone())?,
             bigquery: BigQuery::open(&store)?,
             services: Services::open(&store)?,
+            storage: Storage::open(&store)?,
             accounts,
             projects,
             endpoint,

@@ -175,7 +175,7 @@ impl Policy {
     }
 
     /// The policy as a reader of `version` sees it: below 3 there are no conditions.
-    fn seen_at(mut self, version: u8) -> Policy {
+    pub fn seen_at(mut self, version: u8) -> Policy {
         if version < 3 && self.version == 3 {
             self.version = 1;
             for (index, binding) in self.bindings.iter_mut().enumerate() {
@@ -342,13 +342,10 @@ pub async fn get_iam_policy(cloud: &Cloud, mut request: Request, resource: &str)
 
 /// `:setIamPolicy` of a resource that exists.
 pub async fn set_iam_policy(cloud: &Cloud, mut request: Request, resource: &str) -> Reply {
+    // The mask is not read: its default, bindings and etag, is all there is.
     #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
     struct Body {
         policy: Policy,
-        #[serde(default)]
-        #[allow(dead_code, reason = "Only bindings and etag are ever written")]
-        update_mask: Option<String>,
     }
     let body: Body = request.json().await?;
     Ok(Json(cloud.policies.set(resource, body.policy)?).into_response())

@@ -229,16 +229,10 @@ fn own_project(project: &str, reference: &mut Value) {
 }
 
 async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
-    let user = user(&request);
+    let user = request.caller.email().to_owned();
     let body: Value = request.json().await?;
     let job = submit(&cloud, request.var("project"), &user, body).await?;
     Ok(Json(job.view(&cloud.endpoint)).into_response())
-}
-
-/// Who asks, as far as the token says.
-pub fn user(request: &Request) -> String {
-    let token = request.header("authorization").and_then(|text| text.strip_prefix("Bearer "));
-    token.filter(|token| token.contains('@')).unwrap_or("local-user").to_owned()
 }
 
 /// Checks a job, takes its id and starts it.
@@ -346,7 +340,10 @@ async fn perform(cloud: &Arc<Cloud>, key: &str, job: &Job, work: Work) -> Result
     match work {
         Work::Query(query) => {
             let results = job.results().ok_or_else(|| ApiError::internal("a query without a destination"))?;
-            sql::run(cloud, &query, &results, &job.location, key).await
+            let (inner, location, key) = (Arc::clone(cloud), job.location.clone(), key.to_owned());
+            // A task of its own: should the engine panic, the job fails and the cloud goes on.
+            let work = tokio::spawn(async move { sql::run(&inner, &query, &results, &location, &key).await });
+            work.await.unwrap_or_else(|error| Err(ApiError::internal(format!("the query failed: {error}"))))
         }
         Work::Load(load) => {
             let (inner, key) = (Arc::clone(cloud), key.to_owned());

@@ -3,8 +3,6 @@
 //! `plan` decides, from schemas alone, what the table's schema will be and
 //! what is read; the rest reads the files and commits once.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -239,8 +237,22 @@ fn joined(load: &Load, have: &Field, want: &Field, name: &str) -> Result<Field, 
     Ok(Field { mode, fields, ..have.clone() })
 }
 
+/// How often a load is planned anew when the table's schema changes under it.
+const TRIES: usize = 5;
+
 /// Reads the files and commits them; blocks on disk.
 pub fn run(cloud: &Cloud, load: &Load, job: &str) -> Result<Settings, ApiError> {
+    let mut result = attempt(cloud, load, job);
+    for _ in 1..TRIES {
+        match result {
+            Err(error) if error.status == "ABORTED" => result = attempt(cloud, load, job),
+            settled => return settled,
+        }
+    }
+    result
+}
+
+fn attempt(cloud: &Cloud, load: &Load, job: &str) -> Result<Settings, ApiError> {
     let dataset = cloud.bigquery.dataset(&load.destination.dataset())?;
     let present = cloud.bigquery.tables.get(&load.destination.key());
     check_destination(load, present.as_ref())?;
@@ -254,7 +266,21 @@ pub fn run(cloud: &Cloud, load: &Load, job: &str) -> Result<Settings, ApiError> 
         copy(object, load, &plan, &mut part)?;
     }
     let file = part.finish()?;
-    commit(cloud, load, &dataset, plan, file, &objects, job)
+    let planned_on = present.map(|table| table.schema).unwrap_or_default();
+    let statistics = load_statistics(&objects, &file);
+    let change = Change {
+        schema: plan.table,
+        file,
+        write: load.write,
+        settings: load.settings.clone(),
+        planned_on: (load.write != Write::Truncate).then_some(planned_on),
+    };
+    let commit = Commit {
+        job: job.to_owned(),
+        statistics: statistics.clone(),
+    };
+    apply(cloud, &load.destination, &dataset, &change, commit)?;
+    Ok(statistics)
 }
 
 fn check_destination(load: &Load, present: Option<&Table>) -> Result<(), ApiError> {
@@ -323,15 +349,7 @@ fn copy(object: &Object, load: &Load, plan: &Plan, part: &mut Part) -> Result<()
     Ok(())
 }
 
-fn commit(
-    cloud: &Cloud,
-    load: &Load,
-    dataset: &Dataset,
-    plan: Plan,
-    file: DataFile,
-    objects: &[Object],
-    job: &str,
-) -> Result<Settings, ApiError> {
+fn load_statistics(objects: &[Object], file: &DataFile) -> Settings {
     let statistics = json!({"load": {
         "inputFiles": objects.len().to_string(),
         "inputFileBytes": objects.iter().map(|object| object.size).sum::<u64>().to_string(),
@@ -339,15 +357,7 @@ fn commit(
         "outputBytes": file.bytes.to_string(),
         "badRecords": "0",
     }});
-    let statistics = statistics.as_object().cloned().unwrap_or_default();
-    let write = Arc::new(Change {
-        schema: plan.table,
-        file,
-        write: load.write,
-        settings: load.settings.clone(),
-    });
-    apply(cloud, &load.destination, dataset, &write, Commit { job: job.to_owned(), statistics: statistics.clone() })?;
-    Ok(statistics)
+    statistics.as_object().cloned().unwrap_or_default()
 }
 
 /// What a job does to a table.
@@ -356,6 +366,8 @@ pub struct Change {
     pub file: DataFile,
     pub write: Write,
     pub settings: Settings,
+    /// The schema that the change was planned on; `None` where it does not matter.
+    pub planned_on: Option<Schema>,
 }
 
 /// The commit: one write of the table's document.
@@ -368,6 +380,10 @@ pub fn apply(cloud: &Cloud, reference: &TableRef, dataset: &Dataset, change: &Ch
         });
         if change.write == Write::Empty && table.rows() > 0 {
             return Err(tables::already_exists(reference));
+        }
+        if change.planned_on.as_ref().is_some_and(|schema| *schema != table.schema) {
+            return Err(ApiError::aborted(format!("the schema of table {reference} changed meanwhile; retry"))
+                .reason("backendError"));
         }
         if matches!(change.write, Write::Truncate | Write::TruncateData) {
             table.files.clear();

@@ -78,14 +78,22 @@ fn colocated(bucket: &str, dataset: &str) -> bool {
 }
 
 fn bucket_location(cloud: &Cloud, bucket: &str) -> Option<String> {
-    let _ = (cloud, bucket);
-    Some("US".to_owned())
+    cloud.storage.bucket(bucket).map(|bucket| bucket.location)
 }
 
 fn matching(cloud: &Cloud, bucket: &str, pattern: &str) -> Vec<Object> {
-    let path = cloud.store.root().join("objects").join(bucket).join(pattern);
-    let _ = fits;
-    path.exists().then(|| Object { uri: format!("gs://{bucket}/{pattern}"), size: 0, path }).into_iter().collect()
+    let head = pattern.split('*').next().unwrap_or(pattern);
+    let found = match pattern.contains('*') {
+        true => cloud.storage.list(bucket, head),
+        false => cloud.storage.object(bucket, pattern).into_iter().collect(),
+    };
+    let fitting = found.into_iter().filter(|object| fits(pattern, &object.name));
+    let named = fitting.map(|object| Object {
+        uri: format!("gs://{bucket}/{}", object.name),
+        path: object.path,
+        size: object.size,
+    });
+    named.collect()
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn query(cloud: Arc<Cloud>, mut request: Request) -> Reply {
-    let user = jobs::user(&request);
+    let user = request.caller.email().to_owned();
     let body: Value = request.json().await?;
     let project = request.var("project");
     let job = start(&cloud, project, &user, &body).await?;

@@ -100,7 +100,7 @@ impl Catalog for Tables<'_> {
 type Columns = Vec<(&'static str, ArrayRef)>;
 
 fn texts<S: Into<String>>(values: impl Iterator<Item = S>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values.map(Into::into)))
+    Arc::new(values.map(|value| Some(value.into())).collect::<StringArray>())
 }
 
 fn tables_columns(tables: &[Table]) -> Result<Columns, datafusion::arrow::error::ArrowError> {
@@ -131,7 +131,7 @@ fn columns_columns(tables: &[Table]) -> Result<Columns, datafusion::arrow::error
         ("table_schema", texts(columns().map(|(table, ..)| table.reference.dataset.as_str()))),
         ("table_name", texts(columns().map(|(table, ..)| table.reference.table.as_str()))),
         ("column_name", texts(columns().map(|(_, _, field)| field.name.as_str()))),
-        ("ordinal_position", Arc::new(Int64Array::from_iter_values(columns().map(|(_, index, _)| index)))),
+        ("ordinal_position", Arc::new(columns().map(|(_, index, _)| index).collect::<Int64Array>())),
         ("is_nullable", texts(columns().map(|(_, _, field)| if field.mode == Mode::Required { "NO" } else { "YES" }))),
         ("data_type", texts(columns().map(|(_, _, field)| sql_type(field)))),
     ])

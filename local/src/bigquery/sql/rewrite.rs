@@ -301,10 +301,21 @@ fn extract(field: &DateTimeField, expr: Expr) -> Result<Expr, ApiError> {
         DateTimeField::Week(Some(day)) => format!("WEEK_{}", day.value.to_uppercase()),
         other => other.to_string().to_uppercase(),
     };
-    Ok(match expr {
-        Expr::AtTimeZone { timestamp, time_zone } => call("bq_extract", vec![*timestamp, text(part), *time_zone]),
-        other => call("bq_extract", vec![other, text(part)]),
-    })
+    let (from, zone) = match expr {
+        Expr::AtTimeZone { timestamp, time_zone } => (*timestamp, Some(*time_zone)),
+        other => (other, None),
+    };
+    let mut args = vec![from];
+    let name = match part.as_str() {
+        "DATE" => "date",
+        "DATETIME" => "datetime",
+        _ => {
+            args.push(text(part));
+            "bq_extract"
+        }
+    };
+    args.extend(zone);
+    Ok(call(name, args))
 }
 
 /// BigQuery's name of a function as the engine has it, where they mean the same.

@@ -75,7 +75,7 @@ impl Context<'_> {
         let statistics = statistics("SELECT", bytes, json!({"referencedTables": planned.tables}));
         let schema = planned.schema.clone();
         let file = planned.run(&self.cloud.bigquery.data, &schema).await?;
-        let change = Change { schema, file, write: self.write(), settings: Object::new() };
+        let change = Change { schema, file, write: self.write(), settings: Object::new(), planned_on: None };
         let dataset = self.results_dataset()?;
         apply(self.cloud, self.results, &dataset, &change, commit(self.job, &statistics))?;
         Ok(statistics)

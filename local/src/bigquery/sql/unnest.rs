@@ -170,18 +170,17 @@ impl UnnestPlanner {
             return plan_err!("UNNEST takes one array");
         };
         let array = context.sql_to_expr(array, left.schema())?;
-        let name = alias.as_ref().map_or_else(|| "unnest()".to_owned(), |alias| alias.name.value.clone());
-        let table = TableReference::bare(name.clone());
+        let name = alias.map_or_else(|| "unnest()".to_owned(), |alias| alias.name.value);
+        let table = TableReference::bare(name);
         let offset = with_offset.then(|| with_offset_alias.map_or_else(|| "offset".to_owned(), |ident| ident.value));
 
-        let mut columns = columns_of(left.schema());
-        let before = columns.len();
-        let item = Column::new(Some(table.clone()), name.clone());
-        columns.push(array.clone().alias_qualified(Some(table.clone()), name));
-        let mut unnested = vec![item.clone()];
-        if let Some(offset) = &offset {
-            columns.push(self.offsets.call(vec![array]).alias(offset));
-            unnested.push(Column::new_unqualified(offset));
+        let left_columns = columns_of(left.schema());
+        let mut columns = left_columns.clone();
+        columns.push(array.clone().alias(ITEM));
+        let mut unnested = vec![Column::new_unqualified(ITEM)];
+        if offset.is_some() {
+            columns.push(self.offsets.call(vec![array]).alias(OFFSET));
+            unnested.push(Column::new_unqualified(OFFSET));
         }
         let options = UnnestOptions::new().with_null_handling(match keep {
             true => NullHandling::PreserveAndExpandEmpty,
@@ -191,26 +190,29 @@ impl UnnestPlanner {
             .project(columns)?
             .unnest_columns_with_options(unnested, options)?
             .build()?;
-        spread(plan, before, item, &table)
+        let mut columns = left_columns;
+        columns.extend(item_columns(&plan, &table)?);
+        columns.extend(offset.map(|offset| Expr::Column(Column::new_unqualified(OFFSET)).alias(offset)));
+        LogicalPlanBuilder::from(plan).project(columns)?.build()
     }
+}
+
+/// Names that stand for an item and its position until they get their own.
+const ITEM: &str = "$item";
+const OFFSET: &str = "$offset";
+
+/// The item under its alias; a record's fields become columns of their own.
+fn item_columns(plan: &LogicalPlan, table: &TableReference) -> Result<Vec<Expr>> {
+    let item = || Expr::Column(Column::new_unqualified(ITEM));
+    let DataType::Struct(fields) = plan.schema().field_with_unqualified_name(ITEM)?.data_type() else {
+        return Ok(vec![item().alias_qualified(Some(table.clone()), table.table())]);
+    };
+    let columns = fields.iter().map(|field| {
+        get_field(item(), field.name().as_str()).alias_qualified(Some(table.clone()), field.name())
+    });
+    Ok(columns.collect())
 }
 
 fn columns_of(schema: &DFSchema) -> Vec<Expr> {
     schema.columns().into_iter().map(Expr::Column).collect()
-}
-
-/// Items that are records become columns of their own under the alias.
-fn spread(plan: LogicalPlan, at: usize, item: Column, table: &TableReference) -> Result<LogicalPlan> {
-    let DataType::Struct(fields) = plan.schema().field(at).data_type().clone() else {
-        return Ok(plan);
-    };
-    let mut columns = columns_of(plan.schema());
-    let rest = columns.split_off(at + 1);
-    columns.pop();
-    for field in &fields {
-        let value = get_field(Expr::Column(item.clone()), field.name().as_str());
-        columns.push(value.alias_qualified(Some(table.clone()), field.name()));
-    }
-    columns.extend(rest);
-    LogicalPlanBuilder::from(plan).project(columns)?.build()
 }

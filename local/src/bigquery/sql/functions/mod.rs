@@ -77,7 +77,8 @@ impl Call {
     }
 
     pub fn any_null(&self, row: usize) -> bool {
-        self.args.iter().any(|arg| arg.is_null(row))
+        // A bare NULL has no mask of its own.
+        self.args.iter().any(|arg| arg.data_type().is_null() || arg.is_null(row))
     }
 
     /// One value a row; NULL where an argument is, and where a SAFE call fails.
