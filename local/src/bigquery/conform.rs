@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray,
+    new_null_array,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field as ArrowField, Fields, SchemaRef};
@@ -14,14 +17,28 @@ use arrow::error::ArrowError;
 use super::schema::{Field, Mode, Schema, Type};
 
 /// `batch` with exactly the columns of `schema`.
-pub fn conform(batch: &RecordBatch, schema: &Schema, arrow: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+pub fn conform(
+    batch: &RecordBatch,
+    schema: &Schema,
+    arrow: &SchemaRef,
+) -> Result<RecordBatch, ArrowError> {
     let from = batch.schema();
-    let columns = columns(from.fields(), batch.columns(), &schema.fields, batch.num_rows())?;
+    let columns = columns(
+        from.fields(),
+        batch.columns(),
+        &schema.fields,
+        batch.num_rows(),
+    )?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(arrow), columns, &options)
 }
 
-fn columns(from: &Fields, arrays: &[ArrayRef], to: &[Field], rows: usize) -> Result<Vec<ArrayRef>, ArrowError> {
+fn columns(
+    from: &Fields,
+    arrays: &[ArrayRef],
+    to: &[Field],
+    rows: usize,
+) -> Result<Vec<ArrayRef>, ArrowError> {
     to.iter()
         .map(|field| {
             let found = from.iter().position(|have| field.is(have.name()));
@@ -50,14 +67,22 @@ fn column(array: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowError> {
         (Mode::Repeated, DataType::List(_)) => repeated(array.as_list(), field),
         (Mode::Repeated, DataType::Null) => Ok(missing(field, array.len())),
         (Mode::Repeated, other) => Err(mismatch(field, other)),
-        (_, DataType::List(_)) if field.kind == Type::Record => list_as_record(array.as_list(), field),
+        (_, DataType::List(_)) if field.kind == Type::Record => {
+            list_as_record(array.as_list(), field)
+        }
         _ => item(array, field),
     }
 }
 
 fn repeated(list: &ListArray, field: &Field) -> Result<ArrayRef, ArrowError> {
     let values = item(list.values(), field)?;
-    let lengths = (0..list.len()).map(|row| if list.is_null(row) { 0 } else { list.value_length(row) as usize });
+    let lengths = (0..list.len()).map(|row| {
+        if list.is_null(row) {
+            0
+        } else {
+            list.value_length(row) as usize
+        }
+    });
     let kind = Arc::new(ArrowField::new("item", field.item_type(), true));
     // NULL arrays become empty ones; where all are whole the offsets can stay.
     let offsets = match list.null_count() {
@@ -82,7 +107,9 @@ fn item(array: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowError> {
             let made = StructArray::try_new(into.clone(), children, record.nulls().cloned())?;
             Ok(Arc::new(made))
         }
-        (DataType::Struct(_), _) | (DataType::List(_), _) => Err(mismatch(field, array.data_type())),
+        (DataType::Struct(_), _) | (DataType::List(_), _) => {
+            Err(mismatch(field, array.data_type()))
+        }
         (DataType::Timestamp(_, None), DataType::Timestamp(_, Some(_))) => {
             // A wall clock without a zone is read as UTC, which is what the cast does for "UTC".
             cast(array, &wanted)
@@ -101,21 +128,40 @@ fn cast(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError> {
 
 /// What a Parquet list becomes without list inference: `RECORD {list: REPEATED RECORD {element}}`.
 fn list_as_record(list: &ListArray, field: &Field) -> Result<ArrayRef, ArrowError> {
-    let Some(inner) = field.fields.first().filter(|inner| inner.mode == Mode::Repeated) else {
+    let Some(inner) = field
+        .fields
+        .first()
+        .filter(|inner| inner.mode == Mode::Repeated)
+    else {
         return Err(mismatch(field, list.data_type()));
     };
-    let element = inner.fields.first().ok_or_else(|| mismatch(field, list.data_type()))?;
+    let element = inner
+        .fields
+        .first()
+        .ok_or_else(|| mismatch(field, list.data_type()))?;
     let values = column(list.values(), element)?;
-    let wrapped: ArrayRef = Arc::new(StructArray::new(Fields::from(vec![element.arrow()]), vec![values], None));
+    let wrapped: ArrayRef = Arc::new(StructArray::new(
+        Fields::from(vec![element.arrow()]),
+        vec![values],
+        None,
+    ));
     let kind = Arc::new(ArrowField::new("item", inner.item_type(), true));
     let nulls = list.nulls().cloned();
     let lists = ListArray::try_new(kind, list.offsets().clone(), wrapped, None)?;
     let fields = Fields::from(vec![inner.arrow()]);
-    Ok(Arc::new(StructArray::try_new(fields, vec![Arc::new(lists)], nulls)?))
+    Ok(Arc::new(StructArray::try_new(
+        fields,
+        vec![Arc::new(lists)],
+        nulls,
+    )?))
 }
 
 fn mismatch(field: &Field, have: &DataType) -> ArrowError {
-    ArrowError::CastError(format!("column '{}' of type {have} cannot be read as {}", field.name, field.kind.name()))
+    ArrowError::CastError(format!(
+        "column '{}' of type {have} cannot be read as {}",
+        field.name,
+        field.kind.name()
+    ))
 }
 
 /// The first REQUIRED column that holds a NULL, or array that does, in words.
@@ -129,10 +175,17 @@ pub fn null_violation(batch: &RecordBatch, schema: &Schema) -> Option<String> {
 
 fn violation(field: &Field, array: &ArrayRef) -> Option<String> {
     match field.mode {
-        Mode::Required if array.null_count() > 0 => Some(format!("Required field {} cannot be null", field.name)),
+        Mode::Required if array.null_count() > 0 => {
+            Some(format!("Required field {} cannot be null", field.name))
+        }
         Mode::Repeated => {
             let values = array.as_list::<i32>().values();
-            (values.null_count() > 0).then(|| format!("Array specified for repeated field {} contains a null element", field.name))
+            (values.null_count() > 0).then(|| {
+                format!(
+                    "Array specified for repeated field {} contains a null element",
+                    field.name
+                )
+            })
         }
         _ => None,
     }
@@ -150,7 +203,9 @@ mod tests {
 
     #[test]
     fn columns_are_found_by_name_and_widened() {
-        let batch = RecordBatch::try_from_iter([("ID", Arc::new(Int64Array::from(vec![7])) as ArrayRef)]).unwrap();
+        let batch =
+            RecordBatch::try_from_iter([("ID", Arc::new(Int64Array::from(vec![7])) as ArrayRef)])
+                .unwrap();
         let to = schema(vec![
             Field::new("id", Type::Numeric, Mode::Nullable),
             Field::new("new", Type::String, Mode::Nullable),
@@ -159,7 +214,13 @@ mod tests {
         let got = conform(&batch, &to, &to.arrow()).unwrap();
         assert_eq!(got.column(0).data_type(), &DataType::Decimal128(38, 9));
         assert_eq!(got.column(1).null_count(), 1);
-        assert_eq!((got.column(2).null_count(), got.column(2).as_list::<i32>().value_length(0)), (0, 0));
+        assert_eq!(
+            (
+                got.column(2).null_count(),
+                got.column(2).as_list::<i32>().value_length(0)
+            ),
+            (0, 0)
+        );
     }
 
     #[test]
@@ -173,7 +234,8 @@ mod tests {
 
     #[test]
     fn without_inference_a_list_is_a_record_of_elements() {
-        let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), Some(2)])]);
+        let lists =
+            ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), Some(2)])]);
         let batch = RecordBatch::try_from_iter([("n", Arc::new(lists) as ArrayRef)]).unwrap();
         let element = Field::new("element", Type::Integer, Mode::Nullable);
         let to = schema(vec![Field::record(
@@ -188,8 +250,15 @@ mod tests {
 
     #[test]
     fn a_null_in_a_required_column_is_named() {
-        let batch = RecordBatch::try_from_iter([("id", Arc::new(StringArray::from(vec![None::<&str>])) as ArrayRef)]).unwrap();
+        let batch = RecordBatch::try_from_iter([(
+            "id",
+            Arc::new(StringArray::from(vec![None::<&str>])) as ArrayRef,
+        )])
+        .unwrap();
         let to = schema(vec![Field::new("id", Type::String, Mode::Required)]);
-        assert_eq!(null_violation(&batch, &to).unwrap(), "Required field id cannot be null");
+        assert_eq!(
+            null_violation(&batch, &to).unwrap(),
+            "Required field id cannot be null"
+        );
     }
 }

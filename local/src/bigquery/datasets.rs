@@ -9,15 +9,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::reference::DatasetRef;
-use super::resource::{Object, check_labels, check_match, etag, matches_filter, merge, now_ms, page, writable};
+use super::resource::{
+    Object, check_labels, check_match, etag, matches_filter, merge, now_ms, page, writable,
+};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
 
 /// Fields that the server makes or that never change.
 const FIXED: &[&str] = &[
-    "kind", "etag", "id", "selfLink", "datasetReference", "creationTime", "lastModifiedTime", "location", "type",
-    "satisfiesPzs", "satisfiesPzi", "isCaseInsensitive",
+    "kind",
+    "etag",
+    "id",
+    "selfLink",
+    "datasetReference",
+    "creationTime",
+    "lastModifiedTime",
+    "location",
+    "type",
+    "satisfiesPzs",
+    "satisfiesPzi",
+    "isCaseInsensitive",
 ];
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -123,7 +135,10 @@ fn short_access(entry: &mut Value) {
     if !role.is_empty() {
         entry.insert("role".to_owned(), role.into());
     }
-    let member = entry.get("iamMember").and_then(Value::as_str).map(str::to_owned);
+    let member = entry
+        .get("iamMember")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     let by_email = match member.as_deref().and_then(|member| member.split_once(':')) {
         Some(("user" | "serviceAccount", email)) => Some(("userByEmail", email)),
         Some(("group", email)) => Some(("groupByEmail", email)),
@@ -158,10 +173,15 @@ fn reference(request: &Request) -> DatasetRef {
 
 async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     let body: Object = request.json().await?;
-    let name = body.get("datasetReference").and_then(|name| name["datasetId"].as_str());
+    let name = body
+        .get("datasetReference")
+        .and_then(|name| name["datasetId"].as_str());
     let reference = DatasetRef::new(request.var("project"), name.unwrap_or_default());
     reference.check()?;
-    let location = body.get("location").and_then(Value::as_str).filter(|text| !text.is_empty());
+    let location = body
+        .get("location")
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty());
     let dataset = Dataset {
         location: location.unwrap_or("US").to_owned(),
         created: now_ms(),
@@ -170,13 +190,19 @@ async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
         settings: tidy(writable(&body, FIXED))?,
         reference,
     };
-    cloud.bigquery.datasets.update(&dataset.reference.key(), |present| {
-        if present.is_some() {
-            return Err(ApiError::already_exists(format!("Already Exists: Dataset {}", dataset.reference)));
-        }
-        *present = Some(dataset.clone());
-        Ok(())
-    })?;
+    cloud
+        .bigquery
+        .datasets
+        .update(&dataset.reference.key(), |present| {
+            if present.is_some() {
+                return Err(ApiError::already_exists(format!(
+                    "Already Exists: Dataset {}",
+                    dataset.reference
+                )));
+            }
+            *present = Some(dataset.clone());
+            Ok(())
+        })?;
     Ok(Json(dataset.view(&cloud.endpoint)).into_response())
 }
 
@@ -187,7 +213,10 @@ async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
 
 async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
     let filter = request.query("filter").unwrap_or_default();
-    let all = cloud.bigquery.datasets.list(&format!("{}/", request.var("project")));
+    let all = cloud
+        .bigquery
+        .datasets
+        .list(&format!("{}/", request.var("project")));
     let wanted = all
         .into_iter()
         .map(|(_, dataset)| dataset)
@@ -225,22 +254,31 @@ async fn update(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 /// Places are compared without regard to case: `us` is `US`.
 fn same_location(dataset: &Dataset, body: &Object) -> Result<(), ApiError> {
     match body.get("location").and_then(Value::as_str) {
-        Some(location) if !location.eq_ignore_ascii_case(&dataset.location) => Err(ApiError::invalid(format!(
-            "Dataset location cannot be changed from {} to {location}.",
-            dataset.location
-        ))),
+        Some(location) if !location.eq_ignore_ascii_case(&dataset.location) => {
+            Err(ApiError::invalid(format!(
+                "Dataset location cannot be changed from {} to {location}.",
+                dataset.location
+            )))
+        }
         _ => Ok(()),
     }
 }
 
-fn write(cloud: &Cloud, request: &Request, change: impl FnOnce(&mut Dataset) -> Result<(), ApiError>) -> Reply {
+fn write(
+    cloud: &Cloud,
+    request: &Request,
+    change: impl FnOnce(&mut Dataset) -> Result<(), ApiError>,
+) -> Reply {
     let reference = reference(request);
-    let dataset = cloud.bigquery.datasets.update(&reference.key(), |present| {
-        let dataset = present.as_mut().ok_or_else(|| not_found(&reference))?;
-        check_match(request, &dataset.etag())?;
-        change(dataset)?;
-        Ok::<_, ApiError>(dataset.clone())
-    })?;
+    let dataset = cloud
+        .bigquery
+        .datasets
+        .update(&reference.key(), |present| {
+            let dataset = present.as_mut().ok_or_else(|| not_found(&reference))?;
+            check_match(request, &dataset.etag())?;
+            change(dataset)?;
+            Ok::<_, ApiError>(dataset.clone())
+        })?;
     Ok(Json(dataset.view(&cloud.endpoint)).into_response())
 }
 
@@ -249,9 +287,14 @@ async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
     let dataset = cloud.bigquery.dataset(&reference)?;
     check_match(&request, &dataset.etag())?;
     let tables = cloud.bigquery.tables.list(&format!("{}/", reference.key()));
-    let contents = request.query("deleteContents").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let contents = request
+        .query("deleteContents")
+        .is_some_and(|text| text.eq_ignore_ascii_case("true"));
     if !tables.is_empty() && !contents {
-        return Err(ApiError::invalid(format!("Dataset {reference} is still in use")).reason("resourceInUse"));
+        return Err(
+            ApiError::invalid(format!("Dataset {reference} is still in use"))
+                .reason("resourceInUse"),
+        );
     }
     // Contents first: what a kill leaves is a dataset that can be deleted again.
     for (key, _) in tables {
@@ -267,7 +310,8 @@ mod tests {
 
     #[test]
     fn access_comes_back_in_the_short_form() {
-        let mut entry = json!({"role": "roles/bigquery.dataEditor", "iamMember": "serviceAccount:a@p.iam"});
+        let mut entry =
+            json!({"role": "roles/bigquery.dataEditor", "iamMember": "serviceAccount:a@p.iam"});
         short_access(&mut entry);
         assert_eq!(entry, json!({"role": "WRITER", "userByEmail": "a@p.iam"}));
     }

@@ -46,7 +46,11 @@ impl Engine {
             return Err(ApiError::internal("the SQL engine has stopped"));
         };
         let done = runtime.spawn(work).await;
-        done.unwrap_or_else(|error| Err(ApiError::internal(format!("the SQL engine failed: {error}"))))
+        done.unwrap_or_else(|error| {
+            Err(ApiError::internal(format!(
+                "the SQL engine failed: {error}"
+            )))
+        })
     }
 
     pub fn job_finished(&self) {

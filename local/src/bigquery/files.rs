@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -37,8 +39,11 @@ impl Part {
         let name = format!("{}.parquet", uuid::Uuid::new_v4());
         let path = folder.join(&name);
         let level = ZstdLevel::try_new(1).map_err(io::Error::other)?;
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
-        let writer = ArrowWriter::try_new(File::create(&path)?, schema, Some(properties)).map_err(io::Error::other)?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(level))
+            .build();
+        let writer = ArrowWriter::try_new(File::create(&path)?, schema, Some(properties))
+            .map_err(io::Error::other)?;
         Ok(Part {
             path,
             name,
@@ -88,7 +93,8 @@ impl Source {
         // Arrow's own schema in the metadata means nothing to BigQuery.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let file = File::open(path)?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(io::Error::other)?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            .map_err(io::Error::other)?;
         Ok(Source { builder })
     }
 
@@ -104,7 +110,12 @@ impl Source {
             .map(|(index, _)| index)
             .collect();
         let mask = ProjectionMask::roots(self.builder.parquet_schema(), wanted);
-        let reader = self.builder.with_projection(mask).with_batch_size(8192).build().map_err(io::Error::other)?;
+        let reader = self
+            .builder
+            .with_projection(mask)
+            .with_batch_size(8192)
+            .build()
+            .map_err(io::Error::other)?;
         Ok(Batches {
             reader,
             arrow: schema.arrow(),
@@ -124,7 +135,11 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.reader.next()?;
-        Some(batch.and_then(|batch| conform(&batch, &self.schema, &self.arrow)).map_err(io::Error::other))
+        Some(
+            batch
+                .and_then(|batch| conform(&batch, &self.schema, &self.arrow))
+                .map_err(io::Error::other),
+        )
     }
 }
 
@@ -141,7 +156,11 @@ pub fn sweep(service: &BigQuery) -> io::Result<()> {
     }
     for entry in fs::read_dir(&service.data)? {
         let entry = entry?;
-        if entry.file_name().to_str().is_none_or(|name| !named.contains(name)) {
+        if entry
+            .file_name()
+            .to_str()
+            .is_none_or(|name| !named.contains(name))
+        {
             fs::remove_file(entry.path())?;
         }
     }
@@ -158,7 +177,9 @@ mod tests {
     #[test]
     fn a_part_that_is_not_finished_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
-        let schema = Schema { fields: vec![Field::new("n", Type::Integer, Mode::Nullable)] };
+        let schema = Schema {
+            fields: vec![Field::new("n", Type::Integer, Mode::Nullable)],
+        };
         drop(Part::create(folder.path(), schema.arrow()).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
@@ -166,14 +187,25 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back_under_a_wider_schema() {
         let folder = tempfile::tempdir().unwrap();
-        let narrow = Schema { fields: vec![Field::new("n", Type::Integer, Mode::Nullable)] };
+        let narrow = Schema {
+            fields: vec![Field::new("n", Type::Integer, Mode::Nullable)],
+        };
         let mut part = Part::create(folder.path(), narrow.arrow()).unwrap();
         let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
-        part.write(&RecordBatch::try_new(narrow.arrow(), vec![column]).unwrap()).unwrap();
+        part.write(&RecordBatch::try_new(narrow.arrow(), vec![column]).unwrap())
+            .unwrap();
         let file = part.finish().unwrap();
 
-        let wide = Schema { fields: vec![Field::new("n", Type::Numeric, Mode::Nullable), Field::new("s", Type::String, Mode::Nullable)] };
-        let batches = Source::open(&folder.path().join(&file.name)).unwrap().batches(&wide).unwrap();
+        let wide = Schema {
+            fields: vec![
+                Field::new("n", Type::Numeric, Mode::Nullable),
+                Field::new("s", Type::String, Mode::Nullable),
+            ],
+        };
+        let batches = Source::open(&folder.path().join(&file.name))
+            .unwrap()
+            .batches(&wide)
+            .unwrap();
         let rows: usize = batches.map(|batch| batch.unwrap().num_rows()).sum();
         assert_eq!((rows, file.rows), (2, 2));
     }

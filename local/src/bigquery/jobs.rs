@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 
 use super::BigQuery;
 use super::files::RESULTS;
+use super::load;
 use super::load::Load;
 use super::reference::TableRef;
 use super::resource::{Object, check_labels, etag, now_ms, page};
 use super::sql::{self, Query};
-use super::load;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
@@ -79,7 +79,9 @@ impl Job {
     /// The table the job writes, if it is a kind that writes one.
     fn destination(&self) -> Option<TableRef> {
         let load = &self.configuration["load"]["destinationTable"];
-        serde_json::from_value(load.clone()).ok().or_else(|| self.results())
+        serde_json::from_value(load.clone())
+            .ok()
+            .or_else(|| self.results())
     }
 
     fn status(&self) -> Value {
@@ -141,7 +143,11 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::POST, ALL, insert),
         Route::new(Method::GET, ALL, list),
         Route::new(Method::GET, ONE, get),
-        Route::new(Method::POST, "/bigquery/v2/projects/{project}/jobs/{job}/cancel", cancel),
+        Route::new(
+            Method::POST,
+            "/bigquery/v2/projects/{project}/jobs/{job}/cancel",
+            cancel,
+        ),
     ]
 }
 
@@ -151,8 +157,11 @@ pub fn settle_interrupted(service: &BigQuery) -> io::Result<()> {
         if job.state == State::Done {
             continue;
         }
-        let table = job.destination().and_then(|table| service.tables.get(&table.key()));
-        let commit = table.and_then(|table| table.commits.into_iter().find(|commit| commit.job == key));
+        let table = job
+            .destination()
+            .and_then(|table| service.tables.get(&table.key()));
+        let commit =
+            table.and_then(|table| table.commits.into_iter().find(|commit| commit.job == key));
         match commit {
             Some(commit) => job.statistics = commit.statistics,
             None => {
@@ -188,20 +197,30 @@ impl Work {
             own_project(project, &mut configuration["query"]["destinationTable"]);
             own_project(project, &mut configuration["query"]["defaultDataset"]);
             configuration["jobType"] = "QUERY".into();
-            return Ok(Work::Query(Box::new(Query::parse(project, &configuration["query"])?)));
+            return Ok(Work::Query(Box::new(Query::parse(
+                project,
+                &configuration["query"],
+            )?)));
         }
         for kind in ["copy", "extract"] {
             if configuration[kind].is_object() {
-                return Err(ApiError::unimplemented(format!("the local cloud runs no {kind} jobs")));
+                return Err(ApiError::unimplemented(format!(
+                    "the local cloud runs no {kind} jobs"
+                )));
             }
         }
-        Err(ApiError::invalid("Required parameter is missing: configuration.load or configuration.query"))
+        Err(ApiError::invalid(
+            "Required parameter is missing: configuration.load or configuration.query",
+        ))
     }
 
     /// Where the job runs when the request does not say.
     fn location(&self, cloud: &Cloud) -> Result<String, ApiError> {
         match self {
-            Work::Load(load) => Ok(cloud.bigquery.dataset(&load.destination.dataset())?.location),
+            Work::Load(load) => Ok(cloud
+                .bigquery
+                .dataset(&load.destination.dataset())?
+                .location),
             Work::Query(query) => Ok(sql::location(cloud, query)),
         }
     }
@@ -224,7 +243,9 @@ impl Work {
 /// A reference without a project means the job's.
 fn own_project(project: &str, reference: &mut Value) {
     if let Value::Object(reference) = reference {
-        reference.entry("projectId").or_insert_with(|| project.into());
+        reference
+            .entry("projectId")
+            .or_insert_with(|| project.into());
     }
 }
 
@@ -236,7 +257,12 @@ async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 }
 
 /// Checks a job, takes its id and starts it.
-pub async fn submit(cloud: &Arc<Cloud>, project: &str, user: &str, body: Value) -> Result<Job, ApiError> {
+pub async fn submit(
+    cloud: &Arc<Cloud>,
+    project: &str,
+    user: &str,
+    body: Value,
+) -> Result<Job, ApiError> {
     let mut configuration = body["configuration"].clone();
     let work = Work::parse(project, &mut configuration)?;
     let id = match body["jobReference"]["jobId"].as_str() {
@@ -250,7 +276,11 @@ pub async fn submit(cloud: &Arc<Cloud>, project: &str, user: &str, body: Value) 
     };
     work.check_location(cloud, &location)?;
     if let (Work::Query(_), true) = (&work, configuration["query"]["destinationTable"].is_null()) {
-        let results = TableRef::new(project, RESULTS, &format!("anon{}", uuid::Uuid::new_v4().simple()));
+        let results = TableRef::new(
+            project,
+            RESULTS,
+            &format!("anon{}", uuid::Uuid::new_v4().simple()),
+        );
         configuration["query"]["destinationTable"] = json!(results);
     }
     let job = Job {
@@ -273,12 +303,18 @@ pub async fn submit(cloud: &Arc<Cloud>, project: &str, user: &str, body: Value) 
     take_id(cloud, &job)?;
     let inner = Arc::clone(cloud);
     let key = job.key();
-    cloud.bigquery.engine.spawn(async move { execute(&inner, &key, work).await });
+    cloud
+        .bigquery
+        .engine
+        .spawn(async move { execute(&inner, &key, work).await });
     Ok(job)
 }
 
 fn check_id(id: &str) -> Result<(), ApiError> {
-    let good = id.len() <= 1024 && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    let good = id.len() <= 1024
+        && id
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     good.then_some(()).ok_or_else(|| {
         ApiError::invalid(format!(
             "Invalid job ID \"{id}\". Job IDs must be alphanumeric (plus underscores and dashes) and at most 1024 \
@@ -288,16 +324,19 @@ fn check_id(id: &str) -> Result<(), ApiError> {
 }
 
 fn take_id(cloud: &Cloud, job: &Job) -> Result<(), ApiError> {
-    cloud.bigquery.jobs.update(&job.key(), |present| match present {
-        Some(_) => Err(ApiError::already_exists(format!(
-            "Already Exists: Job {}:{}.{}",
-            job.project, job.location, job.id
-        ))),
-        None => {
-            *present = Some(job.clone());
-            Ok(())
-        }
-    })
+    cloud
+        .bigquery
+        .jobs
+        .update(&job.key(), |present| match present {
+            Some(_) => Err(ApiError::already_exists(format!(
+                "Already Exists: Job {}:{}.{}",
+                job.project, job.location, job.id
+            ))),
+            None => {
+                *present = Some(job.clone());
+                Ok(())
+            }
+        })
 }
 
 /// Plans a query and says what it would do; the job is not kept.
@@ -306,7 +345,11 @@ async fn dry_run(cloud: &Arc<Cloud>, mut job: Job, work: Work) -> Result<Job, Ap
         return Err(ApiError::invalid("dryRun is for query jobs"));
     };
     let inner = Arc::clone(cloud);
-    let statistics = cloud.bigquery.engine.run(async move { sql::dry_run(&inner, &query) }).await?;
+    let statistics = cloud
+        .bigquery
+        .engine
+        .run(async move { sql::dry_run(&inner, &query) })
+        .await?;
     job.statistics = statistics;
     job.state = State::Done;
     Ok(job)
@@ -314,13 +357,17 @@ async fn dry_run(cloud: &Arc<Cloud>, mut job: Job, work: Work) -> Result<Job, Ap
 
 async fn execute(cloud: &Arc<Cloud>, key: &str, work: Work) {
     let started = cloud.bigquery.jobs.update(key, |job| {
-        let job = job.as_mut().ok_or_else(|| ApiError::internal("the job is gone"))?;
+        let job = job
+            .as_mut()
+            .ok_or_else(|| ApiError::internal("the job is gone"))?;
         job.state = State::Running;
         job.started = Some(now_ms());
         Ok::<_, ApiError>(job.clone())
     });
     let result = match started {
-        Ok(job) if job.cancelled => Err(ApiError::invalid("Job execution was cancelled").reason("stopped")),
+        Ok(job) if job.cancelled => {
+            Err(ApiError::invalid("Job execution was cancelled").reason("stopped"))
+        }
         Ok(job) => perform(cloud, key, &job, work).await,
         Err(error) => Err(error),
     };
@@ -339,16 +386,25 @@ async fn execute(cloud: &Arc<Cloud>, key: &str, work: Work) {
 async fn perform(cloud: &Arc<Cloud>, key: &str, job: &Job, work: Work) -> Result<Object, ApiError> {
     match work {
         Work::Query(query) => {
-            let results = job.results().ok_or_else(|| ApiError::internal("a query without a destination"))?;
+            let results = job
+                .results()
+                .ok_or_else(|| ApiError::internal("a query without a destination"))?;
             let (inner, location, key) = (Arc::clone(cloud), job.location.clone(), key.to_owned());
             // A task of its own: should the engine panic, the job fails and the cloud goes on.
-            let work = tokio::spawn(async move { sql::run(&inner, &query, &results, &location, &key).await });
-            work.await.unwrap_or_else(|error| Err(ApiError::internal(format!("the query failed: {error}"))))
+            let work =
+                tokio::spawn(
+                    async move { sql::run(&inner, &query, &results, &location, &key).await },
+                );
+            work.await.unwrap_or_else(|error| {
+                Err(ApiError::internal(format!("the query failed: {error}")))
+            })
         }
         Work::Load(load) => {
             let (inner, key) = (Arc::clone(cloud), key.to_owned());
             let work = tokio::task::spawn_blocking(move || load::run(&inner, &load, &key));
-            work.await.unwrap_or_else(|error| Err(ApiError::internal(format!("the load failed: {error}"))))
+            work.await.unwrap_or_else(|error| {
+                Err(ApiError::internal(format!("the load failed: {error}")))
+            })
         }
     }
 }
@@ -368,7 +424,12 @@ fn finish(job: &mut Job, result: Result<Object, ApiError>) {
 }
 
 /// The job a request names; without a location only the multi-regions are looked in.
-pub fn find(cloud: &Cloud, project: &str, id: &str, location: Option<&str>) -> Result<Job, ApiError> {
+pub fn find(
+    cloud: &Cloud,
+    project: &str,
+    id: &str,
+    location: Option<&str>,
+) -> Result<Job, ApiError> {
     let places: Vec<&str> = match location {
         Some(location) if !location.is_empty() => vec![location],
         _ => DEFAULT_LOCATIONS.to_vec(),
@@ -400,15 +461,27 @@ pub async fn wait(cloud: &Cloud, job: Job, limit: Duration) -> Job {
 }
 
 async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let job = find(&cloud, request.var("project"), request.var("job"), request.query("location"))?;
+    let job = find(
+        &cloud,
+        request.var("project"),
+        request.var("job"),
+        request.query("location"),
+    )?;
     Ok(Json(job.view(&cloud.endpoint)).into_response())
 }
 
 /// Best effort: a job that has not begun does not begin; one that runs goes on.
 async fn cancel(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let job = find(&cloud, request.var("project"), request.var("job"), request.query("location"))?;
+    let job = find(
+        &cloud,
+        request.var("project"),
+        request.var("job"),
+        request.query("location"),
+    )?;
     let job = cloud.bigquery.jobs.update(&job.key(), |present| {
-        let job = present.as_mut().ok_or_else(|| ApiError::internal("the job is gone"))?;
+        let job = present
+            .as_mut()
+            .ok_or_else(|| ApiError::internal("the job is gone"))?;
         job.cancelled = true;
         Ok::<_, ApiError>(job.clone())
     })?;
@@ -417,7 +490,10 @@ async fn cancel(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let states: Vec<String> = request.queries("stateFilter").map(str::to_uppercase).collect();
+    let states: Vec<String> = request
+        .queries("stateFilter")
+        .map(str::to_uppercase)
+        .collect();
     let wanted = |job: &Job| {
         let state = json!(job.state);
         states.is_empty() || states.iter().any(|wanted| state == wanted.as_str())

@@ -55,7 +55,9 @@ pub struct Load {
 
 fn texts(value: &Value) -> Vec<String> {
     let items = value.as_array().into_iter().flatten();
-    items.filter_map(|item| Some(item.as_str()?.to_owned())).collect()
+    items
+        .filter_map(|item| Some(item.as_str()?.to_owned()))
+        .collect()
 }
 
 fn parse<T: serde::de::DeserializeOwned>(name: &str, value: &Value) -> Result<Option<T>, ApiError> {
@@ -76,20 +78,30 @@ impl Source {
             )));
         }
         let options = &config["parquetOptions"];
-        let decimals: Vec<Type> = parse("decimalTargetTypes", &config["decimalTargetTypes"])?.unwrap_or_default();
+        let decimals: Vec<Type> =
+            parse("decimalTargetTypes", &config["decimalTargetTypes"])?.unwrap_or_default();
         Ok(Source {
             uris: texts(&config["sourceUris"]),
             reading: Reading {
                 list_inference: options["enableListInference"].as_bool().unwrap_or(false),
                 enum_as_string: options["enumAsString"].as_bool().unwrap_or(false),
-                decimals: if decimals.is_empty() { vec![Type::Numeric] } else { decimals },
+                decimals: if decimals.is_empty() {
+                    vec![Type::Numeric]
+                } else {
+                    decimals
+                },
             },
         })
     }
 
     pub fn of_external(config: &Value) -> Result<Source, ApiError> {
-        if config.get("hivePartitioningOptions").is_some_and(|options| !options.is_null()) {
-            return Err(ApiError::unimplemented("the local cloud serves no hive partitioning"));
+        if config
+            .get("hivePartitioningOptions")
+            .is_some_and(|options| !options.is_null())
+        {
+            return Err(ApiError::unimplemented(
+                "the local cloud serves no hive partitioning",
+            ));
         }
         Source::of(config)
     }
@@ -124,7 +136,10 @@ impl Load {
 fn table_settings(config: &Value) -> Settings {
     let mut settings = Map::new();
     for name in ["timePartitioning", "rangePartitioning", "clustering"] {
-        if let Some(value) = config.get(name).filter(|value| value.as_object().is_some_and(|value| !value.is_empty())) {
+        if let Some(value) = config
+            .get(name)
+            .filter(|value| value.as_object().is_some_and(|value| !value.is_empty()))
+        {
             settings.insert(name.to_owned(), value.clone());
         }
     }
@@ -135,7 +150,10 @@ fn table_settings(config: &Value) -> Settings {
 fn check_loadable(fields: &[Field]) -> Result<(), ApiError> {
     for field in fields {
         if matches!(field.kind, Type::Json | Type::Interval | Type::Range) {
-            return Err(ApiError::invalid(format!("Unsupported field type: {}", field.kind.name())));
+            return Err(ApiError::invalid(format!(
+                "Unsupported field type: {}",
+                field.kind.name()
+            )));
         }
         check_loadable(&field.fields)?;
     }
@@ -153,11 +171,19 @@ pub fn infer(objects: &[Object], source: &Source) -> Result<Schema, ApiError> {
 }
 
 fn open(object: &Object) -> Result<ParquetSource, ApiError> {
-    ParquetSource::open(&object.path).map_err(|error| unreadable(object, &format!("Input file is not in Parquet format. {error}")))
+    ParquetSource::open(&object.path).map_err(|error| {
+        unreadable(
+            object,
+            &format!("Input file is not in Parquet format. {error}"),
+        )
+    })
 }
 
 fn unreadable(object: &Object, what: &str) -> ApiError {
-    ApiError::invalid(format!("Error while reading data, error message: {what} File: {}", object.uri))
+    ApiError::invalid(format!(
+        "Error while reading data, error message: {what} File: {}",
+        object.uri
+    ))
 }
 
 /// What a load does to the table's schema, and which columns it takes from the files.
@@ -171,14 +197,21 @@ pub struct Plan {
 /// `given` is the load's schema, `inferred` that of the files, `present` the table's.
 pub fn plan(load: &Load, inferred: &Schema, present: Option<&Schema>) -> Result<Plan, ApiError> {
     let wanted = load.schema.as_ref().unwrap_or(inferred);
-    let from_files = wanted.fields.iter().map(|field| field.name.clone()).collect();
+    let from_files = wanted
+        .fields
+        .iter()
+        .map(|field| field.name.clone())
+        .collect();
     let keeps = load.write != Write::Truncate;
     let Some(present) = present.filter(|present| keeps && !present.fields.is_empty()) else {
         let table = wanted.clone();
         return Ok(Plan { table, from_files });
     };
     let refuse = |what: String| {
-        ApiError::invalid(format!("Provided Schema does not match Table {}. {what}", load.destination))
+        ApiError::invalid(format!(
+            "Provided Schema does not match Table {}. {what}",
+            load.destination
+        ))
     };
     let fields = united(load, &present.fields, &wanted.fields, "").map_err(refuse)?;
     Ok(Plan {
@@ -188,7 +221,12 @@ pub fn plan(load: &Load, inferred: &Schema, present: Option<&Schema>) -> Result<
 }
 
 /// The table's fields after a load of `wanted` into `present`.
-fn united(load: &Load, present: &[Field], wanted: &[Field], path: &str) -> Result<Vec<Field>, String> {
+fn united(
+    load: &Load,
+    present: &[Field],
+    wanted: &[Field],
+    path: &str,
+) -> Result<Vec<Field>, String> {
     let mut fields = Vec::new();
     for have in present {
         let name = format!("{path}{}", have.name);
@@ -197,20 +235,35 @@ fn united(load: &Load, present: &[Field], wanted: &[Field], path: &str) -> Resul
             None if have.mode == Mode::Required && !load.relax_fields => {
                 return Err(format!("Field {name} is missing in new schema"));
             }
-            None if have.mode == Mode::Required => Field { mode: Mode::Nullable, ..have.clone() },
+            None if have.mode == Mode::Required => Field {
+                mode: Mode::Nullable,
+                ..have.clone()
+            },
             None => have.clone(),
         });
     }
-    for want in wanted.iter().filter(|want| !present.iter().any(|have| have.is(&want.name))) {
+    for want in wanted
+        .iter()
+        .filter(|want| !present.iter().any(|have| have.is(&want.name)))
+    {
         let name = format!("{path}{}", want.name);
         if !load.add_fields {
             return Err(format!("Cannot add fields (field: {name})"));
         }
         if want.mode == Mode::Required && load.schema.is_some() {
-            return Err(format!("Cannot add required fields to an existing schema. (field: {name})"));
+            return Err(format!(
+                "Cannot add required fields to an existing schema. (field: {name})"
+            ));
         }
-        let mode = if want.mode == Mode::Required { Mode::Nullable } else { want.mode };
-        fields.push(Field { mode, ..want.clone() });
+        let mode = if want.mode == Mode::Required {
+            Mode::Nullable
+        } else {
+            want.mode
+        };
+        fields.push(Field {
+            mode,
+            ..want.clone()
+        });
     }
     Ok(fields)
 }
@@ -219,10 +272,24 @@ fn joined(load: &Load, have: &Field, want: &Field, name: &str) -> Result<Field, 
     let same = match load.schema {
         Some(_) => have.kind == want.kind,
         // Without a schema the table's types decide how the files are read.
-        None => mismatch(&Field { fields: Vec::new(), ..want.clone() }, &Field { fields: Vec::new(), ..have.clone() }).is_none(),
+        None => mismatch(
+            &Field {
+                fields: Vec::new(),
+                ..want.clone()
+            },
+            &Field {
+                fields: Vec::new(),
+                ..have.clone()
+            },
+        )
+        .is_none(),
     };
     if !same {
-        return Err(format!("Field {name} has changed type from {} to {}", have.kind.name(), want.kind.name()));
+        return Err(format!(
+            "Field {name} has changed type from {} to {}",
+            have.kind.name(),
+            want.kind.name()
+        ));
     }
     let mode = match (have.mode, want.mode) {
         (a, b) if a == b => a,
@@ -231,10 +298,20 @@ fn joined(load: &Load, have: &Field, want: &Field, name: &str) -> Result<Field, 
         (Mode::Required, Mode::Nullable) if load.relax_fields => Mode::Nullable,
         // Files without REQUIRED columns may still hold no NULLs.
         (Mode::Required, Mode::Nullable) if load.schema.is_none() => Mode::Required,
-        (a, b) => return Err(format!("Field {name} has changed mode from {} to {}", a.name(), b.name())),
+        (a, b) => {
+            return Err(format!(
+                "Field {name} has changed mode from {} to {}",
+                a.name(),
+                b.name()
+            ));
+        }
     };
     let fields = united(load, &have.fields, &want.fields, &format!("{name}."))?;
-    Ok(Field { mode, fields, ..have.clone() })
+    Ok(Field {
+        mode,
+        fields,
+        ..have.clone()
+    })
 }
 
 /// How often a load is planned anew when the table's schema changes under it.
@@ -289,9 +366,15 @@ fn check_destination(load: &Load, present: Option<&Table>) -> Result<(), ApiErro
         Some(table) if table.kind != Kind::Native => Err(ApiError::invalid(format!(
             "{} is not allowed for this operation because it is currently a {}.",
             table.reference,
-            if table.kind == Kind::View { "VIEW" } else { "EXTERNAL" },
+            if table.kind == Kind::View {
+                "VIEW"
+            } else {
+                "EXTERNAL"
+            },
         ))),
-        Some(table) if load.write == Write::Empty && table.rows() > 0 => Err(tables::already_exists(&load.destination)),
+        Some(table) if load.write == Write::Empty && table.rows() > 0 => {
+            Err(tables::already_exists(&load.destination))
+        }
         _ => Ok(()),
     }
 }
@@ -303,7 +386,11 @@ fn check_alike(load: &Load, objects: &[Object]) -> Result<(), ApiError> {
     }
     let names = |object: &Object| -> Result<Vec<String>, ApiError> {
         let root = open(object)?.root();
-        Ok(root.get_fields().iter().map(|node| node.name().to_owned()).collect())
+        Ok(root
+            .get_fields()
+            .iter()
+            .map(|node| node.name().to_owned())
+            .collect())
     };
     let Some((first, rest)) = objects.split_first() else {
         return Ok(());
@@ -311,7 +398,10 @@ fn check_alike(load: &Load, objects: &[Object]) -> Result<(), ApiError> {
     let wanted = names(first)?;
     for object in rest {
         if names(object)? != wanted {
-            return Err(unreadable(object, &format!("the file's columns differ from those of {}.", first.uri)));
+            return Err(unreadable(
+                object,
+                &format!("the file's columns differ from those of {}.", first.uri),
+            ));
         }
     }
     Ok(())
@@ -328,7 +418,10 @@ fn copy(object: &Object, load: &Load, plan: &Plan, part: &mut Part) -> Result<()
             continue;
         };
         // A list read without inference into a REPEATED column: the job succeeds and the arrays are empty.
-        if !load.source.reading.list_inference && want.mode == Mode::Repeated && is_list(&root, name) {
+        if !load.source.reading.list_inference
+            && want.mode == Mode::Repeated
+            && is_list(&root, name)
+        {
             continue;
         }
         if let Some(what) = mismatch(have, want) {
@@ -340,7 +433,8 @@ fn copy(object: &Object, load: &Load, plan: &Plan, part: &mut Part) -> Result<()
     let arrow = plan.table.arrow();
     for batch in source.batches(&read)? {
         let batch = batch.map_err(|error| unreadable(object, &error.to_string()))?;
-        let batch = conform::conform(&batch, &plan.table, &arrow).map_err(|error| unreadable(object, &error.to_string()))?;
+        let batch = conform::conform(&batch, &plan.table, &arrow)
+            .map_err(|error| unreadable(object, &error.to_string()))?;
         if let Some(what) = conform::null_violation(&batch, &plan.table) {
             return Err(unreadable(object, &what));
         }
@@ -371,19 +465,36 @@ pub struct Change {
 }
 
 /// The commit: one write of the table's document.
-pub fn apply(cloud: &Cloud, reference: &TableRef, dataset: &Dataset, change: &Change, commit: Commit) -> Result<(), ApiError> {
+pub fn apply(
+    cloud: &Cloud,
+    reference: &TableRef,
+    dataset: &Dataset,
+    change: &Change,
+    commit: Commit,
+) -> Result<(), ApiError> {
     cloud.bigquery.tables.update(&reference.key(), |present| {
         let table = present.get_or_insert_with(|| {
-            let mut table = Table::new(reference.clone(), Kind::Native, &dataset.location, Schema::default());
+            let mut table = Table::new(
+                reference.clone(),
+                Kind::Native,
+                &dataset.location,
+                Schema::default(),
+            );
             table.settings = tables::with_expiration(change.settings.clone(), dataset);
             table
         });
         if change.write == Write::Empty && table.rows() > 0 {
             return Err(tables::already_exists(reference));
         }
-        if change.planned_on.as_ref().is_some_and(|schema| *schema != table.schema) {
-            return Err(ApiError::aborted(format!("the schema of table {reference} changed meanwhile; retry"))
-                .reason("backendError"));
+        if change
+            .planned_on
+            .as_ref()
+            .is_some_and(|schema| *schema != table.schema)
+        {
+            return Err(ApiError::aborted(format!(
+                "the schema of table {reference} changed meanwhile; retry"
+            ))
+            .reason("backendError"));
         }
         if matches!(change.write, Write::Truncate | Write::TruncateData) {
             table.files.clear();
@@ -406,7 +517,10 @@ mod tests {
             "destinationTable": {"projectId": "p", "datasetId": "d", "tableId": "t"},
             "sourceUris": ["gs://b/x.parquet"], "sourceFormat": "PARQUET",
         });
-        whole.as_object_mut().unwrap().extend(config.as_object().cloned().unwrap());
+        whole
+            .as_object_mut()
+            .unwrap()
+            .extend(config.as_object().cloned().unwrap());
         Load::parse(&whole)
     }
 
@@ -424,7 +538,8 @@ mod tests {
 
     #[test]
     fn a_schema_that_names_json_is_refused() {
-        let refused = load(json!({"schema": {"fields": [{"name": "doc", "type": "JSON"}]}})).unwrap_err();
+        let refused =
+            load(json!({"schema": {"fields": [{"name": "doc", "type": "JSON"}]}})).unwrap_err();
         assert_eq!(refused.message, "Unsupported field type: JSON");
     }
 
@@ -432,7 +547,10 @@ mod tests {
     fn new_columns_need_leave() {
         let append = load(json!({})).unwrap();
         let refused = plan(&append, &wider(), Some(&id())).unwrap_err();
-        assert_eq!(refused.message, "Provided Schema does not match Table p:d.t. Cannot add fields (field: n)");
+        assert_eq!(
+            refused.message,
+            "Provided Schema does not match Table p:d.t. Cannot add fields (field: n)"
+        );
         let append = load(json!({"schemaUpdateOptions": ["ALLOW_FIELD_ADDITION"]})).unwrap();
         assert_eq!(plan(&append, &wider(), Some(&id())).unwrap().table, wider());
     }
@@ -440,8 +558,16 @@ mod tests {
     #[test]
     fn a_new_required_column_is_refused_even_with_leave() {
         let fields = json!([{"name": "id", "type": "STRING"}, {"name": "n", "type": "INTEGER", "mode": "REQUIRED"}]);
-        let append = load(json!({"schema": {"fields": fields}, "schemaUpdateOptions": ["ALLOW_FIELD_ADDITION"]})).unwrap();
-        assert!(plan(&append, &id(), Some(&id())).unwrap_err().message.contains("Cannot add required fields"));
+        let append = load(
+            json!({"schema": {"fields": fields}, "schemaUpdateOptions": ["ALLOW_FIELD_ADDITION"]}),
+        )
+        .unwrap();
+        assert!(
+            plan(&append, &id(), Some(&id()))
+                .unwrap_err()
+                .message
+                .contains("Cannot add required fields")
+        );
     }
 
     #[test]
@@ -460,9 +586,18 @@ mod tests {
 
     #[test]
     fn tightening_is_ignored_and_retyping_refused() {
-        let tight = load(json!({"schema": {"fields": [{"name": "id", "type": "STRING", "mode": "REQUIRED"}]}})).unwrap();
+        let tight = load(
+            json!({"schema": {"fields": [{"name": "id", "type": "STRING", "mode": "REQUIRED"}]}}),
+        )
+        .unwrap();
         assert_eq!(plan(&tight, &id(), Some(&id())).unwrap().table, id());
-        let other = load(json!({"schema": {"fields": [{"name": "id", "type": "INTEGER"}]}})).unwrap();
-        assert!(plan(&other, &id(), Some(&id())).unwrap_err().message.contains("has changed type from STRING to INTEGER"));
+        let other =
+            load(json!({"schema": {"fields": [{"name": "id", "type": "INTEGER"}]}})).unwrap();
+        assert!(
+            plan(&other, &id(), Some(&id()))
+                .unwrap_err()
+                .message
+                .contains("has changed type from STRING to INTEGER")
+        );
     }
 }

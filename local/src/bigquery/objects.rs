@@ -19,7 +19,9 @@ pub struct Object {
 /// A URI that matches nothing, or a bucket in another place than `location`.
 pub fn resolve(cloud: &Cloud, uris: &[String], location: &str) -> Result<Vec<Object>, ApiError> {
     if uris.is_empty() {
-        return Err(ApiError::invalid("Required parameter is missing: sourceUris"));
+        return Err(ApiError::invalid(
+            "Required parameter is missing: sourceUris",
+        ));
     }
     let mut objects = Vec::new();
     for uri in uris {
@@ -35,13 +37,22 @@ pub fn resolve(cloud: &Cloud, uris: &[String], location: &str) -> Result<Vec<Obj
 }
 
 fn split(uri: &str) -> Result<(&str, &str), ApiError> {
-    let bad = || ApiError::invalid(format!("Source URI must be a Google Cloud Storage location: {uri}"));
-    let (bucket, pattern) = uri.strip_prefix("gs://").and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
+    let bad = || {
+        ApiError::invalid(format!(
+            "Source URI must be a Google Cloud Storage location: {uri}"
+        ))
+    };
+    let (bucket, pattern) = uri
+        .strip_prefix("gs://")
+        .and_then(|rest| rest.split_once('/'))
+        .ok_or_else(bad)?;
     if bucket.is_empty() || bucket.contains('*') || pattern.is_empty() {
         return Err(bad());
     }
     if pattern.matches('*').count() > 1 {
-        return Err(ApiError::invalid(format!("Invalid source URI {uri}: at most one wildcard is allowed")));
+        return Err(ApiError::invalid(format!(
+            "Invalid source URI {uri}: at most one wildcard is allowed"
+        )));
     }
     Ok((bucket, pattern))
 }
@@ -50,12 +61,15 @@ fn split(uri: &str) -> Result<(&str, &str), ApiError> {
 fn fits(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
-        Some((head, tail)) => name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail),
+        Some((head, tail)) => {
+            name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail)
+        }
     }
 }
 
 fn check_location(cloud: &Cloud, bucket: &str, location: &str) -> Result<(), ApiError> {
-    let place = bucket_location(cloud, bucket).ok_or_else(|| ApiError::not_found(format!("Not found: Bucket {bucket}")))?;
+    let place = bucket_location(cloud, bucket)
+        .ok_or_else(|| ApiError::not_found(format!("Not found: Bucket {bucket}")))?;
     if colocated(&place, location) {
         return Ok(());
     }
@@ -87,7 +101,9 @@ fn matching(cloud: &Cloud, bucket: &str, pattern: &str) -> Vec<Object> {
         true => cloud.storage.list(bucket, head),
         false => cloud.storage.object(bucket, pattern).into_iter().collect(),
     };
-    let fitting = found.into_iter().filter(|object| fits(pattern, &object.name));
+    let fitting = found
+        .into_iter()
+        .filter(|object| fits(pattern, &object.name));
     let named = fitting.map(|object| Object {
         uri: format!("gs://{bucket}/{}", object.name),
         path: object.path,
@@ -112,6 +128,8 @@ mod tests {
     fn a_multi_region_holds_its_regions() {
         assert!(colocated("AUSTRALIA-SOUTHEAST1", "australia-southeast1"));
         assert!(colocated("EU", "europe-west1") && colocated("europe-west1", "EU"));
-        assert!(!colocated("US", "australia-southeast1") && !colocated("australia-southeast1", "EU"));
+        assert!(
+            !colocated("US", "australia-southeast1") && !colocated("australia-southeast1", "EU")
+        );
     }
 }

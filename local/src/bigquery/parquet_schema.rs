@@ -45,19 +45,33 @@ fn field(node: &Node, reading: &Reading) -> Result<Field, String> {
         return Ok(Field::new(node.name(), leaf(node, reading), mode));
     }
     if is_map(node) {
-        return Err(format!("column '{}' is a MAP, which the local cloud does not load", node.name()));
+        return Err(format!(
+            "column '{}' is a MAP, which the local cloud does not load",
+            node.name()
+        ));
     }
     match list_item(node).filter(|_| reading.list_inference) {
         Some(element) => {
             let item = field(element, reading)?;
             if item.mode == Mode::Repeated {
-                return Err(format!("column '{}' is an array of arrays, which BigQuery does not have", node.name()));
+                return Err(format!(
+                    "column '{}' is an array of arrays, which BigQuery does not have",
+                    node.name()
+                ));
             }
-            Ok(Field { name: node.name().to_owned(), mode: Mode::Repeated, ..item })
+            Ok(Field {
+                name: node.name().to_owned(),
+                mode: Mode::Repeated,
+                ..item
+            })
         }
         None => {
             let fields = node.get_fields().iter().map(|node| field(node, reading));
-            Ok(Field::record(node.name(), mode, fields.collect::<Result<_, _>>()?))
+            Ok(Field::record(
+                node.name(),
+                mode,
+                fields.collect::<Result<_, _>>()?,
+            ))
         }
     }
 }
@@ -65,13 +79,17 @@ fn field(node: &Node, reading: &Reading) -> Result<Field, String> {
 fn is_map(node: &Node) -> bool {
     let info = node.get_basic_info();
     matches!(info.logical_type_ref(), Some(LogicalType::Map))
-        || matches!(info.converted_type(), ConvertedType::MAP | ConvertedType::MAP_KEY_VALUE)
+        || matches!(
+            info.converted_type(),
+            ConvertedType::MAP | ConvertedType::MAP_KEY_VALUE
+        )
 }
 
 /// The element of a group annotated LIST (three levels, or the old two).
 fn list_item(node: &Node) -> Option<&Node> {
     let info = node.get_basic_info();
-    let list = matches!(info.logical_type_ref(), Some(LogicalType::List)) || info.converted_type() == ConvertedType::LIST;
+    let list = matches!(info.logical_type_ref(), Some(LogicalType::List))
+        || info.converted_type() == ConvertedType::LIST;
     if !list {
         return None;
     }
@@ -84,7 +102,10 @@ fn list_item(node: &Node) -> Option<&Node> {
 
 /// Whether a top-level column is a group annotated LIST.
 pub fn is_list(root: &Node, name: &str) -> bool {
-    let column = root.get_fields().iter().find(|node| node.name().eq_ignore_ascii_case(name));
+    let column = root
+        .get_fields()
+        .iter()
+        .find(|node| node.name().eq_ignore_ascii_case(name));
     column.is_some_and(|node| node.is_group() && list_item(node).is_some())
 }
 
@@ -93,7 +114,9 @@ fn leaf(node: &Node, reading: &Reading) -> Type {
     match info.logical_type_ref() {
         Some(LogicalType::String) => Type::String,
         Some(LogicalType::Enum) if reading.enum_as_string => Type::String,
-        Some(LogicalType::Enum | LogicalType::Json | LogicalType::Bson | LogicalType::Uuid) => Type::Bytes,
+        Some(LogicalType::Enum | LogicalType::Json | LogicalType::Bson | LogicalType::Uuid) => {
+            Type::Bytes
+        }
         Some(LogicalType::Decimal(kind)) => decimal(kind.precision, kind.scale, &reading.decimals),
         Some(LogicalType::Date) => Type::Date,
         Some(LogicalType::Time(_)) => Type::Time,
@@ -113,7 +136,9 @@ fn old_leaf(node: &Node, reading: &Reading) -> Type {
         ConvertedType::DATE => Type::Date,
         ConvertedType::TIME_MICROS | ConvertedType::TIME_MILLIS => Type::Time,
         ConvertedType::TIMESTAMP_MICROS | ConvertedType::TIMESTAMP_MILLIS => Type::Timestamp,
-        ConvertedType::DECIMAL => decimal(node.get_precision(), node.get_scale(), &reading.decimals),
+        ConvertedType::DECIMAL => {
+            decimal(node.get_precision(), node.get_scale(), &reading.decimals)
+        }
         _ => match node.get_physical_type() {
             Physical::BOOLEAN => Type::Boolean,
             Physical::INT32 | Physical::INT64 => Type::Integer,
@@ -136,7 +161,12 @@ fn decimal(precision: i32, scale: i32, targets: &[Type]) -> Type {
         Type::Bignumeric => 1,
         _ => 2,
     };
-    targets.iter().find(fits).or_else(|| targets.iter().max_by_key(widest)).copied().unwrap_or(Type::Numeric)
+    targets
+        .iter()
+        .find(fits)
+        .or_else(|| targets.iter().max_by_key(widest))
+        .copied()
+        .unwrap_or(Type::Numeric)
 }
 
 /// Why values of file column `have` cannot go into `want`, if they cannot.
@@ -157,7 +187,12 @@ pub fn mismatch(have: &Field, want: &Field) -> Option<String> {
         ));
     }
     if (have.mode == Mode::Repeated) != (want.mode == Mode::Repeated) {
-        return Some(format!("Parquet column '{}' is {} but the target is {}.", want.name, have.mode.name(), want.mode.name()));
+        return Some(format!(
+            "Parquet column '{}' is {} but the target is {}.",
+            want.name,
+            have.mode.name(),
+            want.mode.name()
+        ));
     }
     want.fields.iter().find_map(|want| {
         let have = have.fields.iter().find(|have| have.is(&want.name))?;
@@ -193,30 +228,54 @@ mod tests {
     use parquet::schema::parser::parse_message_type;
 
     fn inferred(message: &str, list_inference: bool) -> Vec<Field> {
-        let reading = Reading { list_inference, decimals: vec![Type::Numeric, Type::Bignumeric, Type::String], ..Reading::default() };
-        infer(&parse_message_type(message).unwrap(), &reading).unwrap().fields
+        let reading = Reading {
+            list_inference,
+            decimals: vec![Type::Numeric, Type::Bignumeric, Type::String],
+            ..Reading::default()
+        };
+        infer(&parse_message_type(message).unwrap(), &reading)
+            .unwrap()
+            .fields
     }
 
     const LISTS: &str = "message m { optional group tags (LIST) { repeated group list { optional binary element (STRING); } } }";
 
     #[test]
     fn a_list_is_repeated_only_with_inference() {
-        assert_eq!(inferred(LISTS, true), [Field::new("tags", Type::String, Mode::Repeated)]);
+        assert_eq!(
+            inferred(LISTS, true),
+            [Field::new("tags", Type::String, Mode::Repeated)]
+        );
         let element = Field::new("element", Type::String, Mode::Nullable);
         let list = Field::record("list", Mode::Repeated, vec![element]);
-        assert_eq!(inferred(LISTS, false), [Field::record("tags", Mode::Nullable, vec![list])]);
+        assert_eq!(
+            inferred(LISTS, false),
+            [Field::record("tags", Mode::Nullable, vec![list])]
+        );
         assert!(is_list(&parse_message_type(LISTS).unwrap(), "tags"));
     }
 
     #[test]
     fn json_lands_as_bytes() {
-        assert_eq!(inferred("message m { optional binary doc (JSON); }", true)[0].kind, Type::Bytes);
+        assert_eq!(
+            inferred("message m { optional binary doc (JSON); }", true)[0].kind,
+            Type::Bytes
+        );
     }
 
     #[test]
     fn decimals_take_the_first_target_that_fits() {
-        let kind = |p: i32, s: i32| inferred(&format!("message m {{ optional fixed_len_byte_array(16) d (DECIMAL({p},{s})); }}"), true)[0].kind;
-        assert_eq!((kind(38, 9), kind(38, 18)), (Type::Numeric, Type::Bignumeric));
+        let kind = |p: i32, s: i32| {
+            inferred(
+                &format!("message m {{ optional fixed_len_byte_array(16) d (DECIMAL({p},{s})); }}"),
+                true,
+            )[0]
+            .kind
+        };
+        assert_eq!(
+            (kind(38, 9), kind(38, 18)),
+            (Type::Numeric, Type::Bignumeric)
+        );
         assert_eq!(decimal(38, 18, &[Type::Numeric]), Type::Numeric);
     }
 

@@ -24,8 +24,16 @@ const LONGEST_MS: usize = 200_000;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::POST, "/bigquery/v2/projects/{project}/queries", query),
-        Route::new(Method::GET, "/bigquery/v2/projects/{project}/queries/{job}", results),
+        Route::new(
+            Method::POST,
+            "/bigquery/v2/projects/{project}/queries",
+            query,
+        ),
+        Route::new(
+            Method::GET,
+            "/bigquery/v2/projects/{project}/queries/{job}",
+            results,
+        ),
     ]
 }
 
@@ -63,7 +71,12 @@ fn wait_limit(asked_ms: Option<usize>) -> Duration {
 }
 
 /// Starts the query's job, or finds the one an earlier try of the same request started.
-async fn start(cloud: &Arc<Cloud>, project: &str, user: &str, body: &Value) -> Result<Job, ApiError> {
+async fn start(
+    cloud: &Arc<Cloud>,
+    project: &str,
+    user: &str,
+    body: &Value,
+) -> Result<Job, ApiError> {
     let mut reference = json!({"projectId": project});
     if let Some(location) = body["location"].as_str() {
         reference["location"] = location.into();
@@ -71,7 +84,9 @@ async fn start(cloud: &Arc<Cloud>, project: &str, user: &str, body: &Value) -> R
     let request_id = body["requestId"].as_str().filter(|id| !id.is_empty());
     if let Some(id) = request_id {
         if id.len() > 36 || !id.is_ascii() {
-            return Err(ApiError::invalid("Invalid requestId: at most 36 ASCII characters"));
+            return Err(ApiError::invalid(
+                "Invalid requestId: at most 36 ASCII characters",
+            ));
         }
         let digest = hex::encode(Sha256::digest(format!("{project}/{id}")));
         reference["jobId"] = format!("job_{}", &digest[..32]).into();
@@ -89,18 +104,31 @@ async fn start(cloud: &Arc<Cloud>, project: &str, user: &str, body: &Value) -> R
 /// The job of a repeated request, wherever it ran.
 fn same_request(cloud: &Cloud, project: &str, id: &str, body: &Value) -> Option<Job> {
     let jobs = cloud.bigquery.jobs.list(&format!("{project}/"));
-    let job = jobs.into_iter().map(|(_, job)| job).find(|job| job.id == id)?;
+    let job = jobs
+        .into_iter()
+        .map(|(_, job)| job)
+        .find(|job| job.id == id)?;
     (job.configuration["query"]["query"] == body["query"]).then_some(job)
 }
 
 /// `configuration` of the job a `jobs.query` request stands for.
 fn configuration(body: &Value) -> Value {
     const QUERY: &[&str] = &[
-        "query", "defaultDataset", "useLegacySql", "useQueryCache", "queryParameters", "parameterMode",
-        "maximumBytesBilled", "createSession", "connectionProperties", "destinationEncryptionConfiguration",
+        "query",
+        "defaultDataset",
+        "useLegacySql",
+        "useQueryCache",
+        "queryParameters",
+        "parameterMode",
+        "maximumBytesBilled",
+        "createSession",
+        "connectionProperties",
+        "destinationEncryptionConfiguration",
     ];
     let kept = |names: &[&str]| -> Map<String, Value> {
-        let found = names.iter().filter_map(|name| Some(((*name).to_owned(), body.get(*name)?.clone())));
+        let found = names
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), body.get(*name)?.clone())));
         found.filter(|(_, value)| !value.is_null()).collect()
     };
     let mut configuration = kept(&["dryRun", "labels", "jobTimeoutMs"]);
@@ -121,9 +149,16 @@ fn dry_reply(job: &Job) -> Value {
 }
 
 async fn results(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let job = jobs::find(&cloud, request.var("project"), request.var("job"), request.query("location"))?;
+    let job = jobs::find(
+        &cloud,
+        request.var("project"),
+        request.var("job"),
+        request.query("location"),
+    )?;
     if !job.configuration["query"].is_object() {
-        return Err(ApiError::invalid("Cannot retrieve results of a job that is not a query job."));
+        return Err(ApiError::invalid(
+            "Cannot retrieve results of a job that is not a query job.",
+        ));
     }
     let limit = wait_limit(number(&request, "timeoutMs")?);
     let job = jobs::wait(&cloud, job, limit).await;
@@ -133,7 +168,8 @@ async fn results(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn reply(cloud: &Arc<Cloud>, job: &Job, window: Window) -> Result<Value, ApiError> {
-    let mut reply = json!({"jobReference": job.reference(), "jobComplete": job.state == State::Done});
+    let mut reply =
+        json!({"jobReference": job.reference(), "jobComplete": job.state == State::Done});
     if job.state != State::Done {
         return Ok(reply);
     }
@@ -147,13 +183,19 @@ async fn reply(cloud: &Arc<Cloud>, job: &Job, window: Window) -> Result<Value, A
     for (name, time) in [("startTime", job.started), ("endTime", job.ended)] {
         reply[name] = time.unwrap_or(job.created).to_string().into();
     }
-    reply["totalBytesProcessed"] = job.statistics.get("totalBytesProcessed").cloned().unwrap_or_else(|| "0".into());
+    reply["totalBytesProcessed"] = job
+        .statistics
+        .get("totalBytesProcessed")
+        .cloned()
+        .unwrap_or_else(|| "0".into());
     let statistics = job.statistics.get("query").cloned().unwrap_or_default();
     if let Some(affected) = statistics.get("numDmlAffectedRows") {
         reply["numDmlAffectedRows"] = affected.clone();
     }
     let select = statistics["statementType"] == "SELECT";
-    let table = job.results().and_then(|results| cloud.bigquery.tables.get(&results.key()));
+    let table = job
+        .results()
+        .and_then(|results| cloud.bigquery.tables.get(&results.key()));
     match table.filter(|table| select && table.kind == Kind::Native) {
         Some(table) => {
             reply["schema"] = json!(table.schema);
@@ -200,7 +242,10 @@ mod tests {
 
     #[test]
     fn a_failed_query_raises_what_its_job_recorded() {
-        let failure = |reason: &str| Failure { reason: reason.to_owned(), message: "x".to_owned() };
+        let failure = |reason: &str| Failure {
+            reason: reason.to_owned(),
+            message: "x".to_owned(),
+        };
         assert_eq!(raised(&failure("notFound")).code, 404);
         let invalid = raised(&failure("invalidQuery"));
         assert_eq!((invalid.code, invalid.reason), (400, "invalidQuery"));

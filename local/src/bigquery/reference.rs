@@ -112,13 +112,25 @@ mod tests {
     #[test]
     fn a_dataset_name_has_no_dash_and_a_table_name_may() {
         assert!(DatasetRef::new("p", "acme_xero").check().is_ok());
-        assert_eq!(DatasetRef::new("p", "acme-xero").check().unwrap_err().code, 400);
+        assert_eq!(
+            DatasetRef::new("p", "acme-xero").check().unwrap_err().code,
+            400
+        );
         assert!(TableRef::new("p", "d", "bank-fees").check().is_ok());
-        assert_eq!(TableRef::new("p", "d", "a/b").check().unwrap_err().code, 400);
+        assert_eq!(
+            TableRef::new("p", "d", "a/b").check().unwrap_err().code,
+            400
+        );
     }
 
     #[test]
     fn decorators_are_not_served() {
-        assert_eq!(TableRef::new("p", "d", "t$20260101").check().unwrap_err().code, 501);
+        assert_eq!(
+            TableRef::new("p", "d", "t$20260101")
+                .check()
+                .unwrap_err()
+                .code,
+            501
+        );
     }
 }

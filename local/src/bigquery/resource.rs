@@ -56,7 +56,8 @@ pub fn writable(body: &Object, fixed: &[&str]) -> Object {
     let kept = body
         .iter()
         .filter(|(key, value)| !fixed.contains(&key.as_str()) && !value.is_null());
-    kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+    kept.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 /// Label keys and values as Google takes them: lower case, digits, `_`, `-`, at most 63 characters.
@@ -96,7 +97,11 @@ pub fn matches_filter(settings: &Object, filter: &str) -> bool {
 }
 
 /// One page of `items` and the token of the next.
-pub fn page<T>(items: Vec<T>, request: &Request, size: usize) -> Result<(Vec<T>, Option<String>), ApiError> {
+pub fn page<T>(
+    items: Vec<T>,
+    request: &Request,
+    size: usize,
+) -> Result<(Vec<T>, Option<String>), ApiError> {
     let start = match request.query("pageToken") {
         None | Some("") => 0,
         Some(token) => token
@@ -135,16 +140,28 @@ mod tests {
     #[test]
     fn a_patch_merges_labels_and_replaces_lists() {
         let mut settings = object(json!({"labels": {"a": "1", "b": "2"}, "access": [1, 2]}));
-        merge(&mut settings, &object(json!({"labels": {"a": null, "c": "3"}, "access": [3]})));
-        assert_eq!(Value::Object(settings), json!({"labels": {"b": "2", "c": "3"}, "access": [3]}));
+        merge(
+            &mut settings,
+            &object(json!({"labels": {"a": null, "c": "3"}, "access": [3]})),
+        );
+        assert_eq!(
+            Value::Object(settings),
+            json!({"labels": {"b": "2", "c": "3"}, "access": [3]})
+        );
     }
 
     #[test]
     fn a_filter_asks_for_every_label() {
         let settings = object(json!({"labels": {"managed-by": "xetl", "xetl-client": "acme"}}));
-        assert!(matches_filter(&settings, "labels.managed-by:xetl labels.xetl-client:acme"));
+        assert!(matches_filter(
+            &settings,
+            "labels.managed-by:xetl labels.xetl-client:acme"
+        ));
         assert!(matches_filter(&settings, "labels.managed-by"));
-        assert!(!matches_filter(&settings, "labels.managed-by:xetl labels.xetl-client:globex"));
+        assert!(!matches_filter(
+            &settings,
+            "labels.managed-by:xetl labels.xetl-client:globex"
+        ));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field as ArrowField, Fields, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use arrow::datatypes::{
+    DataType, Field as ArrowField, Fields, Schema as ArrowSchema, SchemaRef, TimeUnit,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -161,7 +163,9 @@ impl Field {
             Type::Datetime => DataType::Timestamp(TimeUnit::Microsecond, None),
             Type::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Type::Record => DataType::Struct(arrow_fields(&self.fields)),
-            Type::String | Type::Geography | Type::Json | Type::Interval | Type::Range => DataType::Utf8,
+            Type::String | Type::Geography | Type::Json | Type::Interval | Type::Range => {
+                DataType::Utf8
+            }
         }
     }
 
@@ -209,13 +213,18 @@ fn kind_of(item: &DataType) -> Type {
     match item {
         DataType::Boolean => Type::Boolean,
         DataType::Float16 | DataType::Float32 | DataType::Float64 => Type::Float,
-        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) => Type::Numeric,
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) => {
+            Type::Numeric
+        }
         DataType::Decimal256(..) => Type::Bignumeric,
         DataType::Date32 | DataType::Date64 => Type::Date,
         DataType::Time32(_) | DataType::Time64(_) => Type::Time,
         DataType::Timestamp(_, None) => Type::Datetime,
         DataType::Timestamp(_, Some(_)) => Type::Timestamp,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Type::Bytes,
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_) => Type::Bytes,
         DataType::Struct(_) => Type::Record,
         DataType::Interval(_) | DataType::Duration(_) => Type::Interval,
         // A bare NULL has the type INT64 in BigQuery.
@@ -236,7 +245,11 @@ impl Schema {
 
     pub fn of_arrow(schema: &ArrowSchema) -> Schema {
         Schema {
-            fields: schema.fields().iter().map(|field| Field::of_arrow(field)).collect(),
+            fields: schema
+                .fields()
+                .iter()
+                .map(|field| Field::of_arrow(field))
+                .collect(),
         }
     }
 
@@ -253,14 +266,23 @@ impl Schema {
     pub fn patched(&self, wanted: &Schema, table: &str) -> Result<Schema, ApiError> {
         wanted.check()?;
         let refuse = |what: String| {
-            ApiError::invalid(format!("Provided Schema does not match Table {table}. {what}"))
+            ApiError::invalid(format!(
+                "Provided Schema does not match Table {table}. {what}"
+            ))
         };
         check_patch(&self.fields, &wanted.fields, "").map_err(refuse)?;
         Ok(wanted.clone())
     }
 }
 
-const RESERVED: &[&str] = &["_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER"];
+const RESERVED: &[&str] = &[
+    "_TABLE_",
+    "_FILE_",
+    "_PARTITION",
+    "_ROW_TIMESTAMP",
+    "__ROOT__",
+    "_COLIDENTIFIER",
+];
 
 fn check_fields(fields: &[Field], depth: usize) -> Result<(), ApiError> {
     let mut seen = HashSet::new();
@@ -273,7 +295,9 @@ fn check_fields(fields: &[Field], depth: usize) -> Result<(), ApiError> {
             )));
         }
         if depth > 15 {
-            return Err(ApiError::invalid("Schema has more than 15 levels of nested RECORDs"));
+            return Err(ApiError::invalid(
+                "Schema has more than 15 levels of nested RECORDs",
+            ));
         }
         match (field.kind, field.fields.is_empty()) {
             (Type::Record, true) => {
@@ -332,7 +356,9 @@ fn check_patch(old: &[Field], new: &[Field], path: &str) -> Result<(), String> {
         }
         check_patch(&before.fields, &after.fields, &format!("{name}."))?;
     }
-    let added = new.iter().filter(|field| !old.iter().any(|before| before.is(&field.name)));
+    let added = new
+        .iter()
+        .filter(|field| !old.iter().any(|before| before.is(&field.name)));
     match added.into_iter().find(|field| field.mode == Mode::Required) {
         Some(field) => Err(format!(
             "Cannot add required fields to an existing schema. (field: {path}{})",
@@ -353,37 +379,70 @@ mod tests {
 
     #[test]
     fn standard_type_names_come_back_as_the_legacy_ones() {
-        let given = schema(json!([{"name": "n", "type": "INT64"}, {"name": "s", "type": "STRUCT", "fields": [{"name": "x", "type": "BOOL"}]}]));
+        let given = schema(
+            json!([{"name": "n", "type": "INT64"}, {"name": "s", "type": "STRUCT", "fields": [{"name": "x", "type": "BOOL"}]}]),
+        );
         let back = serde_json::to_value(&given).unwrap();
-        assert_eq!(back["fields"][0], json!({"name": "n", "type": "INTEGER", "mode": "NULLABLE"}));
+        assert_eq!(
+            back["fields"][0],
+            json!({"name": "n", "type": "INTEGER", "mode": "NULLABLE"})
+        );
         assert_eq!(back["fields"][1]["type"], "RECORD");
     }
 
     #[test]
     fn a_patch_may_add_and_relax() {
         let old = schema(json!([{"name": "id", "type": "STRING", "mode": "REQUIRED"}]));
-        let new = schema(json!([{"name": "id", "type": "STRING"}, {"name": "tags", "type": "STRING", "mode": "REPEATED"}]));
+        let new = schema(
+            json!([{"name": "id", "type": "STRING"}, {"name": "tags", "type": "STRING", "mode": "REPEATED"}]),
+        );
         assert_eq!(old.patched(&new, "p:d.t").unwrap(), new);
     }
 
     #[test]
     fn a_patch_may_not_drop_retype_tighten_or_add_required() {
-        let old = schema(json!([{"name": "id", "type": "STRING"}, {"name": "n", "type": "INTEGER"}]));
+        let old =
+            schema(json!([{"name": "id", "type": "STRING"}, {"name": "n", "type": "INTEGER"}]));
         let refused = |new: Value| old.patched(&schema(new), "p:d.t").unwrap_err().message;
         let id = json!({"name": "id", "type": "STRING"});
         let n = json!({"name": "n", "type": "INTEGER"});
         assert!(refused(json!([id])).contains("Field n is missing in new schema"));
-        assert!(refused(json!([id, {"name": "n", "type": "NUMERIC"}])).contains("has changed type from INTEGER to NUMERIC"));
-        assert!(refused(json!([id, {"name": "n", "type": "INTEGER", "mode": "REQUIRED"}])).contains("from NULLABLE to REQUIRED"));
-        assert!(refused(json!([id, n, {"name": "x", "type": "DATE", "mode": "REQUIRED"}])).contains("Cannot add required fields"));
+        assert!(
+            refused(json!([id, {"name": "n", "type": "NUMERIC"}]))
+                .contains("has changed type from INTEGER to NUMERIC")
+        );
+        assert!(
+            refused(json!([id, {"name": "n", "type": "INTEGER", "mode": "REQUIRED"}]))
+                .contains("from NULLABLE to REQUIRED")
+        );
+        assert!(
+            refused(json!([id, n, {"name": "x", "type": "DATE", "mode": "REQUIRED"}]))
+                .contains("Cannot add required fields")
+        );
     }
 
     #[test]
     fn names_differ_without_regard_to_case_and_keep_off_reserved_prefixes() {
-        assert!(schema(json!([{"name": "a", "type": "STRING"}, {"name": "A", "type": "STRING"}])).check().is_err());
-        assert!(schema(json!([{"name": "_partition_x", "type": "STRING"}])).check().is_err());
-        assert!(schema(json!([{"name": "_xetl_run_id", "type": "STRING"}])).check().is_ok());
-        assert!(schema(json!([{"name": "a.b", "type": "STRING"}])).check().is_err());
+        assert!(
+            schema(json!([{"name": "a", "type": "STRING"}, {"name": "A", "type": "STRING"}]))
+                .check()
+                .is_err()
+        );
+        assert!(
+            schema(json!([{"name": "_partition_x", "type": "STRING"}]))
+                .check()
+                .is_err()
+        );
+        assert!(
+            schema(json!([{"name": "_xetl_run_id", "type": "STRING"}]))
+                .check()
+                .is_ok()
+        );
+        assert!(
+            schema(json!([{"name": "a.b", "type": "STRING"}]))
+                .check()
+                .is_err()
+        );
     }
 
     #[test]

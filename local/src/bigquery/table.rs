@@ -67,7 +67,10 @@ impl Table {
     }
 
     pub fn etag(&self) -> String {
-        etag(&format!("{}#{}", self.reference.key(), self.created), self.version)
+        etag(
+            &format!("{}#{}", self.reference.key(), self.created),
+            self.version,
+        )
     }
 
     pub fn touch(&mut self) {
@@ -92,7 +95,10 @@ impl Table {
 
     /// The query of a view.
     pub fn query(&self) -> &str {
-        self.settings.get("view").and_then(|view| view["query"].as_str()).unwrap_or_default()
+        self.settings
+            .get("view")
+            .and_then(|view| view["query"].as_str())
+            .unwrap_or_default()
     }
 
     fn type_name(&self) -> &'static str {
@@ -105,7 +111,11 @@ impl Table {
 
     /// The resource as `tables.get` answers it.
     pub fn view(&self, endpoint: &str) -> Value {
-        let TableRef { project, dataset, table } = &self.reference;
+        let TableRef {
+            project,
+            dataset,
+            table,
+        } = &self.reference;
         let mut view = json!({
             "kind": "bigquery#table",
             "etag": self.etag(),
@@ -138,7 +148,13 @@ impl Table {
             "type": self.type_name(),
             "creationTime": self.created.to_string(),
         });
-        for name in ["labels", "friendlyName", "timePartitioning", "clustering", "expirationTime"] {
+        for name in [
+            "labels",
+            "friendlyName",
+            "timePartitioning",
+            "clustering",
+            "expirationTime",
+        ] {
             if let Some(value) = self.settings.get(name) {
                 item[name] = value.clone();
             }

@@ -13,8 +13,8 @@ use super::files::Source;
 use super::resource::number;
 use super::schema::Schema;
 use super::table::{Kind, Table};
-use super::values::{Timestamps, rows};
 use super::tables;
+use super::values::{Timestamps, rows};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
@@ -50,7 +50,10 @@ impl Window {
         Ok(Window {
             start,
             count: number(request, "maxResults")?.map_or(PAGE, |asked| asked.min(PAGE)),
-            timestamps: timestamps(int64.is_some_and(|text| text.eq_ignore_ascii_case("true")), format),
+            timestamps: timestamps(
+                int64.is_some_and(|text| text.eq_ignore_ascii_case("true")),
+                format,
+            ),
         })
     }
 }
@@ -67,18 +70,30 @@ pub fn timestamps(int64: bool, format: Option<&str>) -> Timestamps {
 }
 
 /// A page of a table's rows, and the token of the next page.
-pub async fn read(cloud: &Arc<Cloud>, table: Table, schema: Schema, window: Window) -> Result<(Vec<Value>, Option<String>), ApiError> {
+pub async fn read(
+    cloud: &Arc<Cloud>,
+    table: Table,
+    schema: Schema,
+    window: Window,
+) -> Result<(Vec<Value>, Option<String>), ApiError> {
     if window.count == 0 {
         let more = table.rows() > window.start as u64;
         return Ok((Vec::new(), more.then(|| window.start.to_string())));
     }
     let folder = cloud.bigquery.data.clone();
     let read = move || read_window(&folder, &table, &schema, window);
-    let rows = tokio::task::spawn_blocking(read).await.map_err(|error| ApiError::internal(error.to_string()))?;
+    let rows = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| ApiError::internal(error.to_string()))?;
     Ok(rows?)
 }
 
-fn read_window(folder: &Path, table: &Table, schema: &Schema, window: Window) -> io::Result<(Vec<Value>, Option<String>)> {
+fn read_window(
+    folder: &Path,
+    table: &Table,
+    schema: &Schema,
+    window: Window,
+) -> io::Result<(Vec<Value>, Option<String>)> {
     let mut skip = window.start;
     let mut out = Vec::new();
     for file in &table.files {
@@ -106,8 +121,14 @@ fn read_window(folder: &Path, table: &Table, schema: &Schema, window: Window) ->
 async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
     let table = cloud.bigquery.table(&tables::reference(&request))?;
     if table.kind != Kind::Native {
-        let kind = if table.kind == Kind::View { "VIEW" } else { "EXTERNAL" };
-        return Err(ApiError::invalid(format!("Cannot list a table of type {kind}.")));
+        let kind = if table.kind == Kind::View {
+            "VIEW"
+        } else {
+            "EXTERNAL"
+        };
+        return Err(ApiError::invalid(format!(
+            "Cannot list a table of type {kind}."
+        )));
     }
     let schema = match request.query("selectedFields") {
         None | Some("") => table.schema.clone(),
@@ -126,9 +147,14 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
 fn selected(schema: &Schema, names: &str) -> Result<Schema, ApiError> {
     let names: Vec<&str> = names.split(',').map(str::trim).collect();
     if let Some(unknown) = names.iter().find(|name| schema.field(name).is_none()) {
-        return Err(ApiError::invalid(format!("Invalid field name \"{unknown}\" in selectedFields")));
+        return Err(ApiError::invalid(format!(
+            "Invalid field name \"{unknown}\" in selectedFields"
+        )));
     }
-    let fields = schema.fields.iter().filter(|field| names.iter().any(|name| field.is(name)));
+    let fields = schema
+        .fields
+        .iter()
+        .filter(|field| names.iter().any(|name| field.is(name)));
     Ok(Schema {
         fields: fields.cloned().collect(),
     })

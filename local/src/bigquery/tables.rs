@@ -8,21 +8,37 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 use super::datasets::Dataset;
+use super::load;
 use super::reference::{DatasetRef, TableRef};
-use super::resource::{Object, check_labels, check_match, matches_filter, merge, now_ms, page, writable};
+use super::resource::{
+    Object, check_labels, check_match, matches_filter, merge, now_ms, page, writable,
+};
 use super::schema::Schema;
 use super::sql;
 use super::table::{Kind, Table};
-use super::load;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
 
 /// Fields that the server makes, that never change, or that are kept apart.
 const FIXED: &[&str] = &[
-    "kind", "etag", "id", "selfLink", "tableReference", "creationTime", "lastModifiedTime", "location", "type",
-    "numRows", "numBytes", "numLongTermBytes", "numPhysicalBytes", "numActiveLogicalBytes", "numTotalLogicalBytes",
-    "schema", "streamingBuffer",
+    "kind",
+    "etag",
+    "id",
+    "selfLink",
+    "tableReference",
+    "creationTime",
+    "lastModifiedTime",
+    "location",
+    "type",
+    "numRows",
+    "numBytes",
+    "numLongTermBytes",
+    "numPhysicalBytes",
+    "numActiveLogicalBytes",
+    "numTotalLogicalBytes",
+    "schema",
+    "streamingBuffer",
 ];
 
 pub fn routes() -> Vec<Route> {
@@ -47,7 +63,11 @@ pub fn already_exists(reference: &TableRef) -> ApiError {
 }
 
 pub fn reference(request: &Request) -> TableRef {
-    TableRef::new(request.var("project"), request.var("dataset"), request.var("table"))
+    TableRef::new(
+        request.var("project"),
+        request.var("dataset"),
+        request.var("table"),
+    )
 }
 
 fn schema_of(body: &Object) -> Result<Option<Schema>, ApiError> {
@@ -62,11 +82,17 @@ fn schema_of(body: &Object) -> Result<Option<Schema>, ApiError> {
 
 async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     let body: Object = request.json().await?;
-    let dataset = cloud
-        .bigquery
-        .dataset(&DatasetRef::new(request.var("project"), request.var("dataset")))?;
-    let name = body.get("tableReference").and_then(|name| name["tableId"].as_str());
-    let DatasetRef { project, dataset: id } = &dataset.reference;
+    let dataset = cloud.bigquery.dataset(&DatasetRef::new(
+        request.var("project"),
+        request.var("dataset"),
+    ))?;
+    let name = body
+        .get("tableReference")
+        .and_then(|name| name["tableId"].as_str());
+    let DatasetRef {
+        project,
+        dataset: id,
+    } = &dataset.reference;
     let reference = TableRef::new(project, id, name.unwrap_or_default());
     reference.check()?;
     if cloud.bigquery.tables.get(&reference.key()).is_some() {
@@ -79,29 +105,45 @@ async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 
 /// Adds a table that must not be there yet.
 pub fn create(cloud: &Cloud, table: &Table) -> Result<(), ApiError> {
-    cloud.bigquery.tables.update(&table.reference.key(), |present| match present {
-        Some(_) => Err(already_exists(&table.reference)),
-        None => {
-            *present = Some(table.clone());
-            Ok(())
-        }
-    })
+    cloud
+        .bigquery
+        .tables
+        .update(&table.reference.key(), |present| match present {
+            Some(_) => Err(already_exists(&table.reference)),
+            None => {
+                *present = Some(table.clone());
+                Ok(())
+            }
+        })
 }
 
 /// The table a body describes.
-async fn build(cloud: &Arc<Cloud>, dataset: &Dataset, reference: TableRef, body: &Object) -> Result<Table, ApiError> {
+async fn build(
+    cloud: &Arc<Cloud>,
+    dataset: &Dataset,
+    reference: TableRef,
+    body: &Object,
+) -> Result<Table, ApiError> {
     let settings = writable(body, FIXED);
     check_settings(&settings)?;
     let schema = schema_of(body)?;
     let (kind, schema) = if settings.contains_key("view") {
         let (query, view_schema) = (view_query(&settings)?, schema);
         let derived = describe(cloud, &reference.project, query).await?;
-        (Kind::View, view_schema.map_or(derived.clone(), |given| described(derived, &given)))
+        (
+            Kind::View,
+            view_schema.map_or(derived.clone(), |given| described(derived, &given)),
+        )
     } else if settings.contains_key("externalDataConfiguration") {
-        (Kind::External, external_schema(cloud, dataset, &settings, schema)?)
+        (
+            Kind::External,
+            external_schema(cloud, dataset, &settings, schema)?,
+        )
     } else {
         if settings.contains_key("materializedView") {
-            return Err(ApiError::unimplemented("the local cloud serves no materialized views"));
+            return Err(ApiError::unimplemented(
+                "the local cloud serves no materialized views",
+            ));
         }
         (Kind::Native, schema.unwrap_or_default())
     };
@@ -112,17 +154,27 @@ async fn build(cloud: &Arc<Cloud>, dataset: &Dataset, reference: TableRef, body:
 
 fn check_settings(settings: &Object) -> Result<(), ApiError> {
     check_labels(settings)?;
-    let clustering = settings.get("clustering").and_then(|by| by["fields"].as_array());
+    let clustering = settings
+        .get("clustering")
+        .and_then(|by| by["fields"].as_array());
     match clustering {
-        Some(fields) if fields.len() > 4 => Err(ApiError::invalid("At most 4 clustering columns are allowed.")),
+        Some(fields) if fields.len() > 4 => Err(ApiError::invalid(
+            "At most 4 clustering columns are allowed.",
+        )),
         _ => Ok(()),
     }
 }
 
 pub fn with_expiration(mut settings: Object, dataset: &Dataset) -> Object {
-    let default = dataset.settings.get("defaultTableExpirationMs").and_then(number_of);
+    let default = dataset
+        .settings
+        .get("defaultTableExpirationMs")
+        .and_then(number_of);
     if let (Some(life), false) = (default, settings.contains_key("expirationTime")) {
-        settings.insert("expirationTime".to_owned(), (now_ms() + life).to_string().into());
+        settings.insert(
+            "expirationTime".to_owned(),
+            (now_ms() + life).to_string().into(),
+        );
     }
     settings
 }
@@ -136,10 +188,14 @@ fn view_query(settings: &Object) -> Result<&str, ApiError> {
     let view = settings.get("view").unwrap_or(&Value::Null);
     let query = view["query"].as_str().unwrap_or_default();
     if query.is_empty() {
-        return Err(ApiError::invalid("Required parameter is missing: view.query"));
+        return Err(ApiError::invalid(
+            "Required parameter is missing: view.query",
+        ));
     }
     if query.chars().count() > 256 * 1024 {
-        return Err(ApiError::invalid("The view's query is longer than 256K characters."));
+        return Err(ApiError::invalid(
+            "The view's query is longer than 256K characters.",
+        ));
     }
     if view["useLegacySql"].as_bool().unwrap_or(true) {
         return Err(sql::legacy("view.useLegacySql"));
@@ -167,8 +223,16 @@ fn described(mut derived: Schema, given: &Schema) -> Schema {
 }
 
 /// The schema given, else that of the last file by name.
-fn external_schema(cloud: &Cloud, dataset: &Dataset, settings: &Object, given: Option<Schema>) -> Result<Schema, ApiError> {
-    let external = settings.get("externalDataConfiguration").cloned().unwrap_or_default();
+fn external_schema(
+    cloud: &Cloud,
+    dataset: &Dataset,
+    settings: &Object,
+    given: Option<Schema>,
+) -> Result<Schema, ApiError> {
+    let external = settings
+        .get("externalDataConfiguration")
+        .cloned()
+        .unwrap_or_default();
     let source = load::Source::of_external(&external)?;
     let objects = load::resolve(cloud, &source.uris, &dataset.location)?;
     let own = external.get("schema").filter(|schema| !schema.is_null());
@@ -203,7 +267,8 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
     let total = all.len();
     let (tables, next) = page(all, &request, 1000)?;
     let items: Vec<Value> = tables.iter().map(Table::item).collect();
-    let mut reply = json!({"kind": "bigquery#tableList", "etag": "", "tables": items, "totalItems": total});
+    let mut reply =
+        json!({"kind": "bigquery#tableList", "etag": "", "tables": items, "totalItems": total});
     if let Some(next) = next {
         reply["nextPageToken"] = next.into();
     }
@@ -239,17 +304,26 @@ async fn update(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 
 /// Replaces settings and schema of a table, if it is still as `before` says;
 /// `detect` reads an external table's schema from its files again.
-async fn write(cloud: &Arc<Cloud>, before: Table, settings: Object, body: &Object, detect: bool) -> Reply {
+async fn write(
+    cloud: &Arc<Cloud>,
+    before: Table,
+    settings: Object,
+    body: &Object,
+    detect: bool,
+) -> Reply {
     check_settings(&settings)?;
     check_same_kind(&before, &settings)?;
     let given = schema_of(body)?;
     let schema = match before.kind {
         Kind::Native => match given {
-            Some(schema) => before.schema.patched(&schema, &before.reference.to_string())?,
+            Some(schema) => before
+                .schema
+                .patched(&schema, &before.reference.to_string())?,
             None => before.schema.clone(),
         },
         Kind::View => {
-            let derived = describe(cloud, &before.reference.project, view_query(&settings)?).await?;
+            let derived =
+                describe(cloud, &before.reference.project, view_query(&settings)?).await?;
             let descriptions = given.as_ref().unwrap_or(&before.schema);
             described(derived, descriptions)
         }
@@ -259,16 +333,23 @@ async fn write(cloud: &Arc<Cloud>, before: Table, settings: Object, body: &Objec
             external_schema(cloud, &dataset, &settings, given.or(kept))?
         }
     };
-    let table = cloud.bigquery.tables.update(&before.reference.key(), |present| {
-        let table = present.as_mut().ok_or_else(|| not_found(&before.reference))?;
-        if table.etag() != before.etag() {
-            return Err(ApiError::condition_not_met("Precondition check failed: the table has changed."));
-        }
-        table.settings = settings;
-        table.schema = schema;
-        table.touch();
-        Ok::<_, ApiError>(table.clone())
-    })?;
+    let table = cloud
+        .bigquery
+        .tables
+        .update(&before.reference.key(), |present| {
+            let table = present
+                .as_mut()
+                .ok_or_else(|| not_found(&before.reference))?;
+            if table.etag() != before.etag() {
+                return Err(ApiError::condition_not_met(
+                    "Precondition check failed: the table has changed.",
+                ));
+            }
+            table.settings = settings;
+            table.schema = schema;
+            table.touch();
+            Ok::<_, ApiError>(table.clone())
+        })?;
     Ok(Json(table.view(&cloud.endpoint)).into_response())
 }
 
@@ -286,7 +367,9 @@ fn check_same_kind(table: &Table, settings: &Object) -> Result<(), ApiError> {
     }
     for name in ["timePartitioning", "rangePartitioning"] {
         let by = |settings: &Object| {
-            settings.get(name).map(|by| (by["type"].clone(), by["field"].clone()))
+            settings
+                .get(name)
+                .map(|by| (by["type"].clone(), by["field"].clone()))
         };
         if kind == Kind::Native && by(&table.settings) != by(settings) {
             return Err(ApiError::invalid(format!(

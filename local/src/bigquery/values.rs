@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int64Type, Time64MicrosecondType,
-    TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int64Type,
+    Time64MicrosecondType, TimestampMicrosecondType,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,7 +24,10 @@ pub enum Timestamps {
 pub fn rows(batch: &RecordBatch, timestamps: Timestamps) -> Vec<Value> {
     (0..batch.num_rows())
         .map(|row| {
-            let cells = batch.columns().iter().map(|column| json!({"v": cell(column, row, timestamps)}));
+            let cells = batch
+                .columns()
+                .iter()
+                .map(|column| json!({"v": cell(column, row, timestamps)}));
             json!({"f": cells.collect::<Vec<_>>()})
         })
         .collect()
@@ -40,11 +43,16 @@ fn cell(array: &ArrayRef, row: usize, timestamps: Timestamps) -> Value {
     match array.data_type() {
         DataType::List(_) => {
             let items = array.as_list::<i32>().value(row);
-            (0..items.len()).map(|row| json!({"v": cell(&items, row, timestamps)})).collect()
+            (0..items.len())
+                .map(|row| json!({"v": cell(&items, row, timestamps)}))
+                .collect()
         }
         DataType::Struct(_) => {
             let columns = array.as_struct().columns();
-            let cells: Vec<Value> = columns.iter().map(|column| json!({"v": cell(column, row, timestamps)})).collect();
+            let cells: Vec<Value> = columns
+                .iter()
+                .map(|column| json!({"v": cell(column, row, timestamps)}))
+                .collect();
             json!({"f": cells})
         }
         _ => Value::String(scalar(array, row, timestamps)),
@@ -57,8 +65,12 @@ pub fn scalar(array: &ArrayRef, row: usize, timestamps: Timestamps) -> String {
         DataType::Boolean => array.as_boolean().value(row).to_string(),
         DataType::Int64 => array.as_primitive::<Int64Type>().value(row).to_string(),
         DataType::Float64 => double(array.as_primitive::<Float64Type>().value(row)),
-        DataType::Decimal128(..) => plain_decimal(array.as_primitive::<Decimal128Type>().value_as_string(row)),
-        DataType::Decimal256(..) => plain_decimal(array.as_primitive::<Decimal256Type>().value_as_string(row)),
+        DataType::Decimal128(..) => {
+            plain_decimal(array.as_primitive::<Decimal128Type>().value_as_string(row))
+        }
+        DataType::Decimal256(..) => {
+            plain_decimal(array.as_primitive::<Decimal256Type>().value_as_string(row))
+        }
         DataType::Date32 => date(array.as_primitive::<Date32Type>().value(row)),
         DataType::Time64(_) => clock(array.as_primitive::<Time64MicrosecondType>().value(row)),
         DataType::Timestamp(_, zone) => {
@@ -111,7 +123,12 @@ pub fn date(days: i32) -> String {
 
 fn clock(micros: i64) -> String {
     let seconds = micros / 1_000_000;
-    let mut text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let mut text = format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
     match micros % 1_000_000 {
         0 => {}
         fraction => {
@@ -134,7 +151,9 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use arrow::array::{BinaryArray, Decimal128Array, ListArray, StructArray, TimestampMicrosecondArray};
+    use arrow::array::{
+        BinaryArray, Decimal128Array, ListArray, StructArray, TimestampMicrosecondArray,
+    };
     use arrow::datatypes::{Field, Fields};
 
     fn one(array: impl Array + 'static, timestamps: Timestamps) -> Value {
@@ -143,33 +162,63 @@ mod tests {
 
     #[test]
     fn numerics_have_no_trailing_zeros() {
-        let numeric = |value: i128| Decimal128Array::from(vec![value]).with_precision_and_scale(38, 9).unwrap();
+        let numeric = |value: i128| {
+            Decimal128Array::from(vec![value])
+                .with_precision_and_scale(38, 9)
+                .unwrap()
+        };
         assert_eq!(one(numeric(1_500_000_000), Timestamps::default()), "1.5");
-        assert_eq!(one(numeric(-100_000_000_000), Timestamps::default()), "-100");
+        assert_eq!(
+            one(numeric(-100_000_000_000), Timestamps::default()),
+            "-100"
+        );
         assert_eq!(one(numeric(0), Timestamps::default()), "0");
     }
 
     #[test]
     fn a_timestamp_is_float_seconds_unless_asked_otherwise() {
-        let at = || TimestampMicrosecondArray::from(vec![1_704_067_200_123_456]).with_timezone("UTC");
+        let at =
+            || TimestampMicrosecondArray::from(vec![1_704_067_200_123_456]).with_timezone("UTC");
         assert_eq!(one(at(), Timestamps::FloatSeconds), "1.704067200123456E9");
         assert_eq!(one(at(), Timestamps::Int64Micros), "1704067200123456");
-        assert_eq!(one(at(), Timestamps::Iso8601), "2024-01-01T00:00:00.123456Z");
-        assert_eq!(one(TimestampMicrosecondArray::from(vec![-1]), Timestamps::Int64Micros), "1969-12-31T23:59:59.999999");
+        assert_eq!(
+            one(at(), Timestamps::Iso8601),
+            "2024-01-01T00:00:00.123456Z"
+        );
+        assert_eq!(
+            one(
+                TimestampMicrosecondArray::from(vec![-1]),
+                Timestamps::Int64Micros
+            ),
+            "1969-12-31T23:59:59.999999"
+        );
     }
 
     #[test]
     fn doubles_look_as_java_prints_them() {
-        let shown: Vec<String> = [1.0, 0.1, 1e20, 1.5e9, f64::NAN].into_iter().map(double).collect();
+        let shown: Vec<String> = [1.0, 0.1, 1e20, 1.5e9, f64::NAN]
+            .into_iter()
+            .map(double)
+            .collect();
         assert_eq!(shown, ["1.0", "0.1", "1.0E20", "1.5E9", "NaN"]);
     }
 
     #[test]
     fn records_and_arrays_nest() {
-        let numbers = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), Some(2)])]);
+        let numbers =
+            ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), Some(2)])]);
         let fields = Fields::from(vec![Field::new("n", numbers.data_type().clone(), true)]);
         let record = StructArray::new(fields, vec![Arc::new(numbers)], None);
-        assert_eq!(one(record, Timestamps::default()), json!({"f": [{"v": [{"v": "1"}, {"v": "2"}]}]}));
-        assert_eq!(one(BinaryArray::from(vec![b"hi".as_slice()]), Timestamps::default()), "aGk=");
+        assert_eq!(
+            one(record, Timestamps::default()),
+            json!({"f": [{"v": [{"v": "1"}, {"v": "2"}]}]})
+        );
+        assert_eq!(
+            one(
+                BinaryArray::from(vec![b"hi".as_slice()]),
+                Timestamps::default()
+            ),
+            "aGk="
+        );
     }
 }

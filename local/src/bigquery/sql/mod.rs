@@ -4,6 +4,8 @@
 //! DataFusion is used in this folder only.
 
 mod catalog;
+mod ddl;
+mod dml;
 mod functions;
 mod names;
 mod parameters;
@@ -46,17 +48,27 @@ impl Query {
         if config["useLegacySql"].as_bool().unwrap_or(true) {
             return Err(legacy("useLegacySql"));
         }
-        let reference = |name: &str| -> Result<Option<Value>, ApiError> { Ok(Some(config[name].clone()).filter(Value::is_object)) };
-        let bad = |error: serde_json::Error| ApiError::invalid(format!("Invalid value in configuration.query: {error}"));
+        let reference = |name: &str| -> Result<Option<Value>, ApiError> {
+            Ok(Some(config[name].clone()).filter(Value::is_object))
+        };
+        let bad = |error: serde_json::Error| {
+            ApiError::invalid(format!("Invalid value in configuration.query: {error}"))
+        };
         let write = config["writeDisposition"].clone();
-        let destination: Option<TableRef> = reference("destinationTable")?.map(serde_json::from_value).transpose().map_err(bad)?;
+        let destination: Option<TableRef> = reference("destinationTable")?
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(bad)?;
         if let Some(destination) = &destination {
             destination.check()?;
         }
         Ok(Query {
             project: project.to_owned(),
             sql: config["query"].as_str().unwrap_or_default().to_owned(),
-            default: reference("defaultDataset")?.map(serde_json::from_value).transpose().map_err(bad)?,
+            default: reference("defaultDataset")?
+                .map(serde_json::from_value)
+                .transpose()
+                .map_err(bad)?,
             destination,
             write: match write {
                 Value::Null => Write::Empty,
@@ -93,7 +105,9 @@ fn read(query: &Query) -> Result<Text, ApiError> {
 
 /// Where a query runs when its job does not say: with the first dataset it names.
 pub fn location(cloud: &Cloud, query: &Query) -> String {
-    let named = read(query).ok().map(|text| statements::relations(&text, &query.project, query.default.as_ref()));
+    let named = read(query)
+        .ok()
+        .map(|text| statements::relations(&text, &query.project, query.default.as_ref()));
     let datasets = named.into_iter().flatten().map(|table| table.dataset());
     datasets
         .chain(query.destination.as_ref().map(TableRef::dataset))
@@ -119,7 +133,14 @@ pub fn dry_run(cloud: &Arc<Cloud>, query: &Query) -> Result<Object, ApiError> {
     let schema = match text.statement {
         datafusion::sql::sqlparser::ast::Statement::Query(select) => {
             let catalog = catalog::Tables::new(cloud, None);
-            run::plan(*select, text.written, &catalog, &query.project, query.default.as_ref())?.schema
+            run::plan(
+                *select,
+                text.written,
+                &catalog,
+                &query.project,
+                query.default.as_ref(),
+            )?
+            .schema
         }
         _ => Schema::default(),
     };
@@ -131,7 +152,13 @@ pub fn dry_run(cloud: &Arc<Cloud>, query: &Query) -> Result<Object, ApiError> {
 }
 
 /// Runs a query job; `results` is where a SELECT's rows go.
-pub async fn run(cloud: &Arc<Cloud>, query: &Query, results: &TableRef, location: &str, job: &str) -> Result<Object, ApiError> {
+pub async fn run(
+    cloud: &Arc<Cloud>,
+    query: &Query,
+    results: &TableRef,
+    location: &str,
+    job: &str,
+) -> Result<Object, ApiError> {
     let text = read(query)?;
     let context = statements::Context {
         cloud,

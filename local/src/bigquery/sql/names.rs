@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectName, Query, Select, SelectItem, Statement, TableAlias, TableFactor, VisitMut, VisitorMut,
+    Ident, ObjectName, Query, Select, SelectItem, Statement, TableAlias, TableFactor, VisitMut,
+    VisitorMut,
 };
 
 use super::{parse, unnest};
@@ -72,7 +73,11 @@ pub fn resolve(
 }
 
 /// The full name of a table, as far as its parts and the defaults tell.
-pub fn reference(parts: &[String], project: &str, default: Option<&DatasetRef>) -> Result<TableRef, ApiError> {
+pub fn reference(
+    parts: &[String],
+    project: &str,
+    default: Option<&DatasetRef>,
+) -> Result<TableRef, ApiError> {
     match parts {
         [table] => match default {
             Some(default) => Ok(TableRef::new(&default.project, &default.dataset, table)),
@@ -81,10 +86,18 @@ pub fn reference(parts: &[String], project: &str, default: Option<&DatasetRef>) 
             ))),
         },
         [dataset, schema, table] if schema.eq_ignore_ascii_case("information_schema") => {
-            Ok(TableRef::new(project, dataset, &format!("INFORMATION_SCHEMA.{}", table.to_uppercase())))
+            Ok(TableRef::new(
+                project,
+                dataset,
+                &format!("INFORMATION_SCHEMA.{}", table.to_uppercase()),
+            ))
         }
         [project, dataset, schema, table] if schema.eq_ignore_ascii_case("information_schema") => {
-            Ok(TableRef::new(project, dataset, &format!("INFORMATION_SCHEMA.{}", table.to_uppercase())))
+            Ok(TableRef::new(
+                project,
+                dataset,
+                &format!("INFORMATION_SCHEMA.{}", table.to_uppercase()),
+            ))
         }
         [schema, table] if schema.eq_ignore_ascii_case("information_schema") => match default {
             Some(default) => Ok(TableRef::new(
@@ -96,7 +109,10 @@ pub fn reference(parts: &[String], project: &str, default: Option<&DatasetRef>) 
         },
         [dataset, table] => Ok(TableRef::new(project, dataset, table)),
         [project, dataset, table] => Ok(TableRef::new(project, dataset, table)),
-        _ => Err(super::invalid(format!("Invalid table name: {}", parts.join(".")))),
+        _ => Err(super::invalid(format!(
+            "Invalid table name: {}",
+            parts.join(".")
+        ))),
     }
 }
 
@@ -112,15 +128,25 @@ impl Names<'_> {
         let [part] = name.0.as_slice() else {
             return false;
         };
-        part.as_ident().is_some_and(|ident| self.with.iter().flatten().any(|with| *with == ident.value))
+        part.as_ident()
+            .is_some_and(|ident| self.with.iter().flatten().any(|with| *with == ident.value))
     }
 
     /// What stands in place of a table's name.
-    fn replace(&mut self, name: &ObjectName, alias: Option<TableAlias>) -> Result<TableFactor, ApiError> {
+    fn replace(
+        &mut self,
+        name: &ObjectName,
+        alias: Option<TableAlias>,
+    ) -> Result<TableFactor, ApiError> {
         let reference = reference(&self.written.parts(name), self.project, self.default)?;
         let alias = alias.or_else(|| {
             let last = name.0.last()?.as_ident()?.clone();
-            Some(TableAlias { explicit: true, name: last, columns: Vec::new(), at: None })
+            Some(TableAlias {
+                explicit: true,
+                name: last,
+                columns: Vec::new(),
+                at: None,
+            })
         });
         match self.catalog.table(&reference)? {
             Found::Table(schema) => {
@@ -131,14 +157,21 @@ impl Names<'_> {
             }
             Found::View(sql) => {
                 let subquery = Box::new(self.view(&reference, &sql)?);
-                Ok(TableFactor::Derived { lateral: false, subquery, alias, sample: None })
+                Ok(TableFactor::Derived {
+                    lateral: false,
+                    subquery,
+                    alias,
+                    sample: None,
+                })
             }
         }
     }
 
     fn view(&mut self, reference: &TableRef, sql: &str) -> Result<Query, ApiError> {
         if self.depth >= DEPTH {
-            return Err(super::invalid(format!("View {reference}: more than {DEPTH} levels of nested views")));
+            return Err(super::invalid(format!(
+                "View {reference}: more than {DEPTH} levels of nested views"
+            )));
         }
         let text = parse::parse(sql)?;
         let Statement::Query(mut query) = text.statement else {
@@ -158,13 +191,17 @@ impl Names<'_> {
     }
 
     fn show(&mut self, ident: &Ident) {
-        self.resolved.display.insert(ident.value.clone(), self.written.name(ident));
+        self.resolved
+            .display
+            .insert(ident.value.clone(), self.written.name(ident));
     }
 }
 
 fn show(fields: &[Field], display: &mut HashMap<String, String>) {
     for field in fields {
-        display.entry(field.name.to_lowercase()).or_insert_with(|| field.name.clone());
+        display
+            .entry(field.name.to_lowercase())
+            .or_insert_with(|| field.name.clone());
         show(&field.fields, display);
     }
 }
@@ -189,7 +226,8 @@ impl VisitorMut for Names<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<ApiError> {
         let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.with.push(ctes.map(|cte| cte.alias.name.value.clone()).collect());
+        self.with
+            .push(ctes.map(|cte| cte.alias.name.value.clone()).collect());
         ControlFlow::Continue(())
     }
 
@@ -211,7 +249,14 @@ impl VisitorMut for Names<'_> {
 
     // After its children: what it is replaced by has been resolved already.
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<ApiError> {
-        let TableFactor::Table { name, alias, args: None, version, .. } = factor else {
+        let TableFactor::Table {
+            name,
+            alias,
+            args: None,
+            version,
+            ..
+        } = factor
+        else {
             return ControlFlow::Continue(());
         };
         if version.is_some() {
@@ -251,6 +296,9 @@ fn name_columns(select: &mut Select) {
             anonymous += 1;
             Ident::with_quote('`', format!("f{}_", anonymous - 1))
         });
-        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        *item = SelectItem::ExprWithAlias {
+            expr: expr.clone(),
+            alias,
+        };
     }
 }

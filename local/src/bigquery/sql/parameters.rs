@@ -17,17 +17,25 @@ pub fn bind(statement: &mut Statement, parameters: &Value) -> Result<(), ApiErro
     let mut position = 0;
     let outcome = visit_expressions_mut(statement, |expr| {
         let found = match expr {
-            Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.starts_with('@') => {
+            Expr::Identifier(ident)
+                if ident.quote_style.is_none() && ident.value.starts_with('@') =>
+            {
                 let name = ident.value.trim_start_matches('@').to_owned();
                 named(parameters, &name).ok_or(name)
             }
-            Expr::Value(value) if matches!(&value.value, SqlValue::Placeholder(name) if name == "?") => {
+            Expr::Value(value) if matches!(&value.value, SqlValue::Placeholder(name) if name == "?") =>
+            {
                 position += 1;
-                parameters.get(position - 1).ok_or_else(|| position.to_string())
+                parameters
+                    .get(position - 1)
+                    .ok_or_else(|| position.to_string())
             }
             _ => return ControlFlow::Continue(()),
         };
-        match found.map_err(|name| invalid(format!("Query parameter '{name}' not found"))).and_then(literal) {
+        match found
+            .map_err(|name| invalid(format!("Query parameter '{name}' not found")))
+            .and_then(literal)
+        {
             Ok(literal) => {
                 *expr = literal;
                 ControlFlow::Continue(())
@@ -42,7 +50,11 @@ pub fn bind(statement: &mut Statement, parameters: &Value) -> Result<(), ApiErro
 }
 
 fn named<'a>(parameters: &'a [Value], name: &str) -> Option<&'a Value> {
-    parameters.iter().find(|parameter| parameter["name"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(name)))
+    parameters.iter().find(|parameter| {
+        parameter["name"]
+            .as_str()
+            .is_some_and(|own| own.eq_ignore_ascii_case(name))
+    })
 }
 
 fn literal(parameter: &Value) -> Result<Expr, ApiError> {
@@ -59,17 +71,26 @@ fn text(kind: &Value, value: &Value) -> Result<String, ApiError> {
     match kind["type"].as_str().unwrap_or("STRING") {
         "ARRAY" => {
             let items = value["arrayValues"].as_array().into_iter().flatten();
-            let items: Vec<String> = items.map(|item| text(&kind["arrayType"], item)).collect::<Result<_, _>>()?;
+            let items: Vec<String> = items
+                .map(|item| text(&kind["arrayType"], item))
+                .collect::<Result<_, _>>()?;
             Ok(format!("[{}]", items.join(", ")))
         }
-        "STRUCT" | "RANGE" | "INTERVAL" => Err(super::not_served("STRUCT, RANGE and INTERVAL query parameters")),
-        scalar if scalar.chars().all(|c| c.is_ascii_alphanumeric()) => Ok(match value["value"].as_str() {
-            None => format!("CAST(NULL AS {scalar})"),
-            Some(text) => {
-                let escaped = text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n");
-                format!("CAST('{escaped}' AS {scalar})")
-            }
-        }),
+        "STRUCT" | "RANGE" | "INTERVAL" => Err(super::not_served(
+            "STRUCT, RANGE and INTERVAL query parameters",
+        )),
+        scalar if scalar.chars().all(|c| c.is_ascii_alphanumeric()) => {
+            Ok(match value["value"].as_str() {
+                None => format!("CAST(NULL AS {scalar})"),
+                Some(text) => {
+                    let escaped = text
+                        .replace('\\', "\\\\")
+                        .replace('\'', "\\'")
+                        .replace('\n', "\\n");
+                    format!("CAST('{escaped}' AS {scalar})")
+                }
+            })
+        }
         other => Err(invalid(format!("Invalid query parameter type: {other}"))),
     }
 }
@@ -87,7 +108,10 @@ mod tests {
         ]);
         let mut text = super::super::parse::parse("SELECT @who, @n").unwrap();
         bind(&mut text.statement, &parameters).unwrap();
-        assert_eq!(text.statement.to_string(), "SELECT CAST('O''Hara' AS STRING), CAST('3' AS INT64)");
+        assert_eq!(
+            text.statement.to_string(),
+            "SELECT CAST('O''Hara' AS STRING), CAST('3' AS INT64)"
+        );
         let mut text = super::super::parse::parse("SELECT @other").unwrap();
         assert!(bind(&mut text.statement, &parameters).is_err());
     }

@@ -44,7 +44,9 @@ impl Written {
             match whole {
                 // Parts of one quoted name share its place.
                 Some(_) if last == Some(start) => continue,
-                Some(whole) if ident.quote_style.is_some() => parts.extend(whole.split('.').map(str::to_owned)),
+                Some(whole) if ident.quote_style.is_some() => {
+                    parts.extend(whole.split('.').map(str::to_owned))
+                }
                 _ => parts.push(self.name(ident)),
             }
             last = Some(start);
@@ -62,7 +64,9 @@ pub fn parse(sql: &str) -> Result<Text, ApiError> {
     for token in &mut tokens {
         lower(token, &mut written);
     }
-    let parsed = Parser::new(&BigQueryDialect).with_tokens_with_locations(tokens).parse_statements();
+    let parsed = Parser::new(&BigQueryDialect)
+        .with_tokens_with_locations(tokens)
+        .parse_statements();
     let mut statements = parsed.map_err(|error| invalid(syntax_message(&error.to_string())))?;
     match (statements.pop(), statements.is_empty()) {
         (Some(statement), true) => Ok(Text { statement, written }),
@@ -102,21 +106,34 @@ mod tests {
 
     #[test]
     fn a_table_is_named_in_one_quote_in_several_or_in_none() {
-        assert_eq!(tables("SELECT 1 FROM `my-project.Data_Set.T-1`"), [["my-project", "Data_Set", "T-1"]]);
+        assert_eq!(
+            tables("SELECT 1 FROM `my-project.Data_Set.T-1`"),
+            [["my-project", "Data_Set", "T-1"]]
+        );
         assert_eq!(tables("select 1 from `p`.`D`.t"), [["p", "D", "t"]]);
-        assert_eq!(tables("SELECT 1 FROM my-project.d.T"), [["my-project", "d", "T"]]);
+        assert_eq!(
+            tables("SELECT 1 FROM my-project.d.T"),
+            [["my-project", "d", "T"]]
+        );
     }
 
     #[test]
     fn columns_are_lower_case_and_strings_are_not() {
         let text = parse("SELECT Status FROM d.t WHERE Type = 'ACCREC'").unwrap();
-        assert_eq!(text.statement.to_string(), "SELECT status FROM d.t WHERE type = 'ACCREC'");
+        assert_eq!(
+            text.statement.to_string(),
+            "SELECT status FROM d.t WHERE type = 'ACCREC'"
+        );
     }
 
     #[test]
     fn a_syntax_error_says_so() {
         let error = parse("SELEC 1").err().unwrap();
         assert_eq!(error.reason, "invalidQuery");
-        assert!(error.message.starts_with("Syntax error: "), "{}", error.message);
+        assert!(
+            error.message.starts_with("Syntax error: "),
+            "{}",
+            error.message
+        );
     }
 }

@@ -66,7 +66,10 @@ impl TableProvider for ParquetTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let fields = match projection {
-            Some(columns) => columns.iter().map(|index| self.schema.fields[*index].clone()).collect(),
+            Some(columns) => columns
+                .iter()
+                .map(|index| self.schema.fields[*index].clone())
+                .collect(),
             None => self.schema.fields.clone(),
         };
         let schema = Schema { fields };
@@ -81,7 +84,14 @@ impl TableProvider for ParquetTable {
                 arrow: Arc::clone(&arrow),
             }) as Arc<dyn PartitionStream>
         });
-        let scan = StreamingTableExec::try_new(Arc::clone(&arrow), partitions.collect(), None, [], false, limit)?;
+        let scan = StreamingTableExec::try_new(
+            Arc::clone(&arrow),
+            partitions.collect(),
+            None,
+            [],
+            false,
+            limit,
+        )?;
         Ok(Arc::new(scan))
     }
 }
@@ -105,7 +115,10 @@ impl PartitionStream for FileStream {
         stream.spawn_blocking(move || {
             for batch in Source::open(&path)?.batches(&schema)? {
                 // Nobody listens any more once a LIMIT is met.
-                if sender.blocking_send(batch.map_err(DataFusionError::from)).is_err() {
+                if sender
+                    .blocking_send(batch.map_err(DataFusionError::from))
+                    .is_err()
+                {
                     break;
                 }
             }

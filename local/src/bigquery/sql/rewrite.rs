@@ -6,9 +6,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName,
-    Select, StructField, Subscript, Value, ValueTableMode, VisitMut, VisitorMut,
+    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
+    Ident, Interval, ObjectName, Select, StructField, Subscript, Value, ValueTableMode, VisitMut,
+    VisitorMut,
 };
 
 use super::not_served;
@@ -29,9 +30,12 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<ApiError> {
         match select.value_table_mode {
-            Some(ValueTableMode::AsStruct | ValueTableMode::DistinctAsStruct | ValueTableMode::AsValue | ValueTableMode::DistinctAsValue) => {
-                ControlFlow::Break(not_served("SELECT AS STRUCT and AS VALUE"))
-            }
+            Some(
+                ValueTableMode::AsStruct
+                | ValueTableMode::DistinctAsStruct
+                | ValueTableMode::AsValue
+                | ValueTableMode::DistinctAsValue,
+            ) => ControlFlow::Break(not_served("SELECT AS STRUCT and AS VALUE")),
             None => ControlFlow::Continue(()),
         }
     }
@@ -75,21 +79,56 @@ fn inward(expr: Expr) -> Result<Expr, ApiError> {
     match expr {
         Expr::Function(function) => rename(function),
         Expr::Value(value) => literal(value.value),
-        Expr::Cast { kind, expr, data_type, array, format } => {
+        Expr::Cast {
+            kind,
+            expr,
+            data_type,
+            array,
+            format,
+        } => {
             if format.is_some() {
                 return Err(not_served("CAST with FORMAT"));
             }
             Ok(cast(kind, *expr, data_type, array))
         }
         Expr::Struct { values, fields } => Ok(structure(values, &fields)),
-        Expr::InUnnest { expr, array_expr, negated } => Ok(negate(call("array_has", vec![*array_expr, *expr]), negated)),
-        Expr::BinaryOp { left, op: BinaryOperator::Divide, right } => Ok(call("bq_divide", vec![*left, *right])),
-        Expr::BinaryOp { left, op: BinaryOperator::StringConcat, right } => Ok(call("bq_concat", vec![*left, *right])),
-        Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => Ok(call("ceil", vec![*expr])),
-        Expr::Floor { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => Ok(call("floor", vec![*expr])),
-        Expr::Substring { expr, substring_from, substring_for, .. } => {
-            let rest = substring_from.into_iter().chain(substring_for).map(|expr| *expr);
-            Ok(call("bq_substr", std::iter::once(*expr).chain(rest).collect()))
+        Expr::InUnnest {
+            expr,
+            array_expr,
+            negated,
+        } => Ok(negate(call("array_has", vec![*array_expr, *expr]), negated)),
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Divide,
+            right,
+        } => Ok(call("bq_divide", vec![*left, *right])),
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::StringConcat,
+            right,
+        } => Ok(call("bq_concat", vec![*left, *right])),
+        Expr::Ceil {
+            expr,
+            field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime),
+        } => Ok(call("ceil", vec![*expr])),
+        Expr::Floor {
+            expr,
+            field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime),
+        } => Ok(call("floor", vec![*expr])),
+        Expr::Substring {
+            expr,
+            substring_from,
+            substring_for,
+            ..
+        } => {
+            let rest = substring_from
+                .into_iter()
+                .chain(substring_for)
+                .map(|expr| *expr);
+            Ok(call(
+                "bq_substr",
+                std::iter::once(*expr).chain(rest).collect(),
+            ))
         }
         other => Ok(other),
     }
@@ -116,12 +155,19 @@ pub fn number(number: i64) -> Expr {
 
 /// A call of a function by its name.
 pub fn call(name: &str, args: Vec<Expr>) -> Expr {
-    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+    let args = args
+        .into_iter()
+        .map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)))
+        .collect();
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
         filter: None,
         null_treatment: None,
         over: None,
@@ -144,7 +190,11 @@ fn literal(value: Value) -> Result<Expr, ApiError> {
         | DoubleQuotedByteStringLiteral(text)
         | TripleSingleQuotedByteStringLiteral(text)
         | TripleDoubleQuotedByteStringLiteral(text) => HexStringLiteral(hex::encode(text)),
-        Placeholder(name) => return Err(super::invalid(format!("Query parameter {name} has no value"))),
+        Placeholder(name) => {
+            return Err(super::invalid(format!(
+                "Query parameter {name} has no value"
+            )));
+        }
         other => other,
     }))
 }
@@ -152,11 +202,21 @@ fn literal(value: Value) -> Result<Expr, ApiError> {
 fn cast(kind: CastKind, expr: Expr, data_type: DataType, array: bool) -> Expr {
     use super::types::scalar_type;
     use crate::bigquery::schema::Type;
-    let safe = if matches!(kind, CastKind::SafeCast | CastKind::TryCast) { "safe_" } else { "" };
+    let safe = if matches!(kind, CastKind::SafeCast | CastKind::TryCast) {
+        "safe_"
+    } else {
+        ""
+    };
     match scalar_type(&data_type) {
         Some(Type::String) => call(&format!("{safe}bq_to_string"), vec![expr]),
         Some(Type::Integer) => call(&format!("{safe}bq_to_int64"), vec![expr]),
-        _ => Expr::Cast { kind, expr: Box::new(expr), data_type, array, format: None },
+        _ => Expr::Cast {
+            kind,
+            expr: Box::new(expr),
+            data_type,
+            array,
+            format: None,
+        },
     }
 }
 
@@ -164,14 +224,23 @@ fn structure(values: Vec<Expr>, types: &[StructField]) -> Expr {
     let mut args = Vec::new();
     for (index, value) in values.into_iter().enumerate() {
         let kind = types.get(index);
-        let typed_name = kind.and_then(|kind| kind.field_name.as_ref()).map(|name| name.value.clone());
+        let typed_name = kind
+            .and_then(|kind| kind.field_name.as_ref())
+            .map(|name| name.value.clone());
         let (name, value) = match value {
             Expr::Named { expr, name } => (Some(name.value), *expr),
             Expr::Identifier(ident) => (Some(ident.value.clone()), Expr::Identifier(ident)),
-            Expr::CompoundIdentifier(idents) => (idents.last().map(|ident| ident.value.clone()), Expr::CompoundIdentifier(idents)),
+            Expr::CompoundIdentifier(idents) => (
+                idents.last().map(|ident| ident.value.clone()),
+                Expr::CompoundIdentifier(idents),
+            ),
             other => (None, other),
         };
-        args.push(text(typed_name.or(name).unwrap_or_else(|| format!("_field_{}", index + 1))));
+        args.push(text(
+            typed_name
+                .or(name)
+                .unwrap_or_else(|| format!("_field_{}", index + 1)),
+        ));
         args.push(match kind {
             Some(kind) => cast(CastKind::Cast, value, kind.field_type.clone(), false),
             None => value,
@@ -183,9 +252,14 @@ fn structure(values: Vec<Expr>, types: &[StructField]) -> Expr {
 /// `root[OFFSET(0)].field`, a step at a time.
 fn access(root: Expr, chain: Vec<AccessExpr>) -> Expr {
     chain.into_iter().fold(root, |from, step| match step {
-        AccessExpr::Dot(Expr::Identifier(ident)) => call("get_field", vec![from, text(ident.value)]),
+        AccessExpr::Dot(Expr::Identifier(ident)) => {
+            call("get_field", vec![from, text(ident.value)])
+        }
         AccessExpr::Subscript(Subscript::Index { index }) => item(from, index),
-        other => Expr::CompoundFieldAccess { root: Box::new(from), access_chain: vec![other] },
+        other => Expr::CompoundFieldAccess {
+            root: Box::new(from),
+            access_chain: vec![other],
+        },
     })
 }
 
@@ -201,7 +275,12 @@ fn item(from: Expr, index: Expr) -> Expr {
                 _ => ("bq_offset", Expr::Function(function)),
             }
         }
-        Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_) | Value::DoubleQuotedString(_)) => {
+        Expr::Value(value)
+            if matches!(
+                value.value,
+                Value::SingleQuotedString(_) | Value::DoubleQuotedString(_)
+            ) =>
+        {
             return call("bq_json_field", vec![from, Expr::Value(value)]);
         }
         other => ("bq_offset", other),
@@ -217,7 +296,7 @@ fn only_argument(function: &Function) -> Option<Expr> {
 }
 
 /// Plain positional arguments, if that is all there is.
-fn arguments(function: &Function) -> Option<Vec<Expr>> {
+pub fn arguments(function: &Function) -> Option<Vec<Expr>> {
     let FunctionArguments::List(list) = &function.args else {
         return None;
     };
@@ -234,7 +313,11 @@ fn part(expr: &Expr) -> Option<String> {
         Expr::Identifier(ident) => Some(ident.value.to_uppercase()),
         Expr::Function(function) => {
             let day = only_argument(function)?;
-            Some(format!("{}_{}", function.name.to_string().to_uppercase(), part(&day)?))
+            Some(format!(
+                "{}_{}",
+                function.name.to_string().to_uppercase(),
+                part(&day)?
+            ))
         }
         _ => None,
     }
@@ -261,7 +344,8 @@ fn part_arguments(function: Function) -> Result<Expr, ApiError> {
             return Ok(with_arguments(function, args));
         }
     }
-    if let Some(("date" | "timestamp" | "datetime" | "time", "add" | "sub")) = name.split_once('_') {
+    if let Some(("date" | "timestamp" | "datetime" | "time", "add" | "sub")) = name.split_once('_')
+    {
         if let [from, Expr::Interval(interval)] = args.as_slice() {
             let args = vec![from.clone(), count(interval), text(unit(interval)?)];
             return Ok(with_arguments(function, args));
@@ -291,7 +375,10 @@ fn unit(interval: &Interval) -> Result<String, ApiError> {
 
 fn with_arguments(mut function: Function, args: Vec<Expr>) -> Expr {
     if let FunctionArguments::List(list) = &mut function.args {
-        list.args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+        list.args = args
+            .into_iter()
+            .map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)))
+            .collect();
     }
     Expr::Function(function)
 }
@@ -302,7 +389,10 @@ fn extract(field: &DateTimeField, expr: Expr) -> Result<Expr, ApiError> {
         other => other.to_string().to_uppercase(),
     };
     let (from, zone) = match expr {
-        Expr::AtTimeZone { timestamp, time_zone } => (*timestamp, Some(*time_zone)),
+        Expr::AtTimeZone {
+            timestamp,
+            time_zone,
+        } => (*timestamp, Some(*time_zone)),
         other => (other, None),
     };
     let mut args = vec![from];
@@ -369,15 +459,21 @@ fn rename(mut function: Function) -> Result<Expr, ApiError> {
 /// Functions that are other expressions.
 fn special(name: &str, args: &[Expr]) -> Option<Expr> {
     let args = args.to_vec();
-    Some(match (name, <[Expr; 3]>::try_from(args.clone()).ok(), <[Expr; 2]>::try_from(args).ok()) {
-        ("if", Some([condition, yes, no]), _) => case(condition, yes, no),
-        ("mod", _, Some([a, b])) => Expr::Nested(Box::new(Expr::BinaryOp {
-            left: Box::new(Expr::Nested(Box::new(a))),
-            op: BinaryOperator::Modulo,
-            right: Box::new(Expr::Nested(Box::new(b))),
-        })),
-        _ => return None,
-    })
+    Some(
+        match (
+            name,
+            <[Expr; 3]>::try_from(args.clone()).ok(),
+            <[Expr; 2]>::try_from(args).ok(),
+        ) {
+            ("if", Some([condition, yes, no]), _) => case(condition, yes, no),
+            ("mod", _, Some([a, b])) => Expr::Nested(Box::new(Expr::BinaryOp {
+                left: Box::new(Expr::Nested(Box::new(a))),
+                op: BinaryOperator::Modulo,
+                right: Box::new(Expr::Nested(Box::new(b))),
+            })),
+            _ => return None,
+        },
+    )
 }
 
 fn case(condition: Expr, yes: Expr, no: Expr) -> Expr {
@@ -387,7 +483,10 @@ fn case(condition: Expr, yes: Expr, no: Expr) -> Expr {
         case_token: AttachedToken::empty(),
         end_token: AttachedToken::empty(),
         operand: None,
-        conditions: vec![CaseWhen { condition, result: yes }],
+        conditions: vec![CaseWhen {
+            condition,
+            result: yes,
+        }],
         else_result: Some(Box::new(no)),
     }
 }
@@ -407,7 +506,8 @@ fn count_if(mut function: Function) -> Expr {
 fn separate(function: &mut Function) {
     if let FunctionArguments::List(list) = &mut function.args {
         if list.args.len() == 1 {
-            list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(text(","))));
+            list.args
+                .push(FunctionArg::Unnamed(FunctionArgExpr::Expr(text(","))));
         }
     }
 }
@@ -425,7 +525,10 @@ fn limited_array_agg(mut function: Function) -> Expr {
         });
     }
     match limit {
-        Some(limit) => call("array_slice", vec![Expr::Function(function), number(1), limit]),
+        Some(limit) => call(
+            "array_slice",
+            vec![Expr::Function(function), number(1), limit],
+        ),
         None => Expr::Function(function),
     }
 }
@@ -438,22 +541,43 @@ mod tests {
     fn rewritten(expr: &str) -> String {
         let mut text = parse(&format!("SELECT {expr}")).unwrap();
         rewrite(&mut text.statement).unwrap();
-        text.statement.to_string().trim_start_matches("SELECT ").to_owned()
+        text.statement
+            .to_string()
+            .trim_start_matches("SELECT ")
+            .to_owned()
     }
 
     #[test]
     fn arrays_are_reached_by_offset_and_ordinal() {
-        assert_eq!(rewritten("items[OFFSET(0)].price"), "get_field(bq_offset(items, 0), 'price')");
-        assert_eq!(rewritten("items[SAFE_ORDINAL(2)]"), "safe_bq_ordinal(items, 2)");
+        assert_eq!(
+            rewritten("items[OFFSET(0)].price"),
+            "get_field(bq_offset(items, 0), 'price')"
+        );
+        assert_eq!(
+            rewritten("items[SAFE_ORDINAL(2)]"),
+            "safe_bq_ordinal(items, 2)"
+        );
         assert_eq!(rewritten("x IN UNNEST(tags)"), "array_has(tags, x)");
     }
 
     #[test]
     fn date_parts_are_strings() {
-        assert_eq!(rewritten("DATE_TRUNC(d, MONTH)"), "bq_date_trunc(d, 'MONTH')");
-        assert_eq!(rewritten("DATE_TRUNC(d, WEEK(MONDAY))"), "bq_date_trunc(d, 'WEEK_MONDAY')");
-        assert_eq!(rewritten("DATE_ADD(d, INTERVAL 3 DAY)"), "bq_date_add(d, 3, 'DAY')");
-        assert_eq!(rewritten("DATE_DIFF(a, b, DAY)"), "bq_date_diff(a, b, 'DAY')");
+        assert_eq!(
+            rewritten("DATE_TRUNC(d, MONTH)"),
+            "bq_date_trunc(d, 'MONTH')"
+        );
+        assert_eq!(
+            rewritten("DATE_TRUNC(d, WEEK(MONDAY))"),
+            "bq_date_trunc(d, 'WEEK_MONDAY')"
+        );
+        assert_eq!(
+            rewritten("DATE_ADD(d, INTERVAL 3 DAY)"),
+            "bq_date_add(d, 3, 'DAY')"
+        );
+        assert_eq!(
+            rewritten("DATE_DIFF(a, b, DAY)"),
+            "bq_date_diff(a, b, 'DAY')"
+        );
         assert_eq!(rewritten("EXTRACT(YEAR FROM d)"), "bq_extract(d, 'YEAR')");
     }
 
@@ -461,19 +585,28 @@ mod tests {
     fn aggregates_keep_their_meaning() {
         assert_eq!(rewritten("COUNTIF(x > 1)"), "count(*) FILTER (WHERE x > 1)");
         assert_eq!(rewritten("STRING_AGG(name)"), "string_agg(name, ',')");
-        assert_eq!(rewritten("ARRAY_AGG(x ORDER BY y LIMIT 3)"), "array_slice(array_agg(x ORDER BY y), 1, 3)");
+        assert_eq!(
+            rewritten("ARRAY_AGG(x ORDER BY y LIMIT 3)"),
+            "array_slice(array_agg(x ORDER BY y), 1, 3)"
+        );
         assert_eq!(rewritten("IF(a, 1, 2)"), "CASE WHEN a THEN 1 ELSE 2 END");
     }
 
     #[test]
     fn structs_keep_the_names_of_their_fields() {
-        assert_eq!(rewritten("STRUCT(a AS x, t.b, 1)"), "named_struct('x', a, 'b', t.b, '_field_3', 1)");
+        assert_eq!(
+            rewritten("STRUCT(a AS x, t.b, 1)"),
+            "named_struct('x', a, 'b', t.b, '_field_3', 1)"
+        );
     }
 
     #[test]
     fn casts_to_text_and_whole_numbers_are_bigquerys_own() {
         assert_eq!(rewritten("SAFE_CAST(x AS INT64)"), "safe_bq_to_int64(x)");
         assert_eq!(rewritten("CAST(x AS DATE)"), "CAST(x AS DATE)");
-        assert_eq!(rewritten("SAFE.PARSE_DATE('%F', s)"), "safe_bq_parse_date('%F', s)");
+        assert_eq!(
+            rewritten("SAFE.PARSE_DATE('%F', s)"),
+            "safe_bq_parse_date('%F', s)"
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, SchemaError, TableReference};
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
@@ -45,12 +45,21 @@ pub fn plan(
     default: Option<&DatasetRef>,
 ) -> Result<Planned, ApiError> {
     let mut resolved = Resolved::default();
-    resolve(&mut query, written, catalog, project, default, &mut resolved)?;
+    resolve(
+        &mut query,
+        written,
+        catalog,
+        project,
+        default,
+        &mut resolved,
+    )?;
     rewrite(&mut query)?;
     let context = context()?;
     for (name, reference) in &resolved.tables {
         let provider = catalog.provider(reference)?;
-        context.register_table(TableReference::bare(name.as_str()), provider).map_err(failure)?;
+        context
+            .register_table(TableReference::bare(name.as_str()), provider)
+            .map_err(failure)?;
     }
     let statement = EngineStatement::Statement(Box::new(Statement::Query(Box::new(query))));
     let state = context.state();
@@ -66,7 +75,9 @@ pub fn plan(
 }
 
 fn context() -> Result<SessionContext, ApiError> {
-    let mut config = SessionConfig::new().with_target_partitions(2).with_information_schema(false);
+    let mut config = SessionConfig::new()
+        .with_target_partitions(2)
+        .with_information_schema(false);
     let sql = &mut config.options_mut().sql_parser;
     sql.enable_ident_normalization = false;
     sql.map_string_types_to_utf8view = false;
@@ -81,13 +92,19 @@ fn context() -> Result<SessionContext, ApiError> {
     for udf in functions::udfs() {
         context.register_udf(udf.as_ref().clone());
     }
-    let offsets = functions::udf("offsets").ok_or_else(|| ApiError::internal("no function for offsets"))?;
-    context.register_relation_planner(Arc::new(UnnestPlanner { offsets })).map_err(failure)?;
+    let offsets =
+        functions::udf("offsets").ok_or_else(|| ApiError::internal("no function for offsets"))?;
+    context
+        .register_relation_planner(Arc::new(UnnestPlanner { offsets }))
+        .map_err(failure)?;
     Ok(context)
 }
 
 /// The schema of a result, with names as written.
-fn result_schema(engine: &SchemaRef, display: &HashMap<String, String>) -> Result<Schema, ApiError> {
+fn result_schema(
+    engine: &SchemaRef,
+    display: &HashMap<String, String>,
+) -> Result<Schema, ApiError> {
     let mut schema = Schema::of_arrow(engine);
     let mut seen = HashSet::new();
     for field in &mut schema.fields {
@@ -112,6 +129,24 @@ fn show(field: &mut Field, display: &HashMap<String, String>) {
 }
 
 impl Planned {
+    /// As `run`, with the result's columns under other names, in order.
+    pub async fn run_as(
+        mut self,
+        folder: &Path,
+        names: &[String],
+        schema: &Schema,
+    ) -> Result<DataFile, ApiError> {
+        let columns = self.plan.schema().columns().into_iter().zip(names);
+        let columns: Vec<_> = columns
+            .map(|(column, name)| Expr::Column(column).alias(name))
+            .collect();
+        self.plan = LogicalPlanBuilder::from(self.plan)
+            .project(columns)
+            .and_then(|plan| plan.build())
+            .map_err(failure)?;
+        self.run(folder, schema).await
+    }
+
     /// Runs the query into a file of `folder`, in the form of `schema`.
     pub async fn run(self, folder: &Path, schema: &Schema) -> Result<DataFile, ApiError> {
         let frame = DataFrame::new(self.context.state(), self.plan);
@@ -120,7 +155,8 @@ impl Planned {
         let mut part = Part::create(folder, Arc::clone(&arrow))?;
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(failure)?;
-            let batch = conform(&batch, schema, &arrow).map_err(|error| invalid(error.to_string()))?;
+            let batch =
+                conform(&batch, schema, &arrow).map_err(|error| invalid(error.to_string()))?;
             if let Some(what) = crate::bigquery::conform::null_violation(&batch, schema) {
                 return Err(invalid(what));
             }
@@ -133,15 +169,23 @@ impl Planned {
 /// An error of the engine in BigQuery's words.
 pub fn failure(error: DataFusionError) -> ApiError {
     let error = match error {
-        DataFusionError::Diagnostic(_, inner) | DataFusionError::Context(_, inner) => return failure(*inner),
+        DataFusionError::Diagnostic(_, inner) | DataFusionError::Context(_, inner) => {
+            return failure(*inner);
+        }
         DataFusionError::Shared(inner) => return invalid(message(&inner)),
-        DataFusionError::Collection(mut all) if !all.is_empty() => return failure(all.swap_remove(0)),
+        DataFusionError::Collection(mut all) if !all.is_empty() => {
+            return failure(all.swap_remove(0));
+        }
         other => other,
     };
     match &error {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
-            SchemaError::FieldNotFound { field, .. } => invalid(format!("Unrecognized name: {}", field.flat_name())),
-            SchemaError::AmbiguousReference { field } => invalid(format!("Column name {} is ambiguous", field.name)),
+            SchemaError::FieldNotFound { field, .. } => {
+                invalid(format!("Unrecognized name: {}", field.flat_name()))
+            }
+            SchemaError::AmbiguousReference { field } => {
+                invalid(format!("Column name {} is ambiguous", field.name))
+            }
             other => invalid(other.to_string()),
         },
         DataFusionError::NotImplemented(what) => not_served(what),
@@ -152,10 +196,20 @@ pub fn failure(error: DataFusionError) -> ApiError {
 
 fn message(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
-    let text = ["Error during planning: ", "Execution error: ", "Arrow error: ", "Optimizer rule "]
-        .iter()
-        .fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
-    match text.strip_prefix("Invalid function '").and_then(|rest| rest.split_once('\'')) {
+    let text = [
+        "Error during planning: ",
+        "Execution error: ",
+        "Arrow error: ",
+        "Optimizer rule ",
+    ]
+    .iter()
+    .fold(text.as_str(), |text, prefix| {
+        text.strip_prefix(prefix).unwrap_or(text)
+    });
+    match text
+        .strip_prefix("Invalid function '")
+        .and_then(|rest| rest.split_once('\''))
+    {
         Some((name, _)) => format!("Function not found: {name}"),
         None => text.to_owned(),
     }

@@ -20,12 +20,15 @@ impl TypePlanner for BigQueryTypes {
 
 pub fn arrow_type(sql_type: &SqlType) -> Option<DataType> {
     match sql_type {
-        SqlType::Array(ArrayElemTypeDef::AngleBracket(item)) => {
-            Some(DataType::List(Arc::new(Field::new("item", arrow_type(item)?, true))))
-        }
+        SqlType::Array(ArrayElemTypeDef::AngleBracket(item)) => Some(DataType::List(Arc::new(
+            Field::new("item", arrow_type(item)?, true),
+        ))),
         SqlType::Struct(fields, _) => {
             let fields = fields.iter().enumerate().map(|(index, field)| {
-                let name = field.field_name.as_ref().map_or(format!("_field_{}", index + 1), |name| name.value.clone());
+                let name = field
+                    .field_name
+                    .as_ref()
+                    .map_or(format!("_field_{}", index + 1), |name| name.value.clone());
                 Some(Field::new(name, arrow_type(&field.field_type)?, true))
             });
             Some(DataType::Struct(fields.collect::<Option<Fields>>()?))
@@ -37,7 +40,9 @@ pub fn arrow_type(sql_type: &SqlType) -> Option<DataType> {
 /// The BigQuery type a name in SQL stands for, if it is no STRUCT or ARRAY.
 pub fn scalar_type(sql_type: &SqlType) -> Option<Type> {
     Some(match sql_type {
-        SqlType::Int64 | SqlType::Int(_) | SqlType::Integer(_) | SqlType::BigInt(_) => Type::Integer,
+        SqlType::Int64 | SqlType::Int(_) | SqlType::Integer(_) | SqlType::BigInt(_) => {
+            Type::Integer
+        }
         SqlType::SmallInt(_) | SqlType::TinyInt(_) => Type::Integer,
         SqlType::Float64 => Type::Float,
         SqlType::Numeric(_) | SqlType::Decimal(_) => Type::Numeric,
@@ -60,13 +65,26 @@ pub fn schema_field(name: &str, sql_type: &SqlType) -> Option<schema::Field> {
     match sql_type {
         SqlType::Array(ArrayElemTypeDef::AngleBracket(item)) => {
             let item = schema_field(name, item)?;
-            Some(schema::Field { mode: Mode::Repeated, ..item })
+            Some(schema::Field {
+                mode: Mode::Repeated,
+                ..item
+            })
         }
         SqlType::Struct(fields, _) => {
-            let fields = fields.iter().map(|field| schema_field(&field.field_name.as_ref()?.value, &field.field_type));
-            Some(schema::Field::record(name, Mode::Nullable, fields.collect::<Option<_>>()?))
+            let fields = fields
+                .iter()
+                .map(|field| schema_field(&field.field_name.as_ref()?.value, &field.field_type));
+            Some(schema::Field::record(
+                name,
+                Mode::Nullable,
+                fields.collect::<Option<_>>()?,
+            ))
         }
-        other => Some(schema::Field::new(name, scalar_type(other)?, Mode::Nullable)),
+        other => Some(schema::Field::new(
+            name,
+            scalar_type(other)?,
+            Mode::Nullable,
+        )),
     }
 }
 

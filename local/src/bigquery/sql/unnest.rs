@@ -5,13 +5,18 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, DFSchema, NullHandling, Result, TableReference, UnnestOptions, plan_err};
-use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF};
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{
+    Column, DFSchema, NullHandling, Result, TableReference, UnnestOptions, plan_err,
+};
 use datafusion::functions::core::expr_fn::get_field;
+use datafusion::logical_expr::planner::{
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF};
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, Ident, Join, JoinConstraint, JoinOperator, Select, TableAlias, TableFactor, TableWithJoins,
+    Expr as SqlExpr, Ident, Join, JoinConstraint, JoinOperator, Select, TableAlias, TableFactor,
+    TableWithJoins,
 };
 
 /// Brings every UNNEST of a FROM list into the form the planner takes.
@@ -19,11 +24,13 @@ pub fn nest(select: &mut Select) {
     let lists = std::mem::take(&mut select.from);
     let mut names = Vec::new();
     let any = lists.iter().any(|list| {
-        std::iter::once(&list.relation).chain(list.joins.iter().map(|join| &join.relation)).any(|factor| {
-            let found = is_unnest(factor) || path_of(factor, &names).is_some();
-            names.extend(name_of(factor));
-            found
-        })
+        std::iter::once(&list.relation)
+            .chain(list.joins.iter().map(|join| &join.relation))
+            .any(|factor| {
+                let found = is_unnest(factor) || path_of(factor, &names).is_some();
+                names.extend(name_of(factor));
+                found
+            })
     });
     select.from = if any { vec![chain(lists)] } else { lists };
 }
@@ -44,7 +51,10 @@ fn chain(lists: Vec<TableWithJoins>) -> TableWithJoins {
             }
             names.extend(name_of(&join.relation));
             whole = Some(match whole {
-                None => TableWithJoins { relation: join.relation, joins: Vec::new() },
+                None => TableWithJoins {
+                    relation: join.relation,
+                    joins: Vec::new(),
+                },
                 Some(left) if is_unnest(&join.relation) => nested(left, join),
                 Some(mut left) => {
                     left.joins.push(join);
@@ -54,7 +64,10 @@ fn chain(lists: Vec<TableWithJoins>) -> TableWithJoins {
         }
     }
     // `any` above found at least one relation.
-    whole.unwrap_or_else(|| TableWithJoins { relation: empty(), joins: Vec::new() })
+    whole.unwrap_or_else(|| TableWithJoins {
+        relation: empty(),
+        joins: Vec::new(),
+    })
 }
 
 fn empty() -> TableFactor {
@@ -85,9 +98,15 @@ fn is_unnest(factor: &TableFactor) -> bool {
 /// The name a relation is known by in its FROM list.
 fn name_of(factor: &TableFactor) -> Option<String> {
     match factor {
-        TableFactor::Table { alias: Some(alias), .. }
-        | TableFactor::Derived { alias: Some(alias), .. }
-        | TableFactor::UNNEST { alias: Some(alias), .. } => Some(alias.name.value.clone()),
+        TableFactor::Table {
+            alias: Some(alias), ..
+        }
+        | TableFactor::Derived {
+            alias: Some(alias), ..
+        }
+        | TableFactor::UNNEST {
+            alias: Some(alias), ..
+        } => Some(alias.name.value.clone()),
         TableFactor::Table { name, .. } => Some(name.0.last()?.as_ident()?.value.clone()),
         _ => None,
     }
@@ -95,15 +114,30 @@ fn name_of(factor: &TableFactor) -> Option<String> {
 
 /// `FROM t, t.items` is an UNNEST without the word.
 fn path_of(factor: &TableFactor, names: &[String]) -> Option<TableFactor> {
-    let TableFactor::Table { name, alias, args: None, .. } = factor else {
+    let TableFactor::Table {
+        name,
+        alias,
+        args: None,
+        ..
+    } = factor
+    else {
         return None;
     };
-    let idents: Vec<Ident> = name.0.iter().map(|part| part.as_ident().cloned()).collect::<Option<_>>()?;
+    let idents: Vec<Ident> = name
+        .0
+        .iter()
+        .map(|part| part.as_ident().cloned())
+        .collect::<Option<_>>()?;
     if idents.len() < 2 || !names.contains(&idents[0].value) {
         return None;
     }
     let last = idents.last().cloned()?;
-    let named = || TableAlias { explicit: false, name: last, columns: Vec::new(), at: None };
+    let named = || TableAlias {
+        explicit: false,
+        name: last,
+        columns: Vec::new(),
+        at: None,
+    };
     Some(TableFactor::UNNEST {
         alias: alias.clone().or_else(|| Some(named())),
         array_exprs: vec![SqlExpr::CompoundIdentifier(idents)],
@@ -120,15 +154,26 @@ pub struct UnnestPlanner {
 }
 
 impl RelationPlanner for UnnestPlanner {
-    fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
         match relation {
             TableFactor::UNNEST { .. } => {
                 let left = LogicalPlanBuilder::empty(true).build()?;
                 let plan = self.unnest(left, relation, false, context)?;
-                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, None))))
+                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
+                    plan, None,
+                ))))
             }
-            TableFactor::NestedJoin { mut table_with_joins, alias: None }
-                if table_with_joins.joins.last().is_some_and(|join| is_unnest(&join.relation)) =>
+            TableFactor::NestedJoin {
+                mut table_with_joins,
+                alias: None,
+            } if table_with_joins
+                .joins
+                .last()
+                .is_some_and(|join| is_unnest(&join.relation)) =>
             {
                 let Some(join) = table_with_joins.joins.pop() else {
                     return plan_err!("a nested join without joins");
@@ -136,10 +181,15 @@ impl RelationPlanner for UnnestPlanner {
                 let keep = keeps_rows_without_items(&join.join_operator)?;
                 let left = match table_with_joins.joins.is_empty() {
                     true => context.plan(table_with_joins.relation)?,
-                    false => context.plan(TableFactor::NestedJoin { table_with_joins, alias: None })?,
+                    false => context.plan(TableFactor::NestedJoin {
+                        table_with_joins,
+                        alias: None,
+                    })?,
                 };
                 let plan = self.unnest(left, join.relation, keep, context)?;
-                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, None))))
+                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
+                    plan, None,
+                ))))
             }
             other => Ok(RelationPlanning::Original(Box::new(other))),
         }
@@ -154,16 +204,35 @@ fn keeps_rows_without_items(operator: &JoinOperator) -> Result<bool> {
         _ => false,
     };
     match operator {
-        JoinOperator::CrossJoin(on) | JoinOperator::Join(on) | JoinOperator::Inner(on) if condition(on) => Ok(false),
+        JoinOperator::CrossJoin(on) | JoinOperator::Join(on) | JoinOperator::Inner(on)
+            if condition(on) =>
+        {
+            Ok(false)
+        }
         JoinOperator::Left(on) | JoinOperator::LeftOuter(on) if condition(on) => Ok(true),
-        _ => plan_err!("UNNEST is joined by CROSS JOIN, or by LEFT JOIN without a condition; use WHERE instead"),
+        _ => plan_err!(
+            "UNNEST is joined by CROSS JOIN, or by LEFT JOIN without a condition; use WHERE instead"
+        ),
     }
 }
 
 impl UnnestPlanner {
     /// The rows of `left`, each repeated for every item of its array.
-    fn unnest(&self, left: LogicalPlan, factor: TableFactor, keep: bool, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
-        let TableFactor::UNNEST { alias, mut array_exprs, with_offset, with_offset_alias, .. } = factor else {
+    fn unnest(
+        &self,
+        left: LogicalPlan,
+        factor: TableFactor,
+        keep: bool,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
+        let TableFactor::UNNEST {
+            alias,
+            mut array_exprs,
+            with_offset,
+            with_offset_alias,
+            ..
+        } = factor
+        else {
             return plan_err!("not an UNNEST");
         };
         let (Some(array), true) = (array_exprs.pop(), array_exprs.is_empty()) else {
@@ -172,7 +241,8 @@ impl UnnestPlanner {
         let array = context.sql_to_expr(array, left.schema())?;
         let name = alias.map_or_else(|| "unnest()".to_owned(), |alias| alias.name.value);
         let table = TableReference::bare(name);
-        let offset = with_offset.then(|| with_offset_alias.map_or_else(|| "offset".to_owned(), |ident| ident.value));
+        let offset = with_offset
+            .then(|| with_offset_alias.map_or_else(|| "offset".to_owned(), |ident| ident.value));
 
         let left_columns = columns_of(left.schema());
         let mut columns = left_columns.clone();
@@ -192,7 +262,9 @@ impl UnnestPlanner {
             .build()?;
         let mut columns = left_columns;
         columns.extend(item_columns(&plan, &table)?);
-        columns.extend(offset.map(|offset| Expr::Column(Column::new_unqualified(OFFSET)).alias(offset)));
+        columns.extend(
+            offset.map(|offset| Expr::Column(Column::new_unqualified(OFFSET)).alias(offset)),
+        );
         LogicalPlanBuilder::from(plan).project(columns)?.build()
     }
 }
@@ -204,8 +276,11 @@ const OFFSET: &str = "$offset";
 /// The item under its alias; a record's fields become columns of their own.
 fn item_columns(plan: &LogicalPlan, table: &TableReference) -> Result<Vec<Expr>> {
     let item = || Expr::Column(Column::new_unqualified(ITEM));
-    let DataType::Struct(fields) = plan.schema().field_with_unqualified_name(ITEM)?.data_type() else {
-        return Ok(vec![item().alias_qualified(Some(table.clone()), table.table())]);
+    let DataType::Struct(fields) = plan.schema().field_with_unqualified_name(ITEM)?.data_type()
+    else {
+        return Ok(vec![
+            item().alias_qualified(Some(table.clone()), table.table()),
+        ]);
     };
     let columns = fields.iter().map(|field| {
         get_field(item(), field.name().as_str()).alias_qualified(Some(table.clone()), field.name())

@@ -11,16 +11,34 @@ use datafusion::common::{DataFusionError, Result};
 use super::{Call, Spec, failed};
 
 pub const ALL: &[Spec] = &[
-    Spec { name: "offset", result: item_type, call: |call| item(call, 0) },
-    Spec { name: "ordinal", result: item_type, call: |call| item(call, 1) },
-    Spec { name: "offsets", result: |_| Ok(DataType::List(offset_field())), call: offsets },
-    Spec { name: "array_length", result: |_| Ok(DataType::Int64), call: length },
+    Spec {
+        name: "offset",
+        result: item_type,
+        call: |call| item(call, 0),
+    },
+    Spec {
+        name: "ordinal",
+        result: item_type,
+        call: |call| item(call, 1),
+    },
+    Spec {
+        name: "offsets",
+        result: |_| Ok(DataType::List(offset_field())),
+        call: offsets,
+    },
+    Spec {
+        name: "array_length",
+        result: |_| Ok(DataType::Int64),
+        call: length,
+    },
 ];
 
 fn item_type(types: &[DataType]) -> Result<DataType> {
     match types.first() {
         Some(DataType::List(item)) => Ok(item.data_type().clone()),
-        other => Err(DataFusionError::Plan(format!("Element access using [OFFSET()] is not supported on {other:?}"))),
+        other => Err(DataFusionError::Plan(format!(
+            "Element access using [OFFSET()] is not supported on {other:?}"
+        ))),
     }
 }
 
@@ -47,9 +65,25 @@ fn offset_field() -> Arc<Field> {
 /// `[0, 1, ..]` beside each array.
 fn offsets(call: &Call) -> Result<ArrayRef> {
     let lists = call.args[0].as_list::<i32>();
-    let lengths: Vec<usize> = (0..call.rows).map(|row| if lists.is_null(row) { 0 } else { lists.value_length(row) as usize }).collect();
-    let values: Int64Array = lengths.iter().flat_map(|length| 0..*length as i64).collect();
-    let made = ListArray::try_new(offset_field(), OffsetBuffer::from_lengths(lengths), Arc::new(values), lists.nulls().cloned())?;
+    let lengths: Vec<usize> = (0..call.rows)
+        .map(|row| {
+            if lists.is_null(row) {
+                0
+            } else {
+                lists.value_length(row) as usize
+            }
+        })
+        .collect();
+    let values: Int64Array = lengths
+        .iter()
+        .flat_map(|length| 0..*length as i64)
+        .collect();
+    let made = ListArray::try_new(
+        offset_field(),
+        OffsetBuffer::from_lengths(lengths),
+        Arc::new(values),
+        lists.nulls().cloned(),
+    )?;
     Ok(Arc::new(made))
 }
 

@@ -88,11 +88,23 @@ impl Clocks {
             DataType::Timestamp(_, Some(_)) => Kind::Timestamp,
             _ => Kind::Date,
         };
-        let mut clocks = Clocks { kind, days: None, micros: None };
+        let mut clocks = Clocks {
+            kind,
+            days: None,
+            micros: None,
+        };
         if kind == Kind::Date {
-            clocks.days = Some(cast(array, &DataType::Date32)?.as_primitive::<Date32Type>().clone());
+            clocks.days = Some(
+                cast(array, &DataType::Date32)?
+                    .as_primitive::<Date32Type>()
+                    .clone(),
+            );
         } else {
-            let zone = if kind == Kind::Timestamp { Some("UTC".into()) } else { None };
+            let zone = if kind == Kind::Timestamp {
+                Some("UTC".into())
+            } else {
+                None
+            };
             let array = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, zone))?;
             clocks.micros = Some(array.as_primitive::<TimestampMicrosecondType>().clone());
         }
@@ -100,7 +112,11 @@ impl Clocks {
     }
 
     fn at(&self, row: usize, zone: &TimeZone) -> Result<DateTime> {
-        let zone = if self.kind == Kind::Timestamp { zone } else { &TimeZone::UTC };
+        let zone = if self.kind == Kind::Timestamp {
+            zone
+        } else {
+            &TimeZone::UTC
+        };
         let found = match (&self.days, &self.micros) {
             (Some(days), _) => moments::date(days.value(row)).map(|date| date.at(0, 0, 0, 0)),
             (_, Some(micros)) => moments::civil(micros.value(row), zone),
@@ -111,13 +127,24 @@ impl Clocks {
 }
 
 /// A column of `kind` from wall clocks.
-fn column(call: &Call, kind: Kind, zone: &TimeZone, mut at: impl FnMut(usize) -> Result<DateTime>) -> Result<ArrayRef> {
+fn column(
+    call: &Call,
+    kind: Kind,
+    zone: &TimeZone,
+    mut at: impl FnMut(usize) -> Result<DateTime>,
+) -> Result<ArrayRef> {
     if kind == Kind::Date {
-        let days: Date32Array = call.each(|row| moments::days(at(row)?.date()).map(Some).map_err(raised))?;
+        let days: Date32Array =
+            call.each(|row| moments::days(at(row)?.date()).map(Some).map_err(raised))?;
         return Ok(Arc::new(days));
     }
-    let zone = if kind == Kind::Timestamp { zone } else { &TimeZone::UTC };
-    let micros: TimestampMicrosecondArray = call.each(|row| moments::moment(at(row)?, zone).map(Some).map_err(raised))?;
+    let zone = if kind == Kind::Timestamp {
+        zone
+    } else {
+        &TimeZone::UTC
+    };
+    let micros: TimestampMicrosecondArray =
+        call.each(|row| moments::moment(at(row)?, zone).map(Some).map_err(raised))?;
     Ok(match kind {
         Kind::Timestamp => Arc::new(micros.with_timezone("UTC")),
         _ => Arc::new(micros),
@@ -140,8 +167,15 @@ fn made(call: &Call, kind: Kind) -> Result<ArrayRef> {
     if call.args[0].data_type().is_integer() {
         return from_numbers(call, kind);
     }
-    let wanted = if kind == Kind::Date { DataType::Date32 } else { datetime() };
-    let text = matches!(call.args[0].data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let wanted = if kind == Kind::Date {
+        DataType::Date32
+    } else {
+        datetime()
+    };
+    let text = matches!(
+        call.args[0].data_type(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    );
     let source = match (text, kind) {
         (true, Kind::Timestamp) if call.args.len() == 1 => cast(&call.args[0], &timestamp())?,
         (true, _) => cast(&call.args[0], &wanted)?,
@@ -153,22 +187,36 @@ fn made(call: &Call, kind: Kind) -> Result<ArrayRef> {
 }
 
 fn from_numbers(call: &Call, kind: Kind) -> Result<ArrayRef> {
-    let numbers = (0..call.args.len()).map(|at| call.integers(at)).collect::<Result<Vec<_>>>()?;
-    let number = |at: usize, row: usize, least: i64| numbers.get(at).map_or(least, |column| column.value(row));
+    let numbers = (0..call.args.len())
+        .map(|at| call.integers(at))
+        .collect::<Result<Vec<_>>>()?;
+    let number = |at: usize, row: usize, least: i64| {
+        numbers.get(at).map_or(least, |column| column.value(row))
+    };
     let small = |value: i64| i8::try_from(value).unwrap_or(-1);
     column(call, kind, &TimeZone::UTC, |row| {
         let year = i16::try_from(number(0, row, 1970)).unwrap_or(i16::MIN);
         let date = Date::new(year, small(number(1, row, 1)), small(number(2, row, 1)));
-        let time = jiff::civil::Time::new(small(number(3, row, 0)), small(number(4, row, 0)), small(number(5, row, 0)), 0);
+        let time = jiff::civil::Time::new(
+            small(number(3, row, 0)),
+            small(number(4, row, 0)),
+            small(number(5, row, 0)),
+            0,
+        );
         let at = date.and_then(|date| Ok(date.to_datetime(time?)));
         at.map_err(|error| raised(format!("Input calculates to invalid date or time: {error}")))
     })
 }
 
-fn mapped(call: &Call, change: fn(&Call, DateTime, Part) -> Result<DateTime, String>) -> Result<ArrayRef> {
+fn mapped(
+    call: &Call,
+    change: fn(&Call, DateTime, Part) -> Result<DateTime, String>,
+) -> Result<ArrayRef> {
     let (part, zone) = (part(call, 1)?, zone_argument(call, 2)?);
     let clocks = Clocks::of(&call.args[0])?;
-    column(call, clocks.kind, &zone, |row| change(call, clocks.at(row, &zone)?, part).map_err(raised))
+    column(call, clocks.kind, &zone, |row| {
+        change(call, clocks.at(row, &zone)?, part).map_err(raised)
+    })
 }
 
 fn shifted(call: &Call, sign: i64) -> Result<ArrayRef> {
@@ -185,7 +233,9 @@ fn difference(call: &Call) -> Result<ArrayRef> {
     let (to, from) = (Clocks::of(&call.args[0])?, Clocks::of(&call.args[1])?);
     let counts: Int64Array = call.each(|row| {
         let (to, from) = (to.at(row, &TimeZone::UTC)?, from.at(row, &TimeZone::UTC)?);
-        moments::boundaries(to, from, part).map(Some).map_err(raised)
+        moments::boundaries(to, from, part)
+            .map(Some)
+            .map_err(raised)
     })?;
     Ok(Arc::new(counts))
 }
@@ -194,15 +244,25 @@ fn timestamp_difference(call: &Call) -> Result<ArrayRef> {
     let part = part(call, 2)?;
     let micros = |at: usize| cast(&cast(&call.args[at], &timestamp())?, &DataType::Int64);
     let (to, from) = (micros(0)?, micros(1)?);
-    let (to, from) = (Int64Array::from(to.to_data()), Int64Array::from(from.to_data()));
-    let counts: Int64Array =
-        call.each(|row| moments::whole_parts(to.value(row), from.value(row), part).map(Some).map_err(raised))?;
+    let (to, from) = (
+        Int64Array::from(to.to_data()),
+        Int64Array::from(from.to_data()),
+    );
+    let counts: Int64Array = call.each(|row| {
+        moments::whole_parts(to.value(row), from.value(row), part)
+            .map(Some)
+            .map_err(raised)
+    })?;
     Ok(Arc::new(counts))
 }
 
 /// The day before the next part begins.
 fn last_day(call: &Call) -> Result<ArrayRef> {
-    let part = if call.args.len() > 1 { part(call, 1)? } else { Part::Month };
+    let part = if call.args.len() > 1 {
+        part(call, 1)?
+    } else {
+        Part::Month
+    };
     let clocks = Clocks::of(&call.args[0])?;
     column(call, Kind::Date, &TimeZone::UTC, |row| {
         let start = moments::truncate(clocks.at(row, &TimeZone::UTC)?, part).map_err(raised)?;
@@ -219,8 +279,11 @@ fn extracted_type(_: &[DataType]) -> DataType {
 fn extract(call: &Call) -> Result<ArrayRef> {
     let (name, zone) = (call.text(1)?, zone_argument(call, 2)?);
     let clocks = Clocks::of(&call.args[0])?;
-    let numbers: Int64Array =
-        call.each(|row| moments::extract(clocks.at(row, &zone)?, &name).map(Some).map_err(raised))?;
+    let numbers: Int64Array = call.each(|row| {
+        moments::extract(clocks.at(row, &zone)?, &name)
+            .map(Some)
+            .map_err(raised)
+    })?;
     Ok(Arc::new(numbers))
 }
 
@@ -229,7 +292,9 @@ fn format(call: &Call) -> Result<ArrayRef> {
     let clocks = Clocks::of(&call.args[1])?;
     let texts: StringArray = call.each(|row| {
         let at = clocks.at(row, &zone)?;
-        moments::format(patterns.value(row), at, &zone).map(Some).map_err(raised)
+        moments::format(patterns.value(row), at, &zone)
+            .map(Some)
+            .map_err(raised)
     })?;
     Ok(Arc::new(texts))
 }
@@ -257,9 +322,13 @@ fn unix(call: &Call, length: i64) -> Result<ArrayRef> {
 
 fn of_unix(call: &Call, length: i64) -> Result<ArrayRef> {
     let counts = call.integers(0)?;
-    let micros: TimestampMicrosecondArray = call.each(|row| match counts.value(row).checked_mul(length) {
-        Some(micros) => Ok(Some(micros)),
-        None => Err(raised(format!("TIMESTAMP value is out of allowed range: {}", counts.value(row)))),
-    })?;
+    let micros: TimestampMicrosecondArray =
+        call.each(|row| match counts.value(row).checked_mul(length) {
+            Some(micros) => Ok(Some(micros)),
+            None => Err(raised(format!(
+                "TIMESTAMP value is out of allowed range: {}",
+                counts.value(row)
+            ))),
+        })?;
     Ok(Arc::new(micros.with_timezone("UTC")))
 }

@@ -17,7 +17,9 @@ use datafusion::arrow::array::{Array, ArrayRef, Float64Array, Int64Array, String
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 
 /// One function: its name, its type and its work.
 pub struct Spec {
@@ -27,7 +29,9 @@ pub struct Spec {
 }
 
 fn all() -> impl Iterator<Item = &'static Spec> {
-    [arrays::ALL, dates::ALL, json::ALL, numbers::ALL, texts::ALL].into_iter().flatten()
+    [arrays::ALL, dates::ALL, json::ALL, numbers::ALL, texts::ALL]
+        .into_iter()
+        .flatten()
 }
 
 /// Whether a function of BigQuery is one of ours.
@@ -63,26 +67,39 @@ impl Call {
     }
 
     pub fn integers(&self, at: usize) -> Result<Int64Array> {
-        Ok(Int64Array::from(cast(&self.args[at], &DataType::Int64)?.to_data()))
+        Ok(Int64Array::from(
+            cast(&self.args[at], &DataType::Int64)?.to_data(),
+        ))
     }
 
     pub fn floats(&self, at: usize) -> Result<Float64Array> {
-        Ok(Float64Array::from(cast(&self.args[at], &DataType::Float64)?.to_data()))
+        Ok(Float64Array::from(
+            cast(&self.args[at], &DataType::Float64)?.to_data(),
+        ))
     }
 
     /// A literal argument: the value of the first row.
     pub fn text(&self, at: usize) -> Result<String> {
         let texts = self.texts(at)?;
-        Ok(if texts.is_empty() || texts.is_null(0) { String::new() } else { texts.value(0).to_owned() })
+        Ok(if texts.is_empty() || texts.is_null(0) {
+            String::new()
+        } else {
+            texts.value(0).to_owned()
+        })
     }
 
     pub fn any_null(&self, row: usize) -> bool {
         // A bare NULL has no mask of its own.
-        self.args.iter().any(|arg| arg.data_type().is_null() || arg.is_null(row))
+        self.args
+            .iter()
+            .any(|arg| arg.data_type().is_null() || arg.is_null(row))
     }
 
     /// One value a row; NULL where an argument is, and where a SAFE call fails.
-    pub fn each<T, C: FromIterator<Option<T>>>(&self, mut value: impl FnMut(usize) -> Result<Option<T>>) -> Result<C> {
+    pub fn each<T, C: FromIterator<Option<T>>>(
+        &self,
+        mut value: impl FnMut(usize) -> Result<Option<T>>,
+    ) -> Result<C> {
         (0..self.rows)
             .map(|row| {
                 if self.any_null(row) {
@@ -105,7 +122,10 @@ pub fn failed<T>(what: impl Into<String>) -> Result<T> {
 pub fn arity(types: &[DataType], least: usize, most: usize, result: DataType) -> Result<DataType> {
     match (least..=most).contains(&types.len()) {
         true => Ok(result),
-        false => Err(DataFusionError::Plan(format!("Number of arguments does not match: {} given", types.len()))),
+        false => Err(DataFusionError::Plan(format!(
+            "Number of arguments does not match: {} given",
+            types.len()
+        ))),
     }
 }
 
@@ -163,13 +183,26 @@ impl ScalarUDFImpl for Own {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let constant = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let arrays = args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>>>()?;
-        let call = Call { args: arrays, rows, safe: self.safe };
+        let arrays = args
+            .args
+            .into_iter()
+            .map(|arg| arg.into_array(rows))
+            .collect::<Result<Vec<_>>>()?;
+        let call = Call {
+            args: arrays,
+            rows,
+            safe: self.safe,
+        };
         let result = (self.spec.call)(&call)?;
         match constant {
-            true => Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&result, 0)?)),
+            true => Ok(ColumnarValue::Scalar(
+                datafusion::common::ScalarValue::try_from_array(&result, 0)?,
+            )),
             false => Ok(ColumnarValue::Array(result)),
         }
     }

@@ -45,7 +45,11 @@ impl Part {
             "QUARTER" => Part::Quarter,
             "YEAR" => Part::Year,
             "ISOYEAR" => Part::IsoYear,
-            other => return Err(format!("A valid date part name is required but found {other}")),
+            other => {
+                return Err(format!(
+                    "A valid date part name is required but found {other}"
+                ));
+            }
         })
     }
 
@@ -67,7 +71,9 @@ pub fn zone(name: &str) -> Outcome<TimeZone> {
     if name.is_empty() || name.eq_ignore_ascii_case("utc") {
         return Ok(TimeZone::UTC);
     }
-    let offset = strtime::parse("%:z", name).ok().and_then(|parsed| parsed.offset());
+    let offset = strtime::parse("%:z", name)
+        .ok()
+        .and_then(|parsed| parsed.offset());
     match offset {
         Some(offset) => Ok(TimeZone::fixed(offset)),
         None => TimeZone::get(name).map_err(|_| format!("Invalid time zone: {name}")),
@@ -87,11 +93,15 @@ pub fn moment(civil: DateTime, zone: &TimeZone) -> Outcome<i64> {
 }
 
 pub fn date(days: i32) -> Outcome<Date> {
-    Date::constant(1970, 1, 1).checked_add(Span::new().days(days)).map_err(|error| error.to_string())
+    Date::constant(1970, 1, 1)
+        .checked_add(Span::new().days(days))
+        .map_err(|error| error.to_string())
 }
 
 pub fn days(date: Date) -> Outcome<i32> {
-    let span = date.since((jiff::Unit::Day, Date::constant(1970, 1, 1))).map_err(|error| error.to_string())?;
+    let span = date
+        .since((jiff::Unit::Day, Date::constant(1970, 1, 1)))
+        .map_err(|error| error.to_string())?;
     Ok(span.get_days())
 }
 
@@ -101,7 +111,12 @@ pub fn truncate(at: DateTime, part: Part) -> Outcome<DateTime> {
     let midnight = |date: Date| date.at(0, 0, 0, 0);
     Ok(match part {
         Part::Microsecond => at,
-        Part::Millisecond => day.at(time.hour(), time.minute(), time.second(), i32::from(time.millisecond()) * 1_000_000),
+        Part::Millisecond => day.at(
+            time.hour(),
+            time.minute(),
+            time.second(),
+            i32::from(time.millisecond()) * 1_000_000,
+        ),
         Part::Second => day.at(time.hour(), time.minute(), time.second(), 0),
         Part::Minute => day.at(time.hour(), time.minute(), 0, 0),
         Part::Hour => day.at(time.hour(), 0, 0, 0),
@@ -114,7 +129,8 @@ pub fn truncate(at: DateTime, part: Part) -> Outcome<DateTime> {
         }
         Part::Year => midnight(day.first_of_year()),
         Part::IsoYear => {
-            let fourth = Date::new(day.iso_week_date().year(), 1, 4).map_err(|error| error.to_string())?;
+            let fourth =
+                Date::new(day.iso_week_date().year(), 1, 4).map_err(|error| error.to_string())?;
             midnight(week_start(fourth, Weekday::Monday)?)
         }
     })
@@ -122,7 +138,8 @@ pub fn truncate(at: DateTime, part: Part) -> Outcome<DateTime> {
 
 fn week_start(day: Date, first: Weekday) -> Outcome<Date> {
     let back = day.weekday().to_monday_zero_offset() - first.to_monday_zero_offset();
-    day.checked_sub(Span::new().days(back.rem_euclid(7))).map_err(|error| error.to_string())
+    day.checked_sub(Span::new().days(back.rem_euclid(7)))
+        .map_err(|error| error.to_string())
 }
 
 /// `at` moved by so many parts; a month's last day stays within its month.
@@ -139,7 +156,8 @@ pub fn shift(at: DateTime, count: i64, part: Part) -> Outcome<DateTime> {
         Part::Quarter => Span::new().try_months(count.saturating_mul(3)),
         Part::Year | Part::IsoYear => Span::new().try_years(count),
     };
-    span.and_then(|span| at.checked_add(span)).map_err(|error| error.to_string())
+    span.and_then(|span| at.checked_add(span))
+        .map_err(|error| error.to_string())
 }
 
 /// Boundaries of `part` between two wall clocks.
@@ -151,7 +169,10 @@ pub fn boundaries(to: DateTime, from: DateTime, part: Part) -> Outcome<i64> {
         Part::Month => months(to) - months(from),
         Part::Quarter => (months(to) - months(from)) / 3,
         Part::Year => i64::from(to.year()) - i64::from(from.year()),
-        Part::IsoYear => i64::from(to.date().iso_week_date().year()) - i64::from(from.date().iso_week_date().year()),
+        Part::IsoYear => {
+            i64::from(to.date().iso_week_date().year())
+                - i64::from(from.date().iso_week_date().year())
+        }
         Part::Week(_) => micros / 604_800_000_000,
         other => micros / other.micros().unwrap_or(1),
     })
@@ -161,7 +182,9 @@ pub fn boundaries(to: DateTime, from: DateTime, part: Part) -> Outcome<i64> {
 pub fn whole_parts(to: i64, from: i64, part: Part) -> Outcome<i64> {
     match part.micros() {
         Some(length) => Ok((to - from) / length),
-        None => Err(format!("TIMESTAMP_DIFF does not support the {part:?} date part")),
+        None => Err(format!(
+            "TIMESTAMP_DIFF does not support the {part:?} date part"
+        )),
     }
 }
 
@@ -185,13 +208,19 @@ pub fn extract(at: DateTime, name: &str) -> Outcome<i64> {
         "MICROSECOND" => i64::from(time.subsec_nanosecond() / 1000),
         week if week.starts_with("WEEK") => {
             let Part::Week(first) = Part::parse(week)? else {
-                return Err(format!("A valid date part name is required but found {week}"));
+                return Err(format!(
+                    "A valid date part name is required but found {week}"
+                ));
             };
             // Days before the year's first such weekday are in week 0.
             let since = day.weekday().to_monday_zero_offset() - first.to_monday_zero_offset();
             (day_of_year - 1 - i64::from(since.rem_euclid(7)) + 7) / 7
         }
-        other => return Err(format!("A valid date part name is required but found {other}")),
+        other => {
+            return Err(format!(
+                "A valid date part name is required but found {other}"
+            ));
+        }
     })
 }
 
@@ -225,7 +254,11 @@ pub fn parse(pattern: &str, text: &str) -> Outcome<(DateTime, Option<TimeZone>)>
     if let Some(seconds) = found.timestamp() {
         return Ok((TimeZone::UTC.to_datetime(seconds), None));
     }
-    let day = Date::new(found.year().unwrap_or(1970), found.month().unwrap_or(1), found.day().unwrap_or(1));
+    let day = Date::new(
+        found.year().unwrap_or(1970),
+        found.month().unwrap_or(1),
+        found.day().unwrap_or(1),
+    );
     let date = found.to_date().or(day).map_err(|_| failed())?;
     let nanos = found.subsec_nanosecond().unwrap_or(0);
     let at = match found.to_time() {
@@ -249,7 +282,9 @@ mod tests {
     }
 
     fn cut(text: &str, part: &str) -> String {
-        truncate(at(text), Part::parse(part).unwrap()).unwrap().to_string()
+        truncate(at(text), Part::parse(part).unwrap())
+            .unwrap()
+            .to_string()
     }
 
     #[test]
@@ -273,7 +308,10 @@ mod tests {
 
     #[test]
     fn a_month_later_stays_within_the_month() {
-        assert_eq!(shift(at("2024-01-31T00:00:00"), 1, Part::Month).unwrap(), at("2024-02-29T00:00:00"));
+        assert_eq!(
+            shift(at("2024-01-31T00:00:00"), 1, Part::Month).unwrap(),
+            at("2024-02-29T00:00:00")
+        );
     }
 
     #[test]
@@ -286,10 +324,16 @@ mod tests {
     #[test]
     fn texts_are_formatted_and_parsed() {
         let utc = TimeZone::UTC;
-        assert_eq!(format("%Y-Q%Q %b", at("2024-05-15T00:00:00"), &utc).unwrap(), "2024-Q2 May");
+        assert_eq!(
+            format("%Y-Q%Q %b", at("2024-05-15T00:00:00"), &utc).unwrap(),
+            "2024-Q2 May"
+        );
         let parsed = |pattern, text| parse(pattern, text).unwrap().0;
         assert_eq!(parsed("%d/%m/%Y", "15/05/2024"), at("2024-05-15T00:00:00"));
-        assert_eq!(parsed("%Y-%m-%dT%H:%M:%E*SZ", "2024-05-15T01:02:03.5Z"), at("2024-05-15T01:02:03.5"));
+        assert_eq!(
+            parsed("%Y-%m-%dT%H:%M:%E*SZ", "2024-05-15T01:02:03.5Z"),
+            at("2024-05-15T01:02:03.5")
+        );
         assert_eq!(parsed("%Y%m", "202405"), at("2024-05-01T00:00:00"));
         assert!(parse("%F", "nonsense").is_err());
     }

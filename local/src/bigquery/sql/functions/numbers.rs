@@ -10,31 +10,78 @@ use datafusion::common::Result;
 use super::{Call, Spec, arity, failed};
 
 pub const ALL: &[Spec] = &[
-    Spec { name: "divide", result: quotient, call: divide },
-    Spec { name: "safe_divide", result: quotient, call: safe_divide },
-    Spec { name: "ieee_divide", result: |types| arity(types, 2, 2, DataType::Float64), call: ieee_divide },
-    Spec { name: "div", result: |types| arity(types, 2, 2, DataType::Int64), call: whole_divide },
-    Spec { name: "round", result: same, call: |call| rounded(call, f64::round, Rounding::Half) },
-    Spec { name: "trunc", result: same, call: |call| rounded(call, f64::trunc, Rounding::Down) },
-    Spec { name: "sign", result: same, call: sign },
-    Spec { name: "to_int64", result: |types| arity(types, 1, 1, DataType::Int64), call: to_int64 },
-    Spec { name: "is_nan", result: |types| arity(types, 1, 1, DataType::Boolean), call: |call| {
-        let values = call.floats(0)?;
-        Ok(Arc::new(values.iter().map(|value| value.map(f64::is_nan)).collect::<datafusion::arrow::array::BooleanArray>()))
-    } },
+    Spec {
+        name: "divide",
+        result: quotient,
+        call: divide,
+    },
+    Spec {
+        name: "safe_divide",
+        result: quotient,
+        call: safe_divide,
+    },
+    Spec {
+        name: "ieee_divide",
+        result: |types| arity(types, 2, 2, DataType::Float64),
+        call: ieee_divide,
+    },
+    Spec {
+        name: "div",
+        result: |types| arity(types, 2, 2, DataType::Int64),
+        call: whole_divide,
+    },
+    Spec {
+        name: "round",
+        result: same,
+        call: |call| rounded(call, f64::round, Rounding::Half),
+    },
+    Spec {
+        name: "trunc",
+        result: same,
+        call: |call| rounded(call, f64::trunc, Rounding::Down),
+    },
+    Spec {
+        name: "sign",
+        result: same,
+        call: sign,
+    },
+    Spec {
+        name: "to_int64",
+        result: |types| arity(types, 1, 1, DataType::Int64),
+        call: to_int64,
+    },
+    Spec {
+        name: "is_nan",
+        result: |types| arity(types, 1, 1, DataType::Boolean),
+        call: |call| {
+            let values = call.floats(0)?;
+            Ok(Arc::new(
+                values
+                    .iter()
+                    .map(|value| value.map(f64::is_nan))
+                    .collect::<datafusion::arrow::array::BooleanArray>(),
+            ))
+        },
+    },
 ];
 
 const NUMERIC: DataType = DataType::Decimal128(38, 9);
 
 /// NUMERIC stays exact unless a FLOAT64 takes part; whole numbers give FLOAT64.
 fn quotient(types: &[DataType]) -> Result<DataType> {
-    let decimal = types.iter().any(|kind| matches!(kind, DataType::Decimal128(..) | DataType::Decimal256(..)));
+    let decimal = types
+        .iter()
+        .any(|kind| matches!(kind, DataType::Decimal128(..) | DataType::Decimal256(..)));
     let exact = decimal && types.iter().all(|kind| !kind.is_floating());
     arity(types, 2, 2, if exact { NUMERIC } else { DataType::Float64 })
 }
 
 fn divide(call: &Call) -> Result<ArrayRef> {
-    let types: Vec<DataType> = call.args.iter().map(|arg| arg.data_type().clone()).collect();
+    let types: Vec<DataType> = call
+        .args
+        .iter()
+        .map(|arg| arg.data_type().clone())
+        .collect();
     match quotient(&types)? {
         DataType::Float64 => float_divide(call, call.safe),
         _ => decimal_divide(call, call.safe),
@@ -42,7 +89,11 @@ fn divide(call: &Call) -> Result<ArrayRef> {
 }
 
 fn safe_divide(call: &Call) -> Result<ArrayRef> {
-    let call = Call { args: call.args.clone(), rows: call.rows, safe: true };
+    let call = Call {
+        args: call.args.clone(),
+        rows: call.rows,
+        safe: true,
+    };
     divide(&call)
 }
 
@@ -57,10 +108,21 @@ fn float_divide(call: &Call, safe: bool) -> Result<ArrayRef> {
 }
 
 fn decimal_divide(call: &Call, safe: bool) -> Result<ArrayRef> {
-    let (a, b) = (cast(&call.args[0], &NUMERIC)?, cast(&call.args[1], &NUMERIC)?);
-    let zeros = b.as_primitive::<Decimal128Type>().iter().map(|value| value == Some(0));
+    let (a, b) = (
+        cast(&call.args[0], &NUMERIC)?,
+        cast(&call.args[1], &NUMERIC)?,
+    );
+    let zeros = b
+        .as_primitive::<Decimal128Type>()
+        .iter()
+        .map(|value| value == Some(0));
     let zeros: Vec<bool> = zeros.collect();
-    if !safe && zeros.iter().enumerate().any(|(row, zero)| *zero && !call.any_null(row)) {
+    if !safe
+        && zeros
+            .iter()
+            .enumerate()
+            .any(|(row, zero)| *zero && !call.any_null(row))
+    {
         return failed("division by zero");
     }
     let divisor: datafusion::arrow::array::Decimal128Array = b
@@ -103,13 +165,26 @@ enum Rounding {
 }
 
 fn rounded(call: &Call, float: fn(f64) -> f64, rounding: Rounding) -> Result<ArrayRef> {
-    let digits = if call.args.len() > 1 { Some(call.integers(1)?) } else { None };
-    let digits = |row: usize| digits.as_ref().map_or(0, |digits| digits.value(row).clamp(-38, 38)) as i32;
+    let digits = if call.args.len() > 1 {
+        Some(call.integers(1)?)
+    } else {
+        None
+    };
+    let digits = |row: usize| {
+        digits
+            .as_ref()
+            .map_or(0, |digits| digits.value(row).clamp(-38, 38)) as i32
+    };
     if matches!(call.args[0].data_type(), DataType::Decimal128(..)) {
         let values = cast(&call.args[0], &NUMERIC)?;
         let values = values.as_primitive::<Decimal128Type>();
-        let result: datafusion::arrow::array::Decimal128Array =
-            call.each(|row| Ok(Some(round_decimal(values.value(row), digits(row), rounding))))?;
+        let result: datafusion::arrow::array::Decimal128Array = call.each(|row| {
+            Ok(Some(round_decimal(
+                values.value(row),
+                digits(row),
+                rounding,
+            )))
+        })?;
         return Ok(Arc::new(result.with_precision_and_scale(38, 9)?));
     }
     let values = call.floats(0)?;
@@ -162,13 +237,22 @@ fn to_int64(call: &Call) -> Result<ArrayRef> {
             let result: Int64Array = call.each(|row| whole(values.value(row)).map(Some))?;
             Ok(Arc::new(result))
         }
-        _ => Ok(cast_with_options(from, &DataType::Int64, &CastOptions { safe: call.safe, ..CastOptions::default() })?),
+        _ => Ok(cast_with_options(
+            from,
+            &DataType::Int64,
+            &CastOptions {
+                safe: call.safe,
+                ..CastOptions::default()
+            },
+        )?),
     }
 }
 
 fn whole(text: &str) -> Result<i64> {
     let trimmed = text.trim();
-    let hex = trimmed.strip_prefix("0x").map(|digits| i64::from_str_radix(digits, 16));
+    let hex = trimmed
+        .strip_prefix("0x")
+        .map(|digits| i64::from_str_radix(digits, 16));
     match hex.unwrap_or_else(|| trimmed.parse()) {
         Ok(value) => Ok(value),
         Err(_) => failed(format!("Bad int64 value: {text}")),
@@ -184,7 +268,13 @@ mod tests {
         let half = |value| round_decimal(value, 2, Rounding::Half);
         assert_eq!(half(1_005_000_000), 1_010_000_000);
         assert_eq!(half(-1_005_000_000), -1_010_000_000);
-        assert_eq!(round_decimal(1_009_000_000, 2, Rounding::Down), 1_000_000_000);
-        assert_eq!(round_decimal(15_000_000_000, -1, Rounding::Half), 20_000_000_000);
+        assert_eq!(
+            round_decimal(1_009_000_000, 2, Rounding::Down),
+            1_000_000_000
+        );
+        assert_eq!(
+            round_decimal(15_000_000_000, -1, Rounding::Half),
+            20_000_000_000
+        );
     }
 }
