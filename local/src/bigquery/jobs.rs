@@ -515,3 +515,62 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
     }
     Ok(Json(reply).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::Schema;
+    use super::super::table::{Commit, Kind, Table};
+    use super::*;
+    use crate::store::Store;
+
+    fn running(id: &str) -> Job {
+        let table = json!({"projectId": "p", "datasetId": "d", "tableId": "t"});
+        Job {
+            project: "p".to_owned(),
+            id: id.to_owned(),
+            location: "US".to_owned(),
+            configuration: json!({"load": {"destinationTable": table}}),
+            state: State::Running,
+            failure: None,
+            statistics: Object::new(),
+            user: String::new(),
+            created: 1,
+            started: Some(1),
+            ended: None,
+            cancelled: false,
+        }
+    }
+
+    #[test]
+    fn a_job_cut_off_is_done_if_it_had_committed_and_failed_if_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let service = BigQuery::open(&store).unwrap();
+        for id in ["committed", "lost"] {
+            let job = running(id);
+            service.jobs.put(&job.key(), job).unwrap();
+        }
+        let mut table = Table::new(
+            TableRef::new("p", "d", "t"),
+            Kind::Native,
+            "US",
+            Schema::default(),
+        );
+        let statistics = json!({"load": {"outputRows": "7"}});
+        table.commit(Commit {
+            job: running("committed").key(),
+            statistics: statistics.as_object().cloned().unwrap(),
+        });
+        service.tables.put("p/d/t", table).unwrap();
+        drop(service);
+
+        let service = BigQuery::open(&store).unwrap();
+        let job = |id: &str| service.jobs.get(&running(id).key()).unwrap();
+        assert_eq!(
+            (job("committed").failure, job("committed").state),
+            (None, State::Done)
+        );
+        assert_eq!(job("committed").statistics["load"]["outputRows"], "7");
+        assert_eq!(job("lost").failure.unwrap().reason, "backendError");
+    }
+}

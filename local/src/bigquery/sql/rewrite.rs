@@ -430,6 +430,11 @@ fn engine_name(name: &str) -> Option<&'static str> {
 }
 
 fn rename(mut function: Function) -> Result<Expr, ApiError> {
+    if matches!(function.args, FunctionArguments::Subquery(_)) {
+        return Err(not_served(
+            "ARRAY(SELECT ...); use UNNEST in FROM and ARRAY_AGG",
+        ));
+    }
     let name = function.name.to_string();
     let (safe, name) = match name.strip_prefix("safe.") {
         Some(name) => ("safe_", name.to_owned()),
