@@ -1,5 +1,7 @@
 //! BigQuery over HTTP: what a load and a query do, and what they refuse.
 
+#![allow(clippy::unwrap_used, reason = "A test that cannot go on fails")]
+
 mod common;
 
 use std::sync::Arc;

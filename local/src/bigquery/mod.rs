@@ -8,8 +8,10 @@ mod conform;
 mod datasets;
 mod engine;
 mod files;
+mod job;
 mod jobs;
 mod load;
+mod load_plan;
 mod objects;
 mod parquet_schema;
 mod queries;
@@ -32,7 +34,7 @@ use crate::router::{Reply, Request, Route};
 use crate::store::{Collection, Store};
 use datasets::Dataset;
 use engine::Engine;
-use jobs::Job;
+use job::Job;
 use reference::{DatasetRef, TableRef};
 use table::Table;
 
@@ -55,7 +57,7 @@ impl BigQuery {
             data: store.folder("bigquery/data")?,
             engine: Engine::start()?,
         };
-        jobs::settle_interrupted(&service)?;
+        job::settle_interrupted(&service)?;
         files::sweep(&service)?;
         Ok(service)
     }

@@ -9,7 +9,8 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::jobs::{self, Failure, Job, State};
+use super::job::{Failure, Job, State};
+use super::jobs;
 use super::resource::number;
 use super::schema::Schema;
 use super::table::Kind;

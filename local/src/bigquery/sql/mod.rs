@@ -3,6 +3,7 @@
 //! `parse` -> `names` (tables, views) -> `rewrite` (expressions) -> the engine.
 //! DataFusion is used in this folder only.
 
+mod calls;
 mod catalog;
 mod ddl;
 mod dml;
