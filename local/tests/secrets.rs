@@ -1,5 +1,10 @@
 //! Secret Manager over HTTP.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "A test may stop at what it does not expect"
+)]
+
 mod common;
 
 use common::{PROJECT, cloud, read};

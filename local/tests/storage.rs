@@ -1,5 +1,10 @@
 //! Cloud Storage over HTTP.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "A test may stop at what it does not expect"
+)]
+
 mod common;
 
 use common::{Cloud, PROJECT, cloud, read};
