@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
+use crate::bigquery::BigQuery;
 use crate::identity::Identity;
 use crate::policy::Policies;
 use crate::projects::Projects;
@@ -22,6 +23,7 @@ pub struct Cloud {
     /// Cancelled when the process is asked to end; long work must watch it.
     pub shutdown: CancellationToken,
     pub accounts: Arc<Accounts>,
+    pub bigquery: BigQuery,
     pub identity: Identity,
     pub policies: Policies,
     pub projects: Arc<Projects>,
@@ -39,6 +41,7 @@ impl Cloud {
             identity: Identity::open(&store, &endpoint)?,
             policies: Policies::open(&store, accounts.clone())?,
             secrets: Secrets::open(&store, projects.clone())?,
+            bigquery: BigQuery::open(&store)?,
             services: Services::open(&store)?,
             storage: Storage::open(&store)?,
             accounts,

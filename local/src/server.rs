@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cloud::Cloud;
 use crate::router::{Router, service};
 use crate::store::Store;
-use crate::{accounts, metadata, projects, secrets, services, status, storage};
+use crate::{accounts, bigquery, metadata, projects, secrets, services, status, storage};
 
 /// How long requests under way may take once the end is asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -90,6 +90,7 @@ fn router() -> Router {
         .with(service("secretmanager.googleapis.com", secrets::routes()))
         .with(service("storage.googleapis.com", storage::routes()))
         .with(service("iam.googleapis.com", accounts::routes()))
+        .with(service("bigquery.googleapis.com", bigquery::routes()))
         .with(service(
             "cloudresourcemanager.googleapis.com",
             projects::routes(),
