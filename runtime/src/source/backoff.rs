@@ -49,7 +49,9 @@ impl Backoff {
             "ConstantBackoff" => {
                 Kind::Constant(component.need_template("backoff_time_in_seconds")?, jitter)
             }
-            "ExponentialBackoff" => Kind::Exponential(component.template_or("factor", "5")?, jitter),
+            "ExponentialBackoff" => {
+                Kind::Exponential(component.template_or("factor", "5")?, jitter)
+            }
             "WaitTimeFromHeader" => Kind::Header(header()?, component.template("regex")?),
             "WaitUntilTimeFromHeader" => Kind::HeaderUntil(
                 header()?,
@@ -211,15 +213,25 @@ mod tests {
         let exponential = json!({"type": "ExponentialBackoff", "factor": 3});
         assert_eq!(wait(exponential, &[], 2), Wait::Seconds(12.0));
         let header = json!({"type": "WaitTimeFromHeader", "header": "retry-after", "max_waiting_time_in_seconds": 60});
-        assert_eq!(wait(header.clone(), &[("Retry-After", "9")], 1), Wait::Seconds(9.0));
-        assert_eq!(wait(header.clone(), &[("Retry-After", "60")], 1), Wait::TooLong(60.0));
+        assert_eq!(
+            wait(header.clone(), &[("Retry-After", "9")], 1),
+            Wait::Seconds(9.0)
+        );
+        assert_eq!(
+            wait(header.clone(), &[("Retry-After", "60")], 1),
+            Wait::TooLong(60.0)
+        );
         assert_eq!(wait(header, &[], 1), Wait::Unknown);
         let regex = json!({"type": "WaitTimeFromHeader", "header": "x", "regex": "[0-9]+"});
         assert_eq!(wait(regex, &[("X", "12 s")], 1), Wait::Seconds(12.0));
         let until = json!({"type": "WaitUntilTimeFromHeader", "header": "reset"});
-        assert_eq!(wait(until.clone(), &[("reset", "1704067230")], 1), Wait::Seconds(30.0));
+        assert_eq!(
+            wait(until.clone(), &[("reset", "1704067230")], 1),
+            Wait::Seconds(30.0)
+        );
         assert_eq!(wait(until, &[("reset", "1704067100")], 1), Wait::Unknown);
-        let body = json!({"type": "WaitTimeFromResponse", "wait_time_in_seconds": "{{ response.wait }}"});
+        let body =
+            json!({"type": "WaitTimeFromResponse", "wait_time_in_seconds": "{{ response.wait }}"});
         assert_eq!(wait(body, &[], 1), Wait::Seconds(7.0));
     }
 

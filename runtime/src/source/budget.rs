@@ -73,7 +73,9 @@ impl Budget {
         let statuses = component.field("status_codes_for_ratelimit_hit");
         if let Some(statuses) = statuses.and_then(|statuses| statuses.as_array()) {
             let statuses = statuses.iter().filter_map(serde_json::Value::as_u64);
-            budget.spent_statuses = statuses.filter_map(|code| u16::try_from(code).ok()).collect();
+            budget.spent_statuses = statuses
+                .filter_map(|code| u16::try_from(code).ok())
+                .collect();
         }
         Ok(budget)
     }
@@ -116,9 +118,9 @@ impl Policy {
             })),
             "MovingWindowCallRatePolicy" => {
                 let rates = component.children("rates");
-                let rates = rates.iter().map(|rate| {
-                    Ok((whole(rate, "limit", scope)?, span(rate, "interval")?))
-                });
+                let rates = rates
+                    .iter()
+                    .map(|rate| Ok((whole(rate, "limit", scope)?, span(rate, "interval")?)));
                 Kind::Moving(Mutex::new(Moving {
                     rates: rates.collect::<Result<_, SourceError>>()?,
                     calls: VecDeque::new(),
@@ -161,7 +163,9 @@ impl Policy {
 
 /// The counts stay sound when a holder of the lock panics.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn whole(component: &Component<'_>, name: &str, scope: &Scope) -> Result<u64, SourceError> {
@@ -267,7 +271,8 @@ impl Moving {
     fn fill(&mut self, now: Moment) {
         let free = self.rates.iter().map(|(limit, interval)| {
             let recent = self.calls.iter().rev();
-            let recent = recent.take_while(|call| call.plus(*interval).is_some_and(|end| end >= now));
+            let recent =
+                recent.take_while(|call| call.plus(*interval).is_some_and(|end| end >= now));
             limit.saturating_sub(recent.count() as u64)
         });
         let free = free.min().unwrap_or(0);
@@ -307,7 +312,9 @@ impl Matcher {
             let fields = component.field(name).and_then(|fields| fields.as_object());
             let fields = fields.into_iter().flatten();
             let text = |value| super::python::text(&crate::value::Value::from(value));
-            fields.map(|(key, value)| (key.clone(), text(value))).collect()
+            fields
+                .map(|(key, value)| (key.clone(), text(value)))
+                .collect()
         };
         Ok(Matcher {
             method: component.text("method").map(str::to_uppercase),
@@ -335,9 +342,14 @@ impl Matcher {
             let mut headers = call.headers.iter();
             headers.any(|(name, there)| name.eq_ignore_ascii_case(key) && there == value)
         };
-        self.method.as_ref().is_none_or(|method| method == call.method)
+        self.method
+            .as_ref()
+            .is_none_or(|method| method == call.method)
             && self.base.as_ref().is_none_or(|wanted| *wanted == base())
-            && self.path.as_ref().is_none_or(|pattern| pattern.is_match(path()))
+            && self
+                .path
+                .as_ref()
+                .is_none_or(|pattern| pattern.is_match(path()))
             && self.params.iter().all(has_param)
             && self.headers.iter().all(has_header)
     }
@@ -361,14 +373,23 @@ mod tests {
 
     fn take(budget: &Budget, url: &str, second: i64) -> Option<u64> {
         let url = url::Url::parse(url).unwrap();
-        let call = Call { method: "GET", url: &url, headers: &[] };
-        budget.take(call, at(second)).err().map(|wait| wait.as_secs())
+        let call = Call {
+            method: "GET",
+            url: &url,
+            headers: &[],
+        };
+        budget
+            .take(call, at(second))
+            .err()
+            .map(|wait| wait.as_secs())
     }
 
     #[test]
     fn a_moving_window_lets_each_interval_have_its_limit() {
-        let budget = budget(json!([{"type": "MovingWindowCallRatePolicy", "matchers": [],
-            "rates": [{"type": "Rate", "limit": "{{ config.limit }}", "interval": "PT10S"}]}]));
+        let budget = budget(
+            json!([{"type": "MovingWindowCallRatePolicy", "matchers": [],
+            "rates": [{"type": "Rate", "limit": "{{ config.limit }}", "interval": "PT10S"}]}]),
+        );
         let take = |second| take(&budget, "https://a.example/", second);
         assert_eq!(take(0), None);
         assert_eq!(take(4), None);
@@ -391,10 +412,18 @@ mod tests {
         let budget = budget(json!([{"type": "FixedWindowCallRatePolicy", "matchers": [],
             "call_limit": 60, "period": "PT1M"}]));
         let url = url::Url::parse("https://a.example/").unwrap();
-        let call = Call { method: "GET", url: &url, headers: &[] };
+        let call = Call {
+            method: "GET",
+            url: &url,
+            headers: &[],
+        };
         let headers = vec![("RateLimit-Remaining".to_owned(), "0".to_owned())];
         budget.take(call, at(0)).unwrap();
-        budget.learn(call, &Response::new(200, String::new(), headers, bytes::Bytes::new()), at(1));
+        budget.learn(
+            call,
+            &Response::new(200, String::new(), headers, bytes::Bytes::new()),
+            at(1),
+        );
         assert_eq!(take(&budget, "https://a.example/", 2), Some(58));
     }
 

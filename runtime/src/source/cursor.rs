@@ -52,11 +52,15 @@ impl DatetimeCursor {
             .ok_or_else(|| component.error("DatetimeBasedCursor needs `datetime_format`"))?;
         let start = Boundary::open(component, "start_datetime", format)?
             .ok_or_else(|| component.error("DatetimeBasedCursor needs `start_datetime`"))?;
-        let start = start.at(scope).map_err(|error| component.error(error.to_string()))?;
+        let start = start
+            .at(scope)
+            .map_err(|error| component.error(error.to_string()))?;
         let span = |name: &str| span(component, name, scope);
         let (step, granularity) = (span("step")?, span("cursor_granularity")?);
         if step.is_some() != granularity.is_some() {
-            return Err(component.error("`step` and `cursor_granularity` are given together or not at all"));
+            return Err(
+                component.error("`step` and `cursor_granularity` are given together or not at all")
+            );
         }
         let option = |name: &str| match component.child(name) {
             Some(option) => RequestOption::open(&option).map(Some),
@@ -76,8 +80,16 @@ impl DatetimeCursor {
                 strictly: component.flag("is_compare_strictly"),
             },
             end: Boundary::open(component, "end_datetime", format)?,
-            start_field: said(component.template_or("partition_field_start", "start_time")?.text(scope))?,
-            end_field: said(component.template_or("partition_field_end", "end_time")?.text(scope))?,
+            start_field: said(
+                component
+                    .template_or("partition_field_start", "start_time")?
+                    .text(scope),
+            )?,
+            end_field: said(
+                component
+                    .template_or("partition_field_end", "end_time")?
+                    .text(scope),
+            )?,
             start_option: option("start_time_option")?,
             end_option: option("end_time_option")?,
             is_data_feed: component.flag("is_data_feed"),
@@ -231,7 +243,9 @@ impl DatetimeCursor {
                 },
             });
         }
-        let first = intervals.first().map(|first| first.newest.unwrap_or(first.end));
+        let first = intervals
+            .first()
+            .map(|first| first.newest.unwrap_or(first.end));
         Ok((first.unwrap_or(self.cut.start), intervals))
     }
 
@@ -239,7 +253,10 @@ impl DatetimeCursor {
         let text = python::text(&Value::from(value));
         self.read(&text).ok_or_else(|| TemplateError {
             template: self.format.clone(),
-            problem: format!("the state's `{}` is `{text}`, which has another form", self.field),
+            problem: format!(
+                "the state's `{}` is `{text}`, which has another form",
+                self.field
+            ),
         })
     }
 }
@@ -295,10 +312,12 @@ impl Boundary {
     }
 
     fn at(&self, scope: &Scope) -> Result<Moment, TemplateError> {
-        let mut moment = self.read(&self.value, scope)?.ok_or_else(|| TemplateError {
-            template: self.value.source().to_owned(),
-            problem: "it is empty".to_owned(),
-        })?;
+        let mut moment = self
+            .read(&self.value, scope)?
+            .ok_or_else(|| TemplateError {
+                template: self.value.source().to_owned(),
+                problem: "it is empty".to_owned(),
+            })?;
         if let Some(least) = &self.least {
             moment = moment.max(self.read(least, scope)?.unwrap_or(moment));
         }
@@ -347,17 +366,34 @@ mod tests {
 
     fn slices(cursor: &DatetimeCursor, state: Json) -> Vec<Json> {
         let slices = cursor.slices(&state, &scope()).unwrap();
-        slices.into_iter().map(|slice| Json::Object(slice.interval)).collect()
+        slices
+            .into_iter()
+            .map(|slice| Json::Object(slice.interval))
+            .collect()
     }
 
     #[test]
     fn a_state_moves_the_start() {
         let cursor = cursor(json!({"lookback_window": "P1D"}));
-        assert_eq!(slices(&cursor, json!(null)), [json!({"start_time": "2024-01-01", "end_time": "2024-01-31"})]);
-        assert_eq!(slices(&cursor, json!({"updated": "2024-01-20"})), [json!({"start_time": "2024-01-19", "end_time": "2024-01-31"})]);
-        assert_eq!(slices(&cursor, json!({"updated": "2020-01-20"})), [json!({"start_time": "2024-01-01", "end_time": "2024-01-31"})]);
-        assert_eq!(slices(&cursor, json!({"state_type": "date-range", "slices": [{"start": "2024-01-01", "end": "2024-01-10"}]})),
-            [json!({"start_time": "2024-01-09", "end_time": "2024-01-31"})]);
+        assert_eq!(
+            slices(&cursor, json!(null)),
+            [json!({"start_time": "2024-01-01", "end_time": "2024-01-31"})]
+        );
+        assert_eq!(
+            slices(&cursor, json!({"updated": "2024-01-20"})),
+            [json!({"start_time": "2024-01-19", "end_time": "2024-01-31"})]
+        );
+        assert_eq!(
+            slices(&cursor, json!({"updated": "2020-01-20"})),
+            [json!({"start_time": "2024-01-01", "end_time": "2024-01-31"})]
+        );
+        assert_eq!(
+            slices(
+                &cursor,
+                json!({"state_type": "date-range", "slices": [{"start": "2024-01-01", "end": "2024-01-10"}]})
+            ),
+            [json!({"start_time": "2024-01-09", "end_time": "2024-01-31"})]
+        );
     }
 
     #[test]
@@ -365,7 +401,10 @@ mod tests {
         let cursor = cursor(json!({"step": "P10D", "cursor_granularity": "P1D"}));
         let done = |start: &str, end: &str, newest: Option<&str>| SliceDone {
             slice: Slice {
-                interval: Map::from_iter([("start_time".to_owned(), start.into()), ("end_time".to_owned(), end.into())]),
+                interval: Map::from_iter([
+                    ("start_time".to_owned(), start.into()),
+                    ("end_time".to_owned(), end.into()),
+                ]),
                 ..Slice::default()
             },
             cursor: newest.map(str::to_owned),
@@ -374,8 +413,14 @@ mod tests {
         let second = done("2024-01-11", "2024-01-20", Some("2024-01-15"));
         let state = |done: &[SliceDone]| cursor.state_after(&json!({"other": 1}), done);
         assert_eq!(state(&[]), json!({"other": 1, "updated": "2024-01-01"}));
-        assert_eq!(state(&[first.clone(), second.clone()]), json!({"other": 1, "updated": "2024-01-15"}));
-        assert_eq!(state(&[second]), json!({"other": 1, "updated": "2024-01-01"}));
+        assert_eq!(
+            state(&[first.clone(), second.clone()]),
+            json!({"other": 1, "updated": "2024-01-15"})
+        );
+        assert_eq!(
+            state(&[second]),
+            json!({"other": 1, "updated": "2024-01-01"})
+        );
     }
 
     #[test]
@@ -383,15 +428,22 @@ mod tests {
         let cursor = cursor(json!({}));
         let slice = cursor.slices(&Json::Null, &scope()).unwrap().remove(0);
         let options = cursor.options(&slice, &scope()).unwrap();
-        assert_eq!(options.headers["If-Modified-Since"], Value::from("2024-01-01"));
+        assert_eq!(
+            options.headers["If-Modified-Since"],
+            Value::from("2024-01-01")
+        );
     }
 
     #[test]
     fn records_are_new_from_the_state_on() {
         let cursor = cursor(json!({"is_client_side_incremental": true}));
-        let slice = cursor.slices(&json!({"updated": "2024-01-10"}), &scope()).unwrap().remove(0);
+        let slice = cursor
+            .slices(&json!({"updated": "2024-01-10"}), &scope())
+            .unwrap()
+            .remove(0);
         let end = cursor.filter_end(&scope()).unwrap();
-        let is_new = |updated: Json| cursor.is_new(&Value::from(&json!({"updated": updated})), &slice, end);
+        let is_new =
+            |updated: Json| cursor.is_new(&Value::from(&json!({"updated": updated})), &slice, end);
         assert!(is_new(json!("2024-01-10")));
         assert!(is_new(json!("2024-01-11T10:00:00Z")));
         assert!(!is_new(json!("2024-01-09T23:59:59Z")));

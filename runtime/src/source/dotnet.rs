@@ -34,7 +34,9 @@ fn at_fields(fields: &mut Object, path: &[String], convert: Convert) {
         return;
     };
     if key == "*" {
-        fields.values_mut().for_each(|value| at_value(value, rest, convert));
+        fields
+            .values_mut()
+            .for_each(|value| at_value(value, rest, convert));
     } else if let Some(value) = fields.get_mut(key) {
         at_value(value, rest, convert);
     }
@@ -48,7 +50,9 @@ fn at_value(value: &mut Value, path: &[String], convert: Convert) {
             }
         }
         (Value::Array(values), Some((key, rest))) if key == "*" => {
-            values.iter_mut().for_each(|value| at_value(value, rest, convert));
+            values
+                .iter_mut()
+                .for_each(|value| at_value(value, rest, convert));
         }
         (Value::Object(fields), Some(_)) => at_fields(fields, path, convert),
         _ => {}
@@ -89,7 +93,9 @@ fn parse(text: &str) -> Option<Moment> {
     }
     let at = Timestamp::from_millisecond(millis.parse().ok()?).ok()?;
     let moment = Moment::utc(at);
-    (1..=9999).contains(&moment.civil().year()).then_some(moment)
+    (1..=9999)
+        .contains(&moment.civil().year())
+        .then_some(moment)
 }
 
 #[cfg(test)]
@@ -101,11 +107,27 @@ mod tests {
 
     #[test]
     fn dates_are_converted_and_other_values_left() {
-        assert_eq!(timestamp("/Date(1539993600000+0000)/").as_deref(), Some("2018-10-20T00:00:00Z"));
-        assert_eq!(timestamp("/Date(1573755038314)/").as_deref(), Some("2019-11-14T18:10:38.314Z"));
-        assert_eq!(timestamp("/Date(-1000+1300)/").as_deref(), Some("1969-12-31T23:59:59Z"));
+        assert_eq!(
+            timestamp("/Date(1539993600000+0000)/").as_deref(),
+            Some("2018-10-20T00:00:00Z")
+        );
+        assert_eq!(
+            timestamp("/Date(1573755038314)/").as_deref(),
+            Some("2019-11-14T18:10:38.314Z")
+        );
+        assert_eq!(
+            timestamp("/Date(-1000+1300)/").as_deref(),
+            Some("1969-12-31T23:59:59Z")
+        );
         assert_eq!(date("/Date(0+0000)/").as_deref(), Some("1970-01-01"));
-        for other in ["", "/Date()/", "see /Date(0)/", "/Date(0)/ ", "2018-10-20", "/Date(99999999999999999)/"] {
+        for other in [
+            "",
+            "/Date()/",
+            "see /Date(0)/",
+            "/Date(0)/ ",
+            "2018-10-20",
+            "/Date(99999999999999999)/",
+        ] {
             assert_eq!(timestamp(other), None, "{other}");
         }
     }
@@ -113,7 +135,9 @@ mod tests {
     #[test]
     fn paths_go_through_lists() {
         let record = json!({"Date": "/Date(0)/", "Lines": [{"On": "/Date(0)/"}, {"On": null}], "Note": "/Date(0)/"});
-        let Value::Object(mut record) = Value::from(&record) else { panic!() };
+        let Value::Object(mut record) = Value::from(&record) else {
+            panic!()
+        };
         let path = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
         let dates = DotNetDates {
             timestamps: vec![path("Lines.*.On"), path("Gone.Away")],

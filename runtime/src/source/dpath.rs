@@ -187,7 +187,10 @@ mod tests {
         let body = Value::from(&json!({"a": [{"x": [1]}, {"x": [2, 3]}, {"y": 0}]}));
         let found = take_all(body.clone(), &path("a.*.x"));
         assert_eq!(Value::Array(found).to_json(), json!([[1], [2, 3]]));
-        assert_eq!(take(body.clone(), &path("a.1.x")).unwrap().to_json(), json!([2, 3]));
+        assert_eq!(
+            take(body.clone(), &path("a.1.x")).unwrap().to_json(),
+            json!([2, 3])
+        );
         assert_eq!(take(body, &path("a.x")), None);
     }
 
@@ -196,15 +199,24 @@ mod tests {
         let mut record = object(json!({"a": 1}));
         set(&mut record, &path("b.c.d"), Value::Int(2));
         set(&mut record, &path("a"), Value::Int(3));
-        assert_eq!(Value::Object(record).to_json(), json!({"a": 3, "b": {"c": {"d": 2}}}));
+        assert_eq!(
+            Value::Object(record).to_json(),
+            json!({"a": 3, "b": {"c": {"d": 2}}})
+        );
     }
 
     #[test]
     fn deleting_follows_lists_and_patterns() {
-        let mut record = object(json!({"l": [{"k": 1, "s": 2}, {"k": 3}], "x_1": 1, "x_2": 2, "y": 3}));
+        let mut record =
+            object(json!({"l": [{"k": 1, "s": 2}, {"k": 3}], "x_1": 1, "x_2": 2, "y": 3}));
         delete(&mut record, &path("l.*.k"), &mut |_| true);
-        delete(&mut record, &path("x_*"), &mut |value| *value == Value::Int(2));
+        delete(&mut record, &path("x_*"), &mut |value| {
+            *value == Value::Int(2)
+        });
         delete(&mut record, &path("no.such"), &mut |_| true);
-        assert_eq!(Value::Object(record).to_json(), json!({"l": [{"s": 2}, {}], "x_1": 1, "y": 3}));
+        assert_eq!(
+            Value::Object(record).to_json(),
+            json!({"l": [{"s": 2}, {}], "x_1": 1, "y": 3})
+        );
     }
 }

@@ -95,11 +95,7 @@ impl ErrorHandler {
     }
 
     /// What to do about this reply; `scope` holds the config.
-    pub fn resolve(
-        &self,
-        response: &Response,
-        scope: &Scope,
-    ) -> Result<Resolution, TemplateError> {
+    pub fn resolve(&self, response: &Response, scope: &Scope) -> Result<Resolution, TemplateError> {
         let mut last = None;
         for handler in &self.handlers {
             let resolution = handler.resolve(response, scope)?;
@@ -149,7 +145,9 @@ impl Filter {
             Some(name) => Some(action(component, name)?),
             None => None,
         };
-        let codes = component.field("http_codes").and_then(|codes| codes.as_array());
+        let codes = component
+            .field("http_codes")
+            .and_then(|codes| codes.as_array());
         let codes = codes.into_iter().flatten();
         let non_empty = |name: &str| component.text(name).filter(|text| !text.is_empty());
         Ok(Filter {
@@ -248,8 +246,14 @@ fn by_status(response: &Response) -> Resolution {
 fn default(status: u16) -> Option<(Action, Option<String>)> {
     let (action, meaning) = match status {
         400 => (Action::Fail, "bad request"),
-        401 => (Action::Fail, "unauthorized; the credentials are missing, wrong or expired"),
-        403 => (Action::Fail, "forbidden; the credentials lack the permission"),
+        401 => (
+            Action::Fail,
+            "unauthorized; the credentials are missing, wrong or expired",
+        ),
+        403 => (
+            Action::Fail,
+            "forbidden; the credentials lack the permission",
+        ),
         404 => (Action::Fail, "not found"),
         405 => (Action::Fail, "method not allowed"),
         408 => (Action::Retry, "request timeout"),

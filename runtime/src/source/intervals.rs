@@ -143,17 +143,27 @@ mod tests {
     fn shown(slices: &[(Moment, Moment)]) -> Vec<String> {
         let day = |moment| super::super::strptime::format(moment, "%m-%d");
         let slices = slices.iter();
-        slices.map(|(from, to)| format!("{}..{}", day(*from), day(*to))).collect()
+        slices
+            .map(|(from, to)| format!("{}..{}", day(*from), day(*to)))
+            .collect()
     }
 
     fn done(start: &str, end: &str) -> Interval {
-        Interval { start: at(start), end: at(end), newest: None }
+        Interval {
+            start: at(start),
+            end: at(end),
+            newest: None,
+        }
     }
 
     #[test]
     fn time_is_cut_into_steps_that_do_not_overlap() {
-        let slices = cut(Some("P10D")).slices(&[done("2024-01-01", "2024-01-01")], at("2024-01-25"));
-        assert_eq!(shown(&slices), ["01-01..01-10", "01-11..01-20", "01-21..01-25"]);
+        let slices =
+            cut(Some("P10D")).slices(&[done("2024-01-01", "2024-01-01")], at("2024-01-25"));
+        assert_eq!(
+            shown(&slices),
+            ["01-01..01-10", "01-11..01-20", "01-21..01-25"]
+        );
     }
 
     #[test]
@@ -169,7 +179,10 @@ mod tests {
     #[test]
     fn gaps_between_finished_slices_are_read_again() {
         let slices = cut(Some("P10D")).slices(
-            &[done("2024-01-01", "2024-01-05"), done("2024-01-10", "2024-01-20")],
+            &[
+                done("2024-01-01", "2024-01-05"),
+                done("2024-01-10", "2024-01-20"),
+            ],
             at("2024-01-25"),
         );
         assert_eq!(shown(&slices), ["01-06..01-09", "01-20..01-25"]);

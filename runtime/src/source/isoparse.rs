@@ -5,7 +5,13 @@ use super::strptime;
 
 const DATES: [&str; 4] = ["%Y-%m-%d", "%Y%m%d", "%Y-%m", "%Y"];
 const TIMES: [&str; 7] = [
-    "%H:%M:%S.%f", "%H:%M:%S", "%H:%M", "%H%M%S.%f", "%H%M%S", "%H%M", "%H",
+    "%H:%M:%S.%f",
+    "%H:%M:%S",
+    "%H:%M",
+    "%H%M%S.%f",
+    "%H%M%S",
+    "%H%M",
+    "%H",
 ];
 
 /// Parses a date, or a date and time with or without an offset (without: UTC).

@@ -27,8 +27,8 @@ mod python;
 mod request;
 mod requester;
 mod response;
-mod retriever;
 mod retries;
+mod retriever;
 mod selector;
 mod shared;
 mod strptime;
@@ -129,7 +129,9 @@ fn concurrency(root: &Component<'_>, scope: &Scope) -> Result<usize, SourceError
         .text(scope)
         .map_err(|error| level.error(error.to_string()))?;
     let number: usize = text.parse().map_err(|_| {
-        level.error(format!("`default_concurrency` is `{text}`, not a whole number"))
+        level.error(format!(
+            "`default_concurrency` is `{text}`, not a whole number"
+        ))
     })?;
     let most = level.field("max_concurrency").and_then(Json::as_u64);
     Ok(most.map_or(number, |most| number.min(most as usize)))
@@ -182,7 +184,8 @@ impl DeclarativeSource {
         if self.check.is_empty() {
             return Err(SourceError::Config {
                 at: "check".to_owned(),
-                problem: "`stream_names` is empty; name a stream that shows the config works".to_owned(),
+                problem: "`stream_names` is empty; name a stream that shows the config works"
+                    .to_owned(),
             });
         }
         for name in &self.check {

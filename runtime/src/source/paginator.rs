@@ -101,7 +101,9 @@ impl Paginator {
     /// The token of the first page, where it has one.
     pub fn first(&self) -> Option<Value> {
         match &self.strategy {
-            Some(Strategy::Page { start, first: true, .. }) => Some(Value::Int(*start)),
+            Some(Strategy::Page {
+                start, first: true, ..
+            }) => Some(Value::Int(*start)),
             Some(Strategy::Offset { first: true, .. }) => Some(Value::Int(0)),
             _ => None,
         }
@@ -128,7 +130,12 @@ impl Paginator {
     }
 
     /// The token of the page after this one; `None` at the end.
-    pub fn next(&self, read: Read<'_>, token: Option<&Value>, scope: &Scope) -> Result<Option<Value>> {
+    pub fn next(
+        &self,
+        read: Read<'_>,
+        token: Option<&Value>,
+        scope: &Scope,
+    ) -> Result<Option<Value>> {
         let next = match &self.strategy {
             None => None,
             Some(Strategy::Page { size, start, .. }) => {
@@ -143,7 +150,9 @@ impl Paginator {
                 let offset = number(token)?.unwrap_or(0);
                 more(size, read.extracted).then(|| Value::Int(offset + read.extracted as i64))
             }
-            Some(Strategy::Cursor { value, stop, size }) => cursor(value, stop, *size, read, scope)?,
+            Some(Strategy::Cursor { value, stop, size }) => {
+                cursor(value, stop, *size, read, scope)?
+            }
         };
         Ok(next.filter(python::truth))
     }
@@ -171,7 +180,10 @@ fn integer(template: &Template, scope: &Scope) -> Result<i64> {
         Value::Int(size) => Ok(size),
         other => Err(TemplateError {
             template: template.source().to_owned(),
-            problem: format!("the page size is `{}`, not a whole number", python::text(&other)),
+            problem: format!(
+                "the page size is `{}`, not a whole number",
+                python::text(&other)
+            ),
         }),
     }
 }
@@ -195,15 +207,23 @@ fn cursor(
     let mut scope = scope
         .clone()
         .with("last_page_size", minijinja::Value::from(read.kept))
-        .with("page_size", size.map_or(nothing.clone(), minijinja::Value::from));
+        .with(
+            "page_size",
+            size.map_or(nothing.clone(), minijinja::Value::from),
+        );
     let shown = |wanted, show: &dyn Fn() -> minijinja::Value| match wanted {
         true => show(),
         false => nothing.clone(),
     };
-    scope.set("response", shown(reads("response"), &|| read.response.shown()));
+    scope.set(
+        "response",
+        shown(reads("response"), &|| read.response.shown()),
+    );
     scope.set(
         "headers",
-        shown(reads("headers"), &|| read.response.shown_headers_with_links()),
+        shown(reads("headers"), &|| {
+            read.response.shown_headers_with_links()
+        }),
     );
     let last = || read.last_record.map_or(nothing.clone(), to_template);
     scope.set("last_record", shown(reads("last_record"), &last));
@@ -257,7 +277,9 @@ impl Strategy {
     fn size(&self, scope: &Scope) -> Result<Option<i64>> {
         match self {
             Strategy::Page { size, .. } | Strategy::Cursor { size, .. } => Ok(*size),
-            Strategy::Offset { size: Some(size), .. } => integer(size, scope).map(Some),
+            Strategy::Offset {
+                size: Some(size), ..
+            } => integer(size, scope).map(Some),
             Strategy::Offset { size: None, .. } => Ok(None),
         }
     }
@@ -286,19 +308,35 @@ mod tests {
         Response::new(200, String::new(), vec![("link".to_owned(), link)], body)
     }
 
-    fn next(paginator: &Paginator, body: &Json, extracted: usize, token: Option<&Value>) -> Option<Value> {
+    fn next(
+        paginator: &Paginator,
+        body: &Json,
+        extracted: usize,
+        token: Option<&Value>,
+    ) -> Option<Value> {
         let response = response(body);
         let last = Value::from(&json!({"id": 7}));
-        let read = Read { response: &response, extracted, kept: extracted, last_record: Some(&last) };
+        let read = Read {
+            response: &response,
+            extracted,
+            kept: extracted,
+            last_record: Some(&last),
+        };
         paginator.next(read, token, &scope()).unwrap()
     }
 
     #[test]
     fn pages_are_counted_until_one_is_short() {
         let option = json!({"type": "RequestOption", "inject_into": "request_parameter", "field_name": "page"});
-        let pages = paginator(json!({"type": "PageIncrement", "page_size": "{{ config.size }}", "start_from_page": 1, "inject_on_first_request": true}), option);
+        let pages = paginator(
+            json!({"type": "PageIncrement", "page_size": "{{ config.size }}", "start_from_page": 1, "inject_on_first_request": true}),
+            option,
+        );
         assert_eq!(pages.first(), Some(Value::Int(1)));
-        assert_eq!(next(&pages, &json!({}), 3, Some(&Value::Int(1))), Some(Value::Int(2)));
+        assert_eq!(
+            next(&pages, &json!({}), 3, Some(&Value::Int(1))),
+            Some(Value::Int(2))
+        );
         assert_eq!(next(&pages, &json!({}), 2, Some(&Value::Int(2))), None);
         let options = pages.options(Some(&Value::Int(2)), &scope()).unwrap();
         assert_eq!(options.params["page"], Value::Int(2));
@@ -306,24 +344,41 @@ mod tests {
 
     #[test]
     fn offsets_grow_by_what_was_read() {
-        let offset = paginator(json!({"type": "OffsetIncrement", "page_size": "{{ response.limit }}"}), json!(null));
+        let offset = paginator(
+            json!({"type": "OffsetIncrement", "page_size": "{{ response.limit }}"}),
+            json!(null),
+        );
         assert_eq!(offset.first(), None);
-        assert_eq!(next(&offset, &json!({"limit": 2}), 2, None), Some(Value::Int(2)));
-        assert_eq!(next(&offset, &json!({"limit": 3}), 2, Some(&Value::Int(2))), None);
+        assert_eq!(
+            next(&offset, &json!({"limit": 2}), 2, None),
+            Some(Value::Int(2))
+        );
+        assert_eq!(
+            next(&offset, &json!({"limit": 3}), 2, Some(&Value::Int(2))),
+            None
+        );
     }
 
     #[test]
     fn a_cursor_comes_from_the_reply_its_headers_or_the_last_record() {
         let path = json!({"type": "RequestPath"});
-        let from = |value: &str| json!({"type": "CursorPagination", "cursor_value": value,
-            "stop_condition": "{{ not response.more }}"});
+        let from = |value: &str| {
+            json!({"type": "CursorPagination", "cursor_value": value,
+            "stop_condition": "{{ not response.more }}"})
+        };
         let body = json!({"more": true, "next": "abc"});
         let reply = paginator(from("{{ response.next }}"), path.clone());
         assert_eq!(next(&reply, &body, 1, None), Some(Value::from("abc")));
-        assert_eq!(next(&reply, &json!({"more": false, "next": "abc"}), 1, None), None);
+        assert_eq!(
+            next(&reply, &json!({"more": false, "next": "abc"}), 1, None),
+            None
+        );
         let header = paginator(from("{{ headers.link.next.url }}"), path.clone());
         let token = next(&header, &body, 1, None);
-        assert_eq!(header.path(token.as_ref()).as_deref(), Some("https://a.example/?p=2"));
+        assert_eq!(
+            header.path(token.as_ref()).as_deref(),
+            Some("https://a.example/?p=2")
+        );
         let record = paginator(from("{{ last_record['id'] }}"), path);
         assert_eq!(next(&record, &body, 1, None), Some(Value::Int(7)));
     }

@@ -25,7 +25,11 @@ impl ListRouter {
         let said = |error: TemplateError| component.error(error.to_string());
         let values = match component.field("values") {
             Some(Json::Array(values)) => values.clone(),
-            _ => match component.need_template("values")?.value(scope).map_err(said)? {
+            _ => match component
+                .need_template("values")?
+                .value(scope)
+                .map_err(said)?
+            {
                 Value::Array(values) => values.iter().map(Value::to_json).collect(),
                 other => {
                     let text = python::text(&other);
@@ -35,9 +39,14 @@ impl ListRouter {
         };
         let option = component.child("request_option");
         Ok(ListRouter {
-            field: component.need_template("cursor_field")?.text(scope).map_err(said)?,
+            field: component
+                .need_template("cursor_field")?
+                .text(scope)
+                .map_err(said)?,
             values,
-            option: option.map(|option| RequestOption::open(&option)).transpose()?,
+            option: option
+                .map(|option| RequestOption::open(&option))
+                .transpose()?,
         })
     }
 

@@ -95,7 +95,9 @@ impl RequestOption {
             (Some(name), true) => vec![name],
             (None, false) if place == Place::Json => path,
             (None, false) => {
-                return Err(component.error("`field_path` is for `body_json` only; use `field_name`"));
+                return Err(
+                    component.error("`field_path` is for `body_json` only; use `field_name`")
+                );
             }
             _ => return Err(component.error("one of `field_name` and `field_path` is needed")),
         };
@@ -162,7 +164,11 @@ pub fn join_url(base: &str, path: &str) -> Result<String, String> {
     // A first segment with a colon would read as a scheme.
     let joined = match path.split_once("://") {
         Some(_) => parsed.join(path),
-        None if path.split('/').next().is_some_and(|first| first.contains(':')) => {
+        None if path
+            .split('/')
+            .next()
+            .is_some_and(|first| first.contains(':')) =>
+        {
             parsed.join(&format!("./{path}"))
         }
         None => parsed.join(path),
@@ -291,11 +297,23 @@ mod tests {
     #[test]
     fn paths_are_joined_behind_the_base() {
         let join = |base, path| join_url(base, path).unwrap();
-        assert_eq!(join("https://a.example/v2", "Invoices"), "https://a.example/v2/Invoices");
+        assert_eq!(
+            join("https://a.example/v2", "Invoices"),
+            "https://a.example/v2/Invoices"
+        );
         assert_eq!(join("https://a.example/v2/", ""), "https://a.example/v2/");
-        assert_eq!(join("https://a.example/v2", "https://b.example/n?c=1"), "https://b.example/n?c=1");
-        assert_eq!(join("https://a.example/v2", "/n?c=1"), "https://a.example/n?c=1");
-        assert_eq!(join("https://a.example/v2", "jobs:list"), "https://a.example/v2/jobs:list");
+        assert_eq!(
+            join("https://a.example/v2", "https://b.example/n?c=1"),
+            "https://b.example/n?c=1"
+        );
+        assert_eq!(
+            join("https://a.example/v2", "/n?c=1"),
+            "https://a.example/n?c=1"
+        );
+        assert_eq!(
+            join("https://a.example/v2", "jobs:list"),
+            "https://a.example/v2/jobs:list"
+        );
     }
 
     #[test]

@@ -12,12 +12,12 @@ use super::budget::Call;
 use super::component::Component;
 use super::error_handler::{Action, ErrorHandler, Resolution};
 use super::moment::Moment;
+use super::python;
 use super::request::{Nested, Options, form_text, join_url, with_params};
 use super::response::Response;
 use super::retries::{Cause, Retries};
 use super::shared::{PARK_AFTER, Shared};
 use super::template::{Accept, Scope, Template, TemplateError};
-use super::python;
 
 /// One endpoint, with everything its requests need.
 pub struct Requester {
@@ -66,7 +66,10 @@ impl Requester {
         let seconds = seconds.and_then(serde_json::Value::as_f64);
         Ok(Requester {
             at: component.at.clone(),
-            method: component.text("http_method").unwrap_or("GET").to_uppercase(),
+            method: component
+                .text("http_method")
+                .unwrap_or("GET")
+                .to_uppercase(),
             url: component.template_or("url", "")?,
             url_base: component.template_or("url_base", "")?,
             path: component.template_or("path", "")?,
@@ -244,17 +247,15 @@ impl Requester {
         Ok(Next::Again(cause, error))
     }
 
-    fn unreachable(
-        &self,
-        url: String,
-        problem: String,
-        attempt: u32,
-    ) -> Result<Next, SourceError> {
+    fn unreachable(&self, url: String, problem: String, attempt: u32) -> Result<Next, SourceError> {
         let cause = match self.wait(None, attempt, Moment::now())? {
             Wait::Seconds(seconds) => Cause::Asked(seconds),
             Wait::Unknown | Wait::TooLong(_) => Cause::Passing,
         };
-        Ok(Next::Again(cause, SourceError::Unreachable { url, problem }))
+        Ok(Next::Again(
+            cause,
+            SourceError::Unreachable { url, problem },
+        ))
     }
 
     /// The first strategy that has an answer.
@@ -302,8 +303,9 @@ impl Requester {
         url: &str,
         options: &Options,
     ) -> Result<Result<Response, String>, SourceError> {
-        let address = url::Url::parse(url)
-            .map_err(|error| self.problem(format!("`{}`: {error}", self.shared.redactor.clean(url))))?;
+        let address = url::Url::parse(url).map_err(|error| {
+            self.problem(format!("`{}`: {error}", self.shared.redactor.clean(url)))
+        })?;
         let headers: Vec<(String, String)> = options
             .headers
             .iter()
@@ -349,13 +351,15 @@ impl Requester {
             let json = serde_json::to_string(&Value::Object(options.json.clone()));
             request = request.body(json.map_err(|error| self.problem(error.to_string()))?);
         }
-        let named = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let named = headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         if let Some(content_type) = content_type.filter(|_| !named) {
             request = request.header("content-type", content_type);
         }
-        Ok(headers
-            .iter()
-            .fold(request, |request, (name, value)| request.header(name, value)))
+        Ok(headers.iter().fold(request, |request, (name, value)| {
+            request.header(name, value)
+        }))
     }
 
     fn problem(&self, problem: String) -> SourceError {
@@ -396,10 +400,7 @@ fn is_day_limit(response: &Response) -> bool {
     response.status == 429 && problem.to_ascii_lowercase().contains("day")
 }
 
-fn pairs(
-    component: &Component<'_>,
-    name: &str,
-) -> Result<Vec<(Template, Template)>, SourceError> {
+fn pairs(component: &Component<'_>, name: &str) -> Result<Vec<(Template, Template)>, SourceError> {
     let Some(json) = component.field(name) else {
         return Ok(Vec::new());
     };
@@ -438,13 +439,19 @@ fn entries(
 fn body(component: &Component<'_>) -> Result<Body, SourceError> {
     let (kind, value) = match component.child("request_body") {
         Some(body) => (body.kind().to_owned(), body.need("value")?),
-        None => match (component.child("request_body_json"), component.child("request_body_data")) {
+        None => match (
+            component.child("request_body_json"),
+            component.child("request_body_data"),
+        ) {
             (Some(json), None) => ("RequestBodyJsonObject".to_owned(), json),
-            (None, Some(data)) if data.json().is_string() => ("RequestBodyPlainText".to_owned(), data),
+            (None, Some(data)) if data.json().is_string() => {
+                ("RequestBodyPlainText".to_owned(), data)
+            }
             (None, Some(data)) => ("RequestBodyUrlEncodedForm".to_owned(), data),
             (None, None) => return Ok(Body::None),
             (Some(_), Some(_)) => {
-                return Err(component.error("only one of `request_body_json` and `request_body_data` can be"));
+                return Err(component
+                    .error("only one of `request_body_json` and `request_body_data` can be"));
             }
         },
     };
@@ -455,9 +462,8 @@ fn body(component: &Component<'_>) -> Result<Body, SourceError> {
         "RequestBodyPlainText" => Body::Text(component.template_of(value.json())?),
         "RequestBodyUrlEncodedForm" => {
             let fields = value.json().as_object().into_iter().flatten();
-            let pairs = fields.map(|(key, value)| {
-                Ok((component.compile(key)?, component.template_of(value)?))
-            });
+            let pairs = fields
+                .map(|(key, value)| Ok((component.compile(key)?, component.template_of(value)?)));
             Body::Form(pairs.collect::<Result<_, SourceError>>()?)
         }
         other => return Err(value.error(format!("{other} is not supported"))),

@@ -103,8 +103,18 @@ impl Response {
 }
 
 const ERROR_FIELDS: [&str; 12] = [
-    "message", "messages", "error", "errors", "failures", "failure", "detail", "err",
-    "error_message", "msg", "reason", "status_message",
+    "message",
+    "messages",
+    "error",
+    "errors",
+    "failures",
+    "failure",
+    "detail",
+    "err",
+    "error_message",
+    "msg",
+    "reason",
+    "status_message",
 ];
 
 fn error_text(body: &Value) -> Option<String> {
@@ -115,7 +125,11 @@ fn error_text(body: &Value) -> Option<String> {
             Some(texts.join(", "))
         }
         Value::Object(fields) => {
-            let set = |name: &&str| fields.get(*name).filter(|value| super::python::truth(value));
+            let set = |name: &&str| {
+                fields
+                    .get(*name)
+                    .filter(|value| super::python::truth(value))
+            };
             error_text(ERROR_FIELDS.iter().find_map(set)?)
         }
         _ => None,
@@ -130,7 +144,10 @@ fn links(header: &str) -> Shown {
         let (url, rest) = link.trim_start_matches('<').split_once('>')?;
         let parameters = rest.split(';').filter_map(|parameter| {
             let (key, value) = parameter.trim().split_once('=')?;
-            Some((key.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned()))
+            Some((
+                key.trim().to_owned(),
+                value.trim().trim_matches(['"', '\'']).to_owned(),
+            ))
         });
         let mut fields = vec![("url".to_owned(), url.to_owned())];
         fields.extend(parameters);
@@ -146,8 +163,16 @@ mod tests {
 
     #[test]
     fn links_are_found_by_their_relation() {
-        let links = links("<https://a.example/?p=2>; rel=\"next\", <https://a.example/?p=9>; rel=last");
-        let url = |name| links.get_attr(name).unwrap().get_attr("url").unwrap().to_string();
+        let links =
+            links("<https://a.example/?p=2>; rel=\"next\", <https://a.example/?p=9>; rel=last");
+        let url = |name| {
+            links
+                .get_attr(name)
+                .unwrap()
+                .get_attr("url")
+                .unwrap()
+                .to_string()
+        };
         assert_eq!(url("next"), "https://a.example/?p=2");
         assert_eq!(url("last"), "https://a.example/?p=9");
     }
@@ -155,11 +180,22 @@ mod tests {
     #[test]
     fn the_reason_of_an_error_is_found_in_its_body() {
         let response = |body: &'static str| {
-            Response::new(400, String::new(), Vec::new(), Bytes::from_static(body.as_bytes()))
+            Response::new(
+                400,
+                String::new(),
+                Vec::new(),
+                Bytes::from_static(body.as_bytes()),
+            )
         };
         let text = |body| response(body).error_text();
-        assert_eq!(text(r#"{"error": {"message": "no"}}"#), Some("no".to_owned()));
-        assert_eq!(text(r#"{"errors": [{"msg": "a"}, "b"]}"#), Some("a, b".to_owned()));
+        assert_eq!(
+            text(r#"{"error": {"message": "no"}}"#),
+            Some("no".to_owned())
+        );
+        assert_eq!(
+            text(r#"{"errors": [{"msg": "a"}, "b"]}"#),
+            Some("a, b".to_owned())
+        );
         assert_eq!(text("plain"), Some("plain".to_owned()));
     }
 }

@@ -76,7 +76,11 @@ mod tests {
         let now = Instant::now();
         let mut retries = Retries::new(3, now);
         let waits: Vec<_> = (0..4)
-            .map(|_| retries.after(Cause::Passing, now).map(|wait| wait.as_secs()))
+            .map(|_| {
+                retries
+                    .after(Cause::Passing, now)
+                    .map(|wait| wait.as_secs())
+            })
             .collect();
         assert_eq!(waits, [Some(1), Some(2), Some(4), None]);
     }
@@ -85,9 +89,15 @@ mod tests {
     fn an_asked_wait_is_a_second_longer_and_no_more_after_ten_minutes() {
         let now = Instant::now();
         let mut retries = Retries::new(5, now);
-        assert_eq!(retries.after(Cause::Asked(2.0), now), Some(Duration::from_secs(3)));
+        assert_eq!(
+            retries.after(Cause::Asked(2.0), now),
+            Some(Duration::from_secs(3))
+        );
         let late = now + MOST_TIME;
-        assert_eq!(retries.after(Cause::Limited, late), Some(Duration::from_secs(1)));
+        assert_eq!(
+            retries.after(Cause::Limited, late),
+            Some(Duration::from_secs(1))
+        );
         assert_eq!(retries.after(Cause::Asked(2.0), late), None);
     }
 }

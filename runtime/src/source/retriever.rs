@@ -53,13 +53,16 @@ impl DeclarativeStream {
         check_decoder(&retriever)?;
         let scope = &shared.scope;
         let cursor = component.child("incremental_sync");
-        let cursor = cursor.map(|cursor| DatetimeCursor::open(&cursor, scope)).transpose()?;
+        let cursor = cursor
+            .map(|cursor| DatetimeCursor::open(&cursor, scope))
+            .transpose()?;
         let router = retriever.child("partition_router");
-        let router = router.map(|router| ListRouter::open(&router, scope)).transpose()?;
+        let router = router
+            .map(|router| ListRouter::open(&router, scope))
+            .transpose()?;
         if cursor.is_some() && router.is_some() {
-            return Err(retriever.error(
-                "`incremental_sync` together with a `partition_router` is not supported",
-            ));
+            return Err(retriever
+                .error("`incremental_sync` together with a `partition_router` is not supported"));
         }
         info.cursor_field = cursor.as_ref().map(|cursor| cursor.field.clone());
         // A data feed is filtered after paging has seen its records.
@@ -99,7 +102,9 @@ impl DeclarativeStream {
                 cursor: self.shown(paging.newest),
             });
         }
-        let read = self.read(&response, paging).map_err(|error| self.problem(&error))?;
+        let read = self
+            .read(&response, paging)
+            .map_err(|error| self.problem(&error))?;
         self.advance(&response, &read, paging)
             .map_err(|error| self.problem(&error))?;
         Ok(Page {
@@ -140,7 +145,10 @@ impl DeclarativeStream {
         };
         let records = self.selector.extract(body, &self.shared.scope)?;
         let extracted = records.len();
-        let filters = self.cursor.as_ref().filter(|it| it.is_client_side && !it.is_data_feed);
+        let filters = self
+            .cursor
+            .as_ref()
+            .filter(|it| it.is_client_side && !it.is_data_feed);
         let keep = |record: &Value| {
             filters.is_none_or(|cursor| cursor.is_new(record, paging.slice, paging.end))
         };
@@ -163,7 +171,9 @@ impl DeclarativeStream {
         let last_record = page.records.last();
         if let Some(cursor) = &self.cursor {
             let records = page.records.iter();
-            paging.newest = records.fold(paging.newest, |newest, record| cursor.newest(newest, record));
+            paging.newest = records.fold(paging.newest, |newest, record| {
+                cursor.newest(newest, record)
+            });
             if cursor.is_data_feed
                 && last_record.is_some_and(|last| !cursor.is_new(last, paging.slice, paging.end))
             {
@@ -199,7 +209,9 @@ impl DeclarativeStream {
     fn paging<'s>(&self, slice: &'s Slice) -> Result<Paging<'s>, SourceError> {
         let scope = &self.shared.scope;
         let end = match &self.cursor {
-            Some(cursor) => cursor.filter_end(scope).map_err(|error| self.problem(&error))?,
+            Some(cursor) => cursor
+                .filter_end(scope)
+                .map_err(|error| self.problem(&error))?,
             None => Moment::now(),
         };
         Ok(Paging {
@@ -331,7 +343,9 @@ pub fn primary_key(json: Option<&serde_json::Value>) -> Vec<String> {
     match json {
         Some(serde_json::Value::Array(keys)) => {
             let first = |key: &serde_json::Value| match key {
-                serde_json::Value::Array(path) => path.first().map(|key| python::text(&Value::from(key))),
+                serde_json::Value::Array(path) => {
+                    path.first().map(|key| python::text(&Value::from(key)))
+                }
                 key => Some(python::text(&Value::from(key))),
             };
             keys.iter().filter_map(first).collect()

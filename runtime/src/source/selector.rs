@@ -25,7 +25,10 @@ impl Selector {
         if component.kind() != "RecordSelector" {
             return Err(component.unknown("RecordSelector"));
         }
-        if component.text("schema_normalization").is_some_and(|it| it != "None") {
+        if component
+            .text("schema_normalization")
+            .is_some_and(|it| it != "None")
+        {
             return Err(component.error("`schema_normalization` is not supported"));
         }
         let extractor = component.need("extractor")?;

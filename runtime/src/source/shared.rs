@@ -69,7 +69,10 @@ impl Shared {
             if wait > PARK_AFTER_BUDGET {
                 return Err(SourceError::Parked { retry_after: wait });
             }
-            tracing::debug!(seconds = wait.as_secs_f64(), "waiting for the source's budget");
+            tracing::debug!(
+                seconds = wait.as_secs_f64(),
+                "waiting for the source's budget"
+            );
             tokio::time::sleep(wait).await;
         }
     }

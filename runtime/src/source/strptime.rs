@@ -8,11 +8,27 @@ use jiff::tz::Offset;
 use super::moment::Moment;
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] = [
-    "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
 ];
 
 /// Parses `text`; without an offset in it, it is UTC.
@@ -142,7 +158,11 @@ impl Fields {
             None => self.hour,
         };
         let date = match self.day_of_year {
-            Some(day) => Date::new(self.year, 1, 1).ok()?.with().day_of_year(day).build(),
+            Some(day) => Date::new(self.year, 1, 1)
+                .ok()?
+                .with()
+                .day_of_year(day)
+                .build(),
             None => Date::new(self.year, self.month, self.day),
         };
         let time = Time::new(hour, self.minute, self.second, self.nanos).ok()?;
@@ -156,7 +176,11 @@ impl Fields {
 }
 
 fn digits(text: &str, least: usize, most: usize) -> Option<(i32, &str)> {
-    let length = text.bytes().take(most).take_while(u8::is_ascii_digit).count();
+    let length = text
+        .bytes()
+        .take(most)
+        .take_while(u8::is_ascii_digit)
+        .count();
     if length < least {
         return None;
     }
@@ -269,18 +293,39 @@ mod tests {
 
     #[test]
     fn the_reference_own_codes_work() {
-        assert_eq!(again("1539993600", "%s", "%Y-%m-%dT%H:%M:%SZ"), "2018-10-20T00:00:00Z");
-        assert_eq!(again("1539993600123", "%ms", "%H:%M:%S.%_ms"), "00:00:00.123");
-        assert_eq!(again("2018-10-20T00:00:00.5Z", "%Y-%m-%dT%H:%M:%S.%_msZ", "%ms"), "1539993600500");
-        assert_eq!(again("1539993600.25", "%s_as_float", "%s_as_float"), "1539993600.25");
+        assert_eq!(
+            again("1539993600", "%s", "%Y-%m-%dT%H:%M:%SZ"),
+            "2018-10-20T00:00:00Z"
+        );
+        assert_eq!(
+            again("1539993600123", "%ms", "%H:%M:%S.%_ms"),
+            "00:00:00.123"
+        );
+        assert_eq!(
+            again("2018-10-20T00:00:00.5Z", "%Y-%m-%dT%H:%M:%S.%_msZ", "%ms"),
+            "1539993600500"
+        );
+        assert_eq!(
+            again("1539993600.25", "%s_as_float", "%s_as_float"),
+            "1539993600.25"
+        );
     }
 
     #[test]
     fn an_offset_is_kept() {
         let format = "%Y-%m-%dT%H:%M:%S%z";
-        assert_eq!(again("2024-01-01T00:00:00+13:00", format, format), "2024-01-01T00:00:00+1300");
-        assert_eq!(again("2024-01-01T00:00:00+13:00", format, "%s"), "1704020400");
-        assert_eq!(again("2024-01-01T00:00:00Z", format, format), "2024-01-01T00:00:00+0000");
+        assert_eq!(
+            again("2024-01-01T00:00:00+13:00", format, format),
+            "2024-01-01T00:00:00+1300"
+        );
+        assert_eq!(
+            again("2024-01-01T00:00:00+13:00", format, "%s"),
+            "1704020400"
+        );
+        assert_eq!(
+            again("2024-01-01T00:00:00Z", format, format),
+            "2024-01-01T00:00:00+0000"
+        );
     }
 
     #[test]
@@ -293,8 +338,18 @@ mod tests {
 
     #[test]
     fn words_and_halves_of_the_day_are_read() {
-        assert_eq!(again("Sat, 20 Oct 2018 01:02 PM", "%a, %d %b %Y %I:%M %p", "%F %T"), "2018-10-20 13:02:00");
-        assert_eq!(again("2018 293", "%Y %j", "%A %d %B"), "Saturday 20 October");
+        assert_eq!(
+            again(
+                "Sat, 20 Oct 2018 01:02 PM",
+                "%a, %d %b %Y %I:%M %p",
+                "%F %T"
+            ),
+            "2018-10-20 13:02:00"
+        );
+        assert_eq!(
+            again("2018 293", "%Y %j", "%A %d %B"),
+            "Saturday 20 October"
+        );
     }
 
     proptest! {

@@ -87,8 +87,12 @@ impl Transformation {
 
     pub fn apply(&self, record: &mut Object, scope: &Scope) -> Result<()> {
         match self {
-            Transformation::Add { fields, condition } => add(fields, condition.as_ref(), record, scope),
-            Transformation::Remove { paths, condition } => remove(paths, condition.as_ref(), record, scope),
+            Transformation::Add { fields, condition } => {
+                add(fields, condition.as_ref(), record, scope)
+            }
+            Transformation::Remove { paths, condition } => {
+                remove(paths, condition.as_ref(), record, scope)
+            }
             Transformation::Lower => {
                 *record = rename(std::mem::take(record), false, &|key| key.to_lowercase());
                 Ok(())
@@ -117,7 +121,12 @@ impl Transformation {
 
 impl Added {
     fn open(component: &Component<'_>) -> std::result::Result<Added, SourceError> {
-        let path = paths(component.field("path").map(|path| Json::Array(vec![path.clone()])).as_ref());
+        let path = paths(
+            component
+                .field("path")
+                .map(|path| Json::Array(vec![path.clone()]))
+                .as_ref(),
+        );
         let path = path.into_iter().next().filter(|path| !path.is_empty());
         Ok(Added {
             path: path.ok_or_else(|| component.error("AddFields needs a `path`"))?,
@@ -174,7 +183,11 @@ fn add(
 ) -> Result<()> {
     for field in fields {
         if condition.is_none() && field.value.is_plain() {
-            dpath::set(record, &field.path, field.value.value_as(scope, field.accept)?);
+            dpath::set(
+                record,
+                &field.path,
+                field.value.value_as(scope, field.accept)?,
+            );
             continue;
         }
         let templates = [Some(&field.value), condition];
@@ -224,7 +237,9 @@ fn rename(record: Object, deep: bool, name: &dyn Fn(&str) -> String) -> Object {
     record
         .into_iter()
         .map(|(key, value)| match value {
-            Value::Object(fields) if deep => (name(&key), Value::Object(rename(fields, deep, name))),
+            Value::Object(fields) if deep => {
+                (name(&key), Value::Object(rename(fields, deep, name)))
+            }
             value => (name(&key), value),
         })
         .collect()
@@ -232,8 +247,9 @@ fn rename(record: Object, deep: bool, name: &dyn Fn(&str) -> String) -> Object {
 
 /// `CamelCase`, `with spaces` and `x1` to `camel_case`, `with_spaces` and `x_1`.
 fn snake_case(key: &str) -> String {
-    static TOKENS: std::sync::LazyLock<Option<Regex>> =
-        std::sync::LazyLock::new(|| Regex::new(r"[A-Z]+[a-z]*|[a-z]+|\d+|(?P<none>[^a-zA-Z\d]+)").ok());
+    static TOKENS: std::sync::LazyLock<Option<Regex>> = std::sync::LazyLock::new(|| {
+        Regex::new(r"[A-Z]+[a-z]*|[a-z]+|\d+|(?P<none>[^a-zA-Z\d]+)").ok()
+    });
     let Some(pattern) = TOKENS.as_ref() else {
         return key.to_owned();
     };
@@ -253,7 +269,10 @@ fn snake_case(key: &str) -> String {
             keep
         });
     }
-    if tokens.first().is_some_and(|first| first.starts_with(|c: char| c.is_ascii_digit())) {
+    if tokens
+        .first()
+        .is_some_and(|first| first.starts_with(|c: char| c.is_ascii_digit()))
+    {
         tokens.insert(0, String::new());
     }
     tokens.join("_")
@@ -297,7 +316,9 @@ mod tests {
 
     fn transformed(component: Json, record: Json) -> Json {
         let transformation = Transformation::open(&Component::new(&component, "here")).unwrap();
-        let Value::Object(mut record) = Value::from(&record) else { panic!() };
+        let Value::Object(mut record) = Value::from(&record) else {
+            panic!()
+        };
         let scope = Scope::new(minijinja::context! { org => "o1" });
         transformation.apply(&mut record, &scope).unwrap();
         Value::Object(record).to_json()
@@ -317,26 +338,53 @@ mod tests {
         );
         let condition = json!({"type": "AddFields", "condition": "{{ record.a > 1 }}",
             "fields": [{"path": ["b"], "value": "2"}]});
-        assert_eq!(transformed(condition.clone(), json!({"a": 1})), json!({"a": 1}));
-        assert_eq!(transformed(condition, json!({"a": 2})), json!({"a": 2, "b": 2}));
+        assert_eq!(
+            transformed(condition.clone(), json!({"a": 1})),
+            json!({"a": 1})
+        );
+        assert_eq!(
+            transformed(condition, json!({"a": 2})),
+            json!({"a": 2, "b": 2})
+        );
     }
 
     #[test]
     fn fields_are_removed_by_path_and_condition() {
         let remove = json!({"type": "RemoveFields", "field_pointers": [["a", "b"], ["gone"]]});
-        assert_eq!(transformed(remove, json!({"a": {"b": 1, "c": 2}})), json!({"a": {"c": 2}}));
+        assert_eq!(
+            transformed(remove, json!({"a": {"b": 1, "c": 2}})),
+            json!({"a": {"c": 2}})
+        );
         let nulls = json!({"type": "RemoveFields", "field_pointers": [["*"]], "condition": "{{ property is none }}"});
-        assert_eq!(transformed(nulls, json!({"a": null, "b": 0})), json!({"b": 0}));
+        assert_eq!(
+            transformed(nulls, json!({"a": null, "b": 0})),
+            json!({"b": 0})
+        );
     }
 
     #[test]
     fn keys_are_renamed() {
         let kind = |kind: &str| json!({"type": kind});
         let record = json!({"InvoiceID": 1, "Due Date": {"inTwo": 2}});
-        assert_eq!(transformed(kind("KeysToLower"), record.clone()), json!({"invoiceid": 1, "due date": {"inTwo": 2}}));
-        assert_eq!(transformed(kind("KeysToSnakeCase"), record.clone()), json!({"invoice_id": 1, "due_date": {"in_two": 2}}));
+        assert_eq!(
+            transformed(kind("KeysToLower"), record.clone()),
+            json!({"invoiceid": 1, "due date": {"inTwo": 2}})
+        );
+        assert_eq!(
+            transformed(kind("KeysToSnakeCase"), record.clone()),
+            json!({"invoice_id": 1, "due_date": {"in_two": 2}})
+        );
         let replace = json!({"type": "KeysReplace", "old": " ", "new": "_"});
-        assert_eq!(transformed(replace, record), json!({"InvoiceID": 1, "Due_Date": {"inTwo": 2}}));
-        assert_eq!(transformed(kind("FlattenFields"), json!({"a": {"b": 1}, "l": [{"c": 2}]})), json!({"l.0.c": 2, "b": 1}));
+        assert_eq!(
+            transformed(replace, record),
+            json!({"InvoiceID": 1, "Due_Date": {"inTwo": 2}})
+        );
+        assert_eq!(
+            transformed(
+                kind("FlattenFields"),
+                json!({"a": {"b": 1}, "l": [{"c": 2}]})
+            ),
+            json!({"l.0.c": 2, "b": 1})
+        );
     }
 }

@@ -84,12 +84,17 @@ impl Authenticator {
 
 fn header(name: &str, value: String) -> Options {
     let mut options = Options::default();
-    options.headers.insert(name.to_owned(), Value::String(value));
+    options
+        .headers
+        .insert(name.to_owned(), Value::String(value));
     options
 }
 
 fn api_key(component: &Component<'_>) -> Result<Authenticator, SourceError> {
-    let option = match (component.child("inject_into"), component.template("header")?) {
+    let option = match (
+        component.child("inject_into"),
+        component.template("header")?,
+    ) {
         (Some(option), None) => RequestOption::open(&option)?,
         (None, Some(header)) => RequestOption::header(header),
         _ => return Err(component.error("one of `inject_into` and `header` is needed")),

@@ -123,7 +123,8 @@ impl OAuth {
 
     async fn refresh(&self, tokens: &mut Tokens, shared: &Shared) -> Result<(), SourceError> {
         let reply = self.ask(tokens, shared).await?;
-        let access = find(&reply, &self.settings.access_name, 0).filter(|token| python::truth(token));
+        let access =
+            find(&reply, &self.settings.access_name, 0).filter(|token| python::truth(token));
         let access = access.map(python::text).ok_or_else(|| {
             SourceError::Credentials(format!(
                 "the token endpoint's reply has no `{}`",
@@ -149,7 +150,8 @@ impl OAuth {
         let Some(path) = &self.settings.rotates_at else {
             return Ok(());
         };
-        let Some(token) = find(reply, &self.settings.refresh_name, 0).and_then(Value::as_str) else {
+        let Some(token) = find(reply, &self.settings.refresh_name, 0).and_then(Value::as_str)
+        else {
             return Ok(());
         };
         if tokens.refresh.as_ref().map(ExposeSecret::expose_secret) == Some(token) {
@@ -174,12 +176,16 @@ impl OAuth {
         let now = Moment::now();
         let said = match find(reply, &self.settings.expires_name, 0) {
             Some(value) if self.settings.expires_is_a_date => isoparse::parse(&python::text(value)),
-            Some(value) => python::text(value).trim().parse().ok().and_then(|seconds: f64| {
-                now.plus(Span {
-                    months: 0,
-                    micros: (seconds.trunc() * 1e6) as i64,
-                })
-            }),
+            Some(value) => python::text(value)
+                .trim()
+                .parse()
+                .ok()
+                .and_then(|seconds: f64| {
+                    now.plus(Span {
+                        months: 0,
+                        micros: (seconds.trunc() * 1e6) as i64,
+                    })
+                }),
             None => tokens.expires.filter(|expires| *expires >= now),
         };
         let hour = Span {
@@ -230,7 +236,10 @@ impl OAuth {
                 problem,
             })?));
         }
-        let reason = decoded.as_ref().ok().and_then(|body| body.get("error")?.as_str());
+        let reason = decoded
+            .as_ref()
+            .ok()
+            .and_then(|body| body.get("error")?.as_str());
         let reason = shared.redactor.clean(reason.unwrap_or("no reason given"));
         if status == 429 || status >= 500 {
             return Ok(Err(SourceError::Response {
@@ -253,7 +262,12 @@ impl OAuth {
     fn is_refusal(&self, status: u16, body: Option<&Value>) -> bool {
         let value = body.and_then(|body| body.get(&self.settings.final_key)?.as_str());
         self.settings.final_statuses.contains(&status)
-            && value.is_some_and(|value| self.settings.final_values.iter().any(|known| known == value))
+            && value.is_some_and(|value| {
+                self.settings
+                    .final_values
+                    .iter()
+                    .any(|known| known == value)
+            })
     }
 
     fn request(
@@ -333,7 +347,11 @@ fn open(component: &Component<'_>, shared: &Shared) -> Result<OAuth, SourceError
         .as_ref()
         .map(|updater| path(updater, "refresh_token_config_path", "refresh_token"));
     let refresh = match &rotates_at {
-        Some(path) => shared.config.at(path).and_then(Json::as_str).map(str::to_owned),
+        Some(path) => shared
+            .config
+            .at(path)
+            .and_then(Json::as_str)
+            .map(str::to_owned),
         None => fields.optional("refresh_token")?,
     };
     if grant == "refresh_token" && refresh.is_none() && endpoint.is_some() {
@@ -344,10 +362,15 @@ fn open(component: &Component<'_>, shared: &Shared) -> Result<OAuth, SourceError
     }
     let in_header = headers.contains_key("Authorization");
     let form = fields.form(&grant, !in_header, updater.is_some())?;
-    let refusal = updater.as_ref().filter(|it| it.field("refresh_token_error_key").is_some());
+    let refusal = updater
+        .as_ref()
+        .filter(|it| it.field("refresh_token_error_key").is_some());
     let (final_statuses, final_key, final_values) = refusals(refusal.unwrap_or(component));
     let refresh_name = match &updater {
-        Some(updater) => updater.text("refresh_token_name").unwrap_or("refresh_token").to_owned(),
+        Some(updater) => updater
+            .text("refresh_token_name")
+            .unwrap_or("refresh_token")
+            .to_owned(),
         None => fields.text_or("refresh_token_name", "refresh_token")?,
     };
     let tokens = fields.first_tokens(updater.as_ref(), refresh.as_deref())?;
@@ -378,7 +401,11 @@ fn open(component: &Component<'_>, shared: &Shared) -> Result<OAuth, SourceError
 fn path(updater: &Component<'_>, name: &str, default: &str) -> Vec<String> {
     let path = updater.field(name).and_then(Json::as_array);
     match path {
-        Some(path) => path.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        Some(path) => path
+            .iter()
+            .filter_map(Json::as_str)
+            .map(str::to_owned)
+            .collect(),
         None => vec!["credentials".to_owned(), default.to_owned()],
     }
 }
@@ -392,7 +419,13 @@ fn refusals(component: &Component<'_>) -> (Vec<u16>, String, Vec<String>) {
     let key = component.text("refresh_token_error_key").unwrap_or("error");
     let values = list("refresh_token_error_values").map_or_else(
         || vec!["invalid_grant".to_owned(), "invalid_permissions".to_owned()],
-        |values| values.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        |values| {
+            values
+                .iter()
+                .filter_map(Json::as_str)
+                .map(str::to_owned)
+                .collect()
+        },
     );
     (statuses, key.to_owned(), values)
 }
@@ -446,14 +479,24 @@ impl Fields<'_, '_> {
         form.insert(self.text_or("grant_type_name", "grant_type")?, grant.into());
         if with_client {
             let id = self.credential("client_id", updater)?.ok_or_else(|| {
-                self.component.error("`client_id` is empty; set it in the config")
+                self.component
+                    .error("`client_id` is empty; set it in the config")
             })?;
-            form.insert(self.text_or("client_id_name", "client_id")?, Value::String(id));
-            let secret = self.credential("client_secret", updater)?.unwrap_or_default();
+            form.insert(
+                self.text_or("client_id_name", "client_id")?,
+                Value::String(id),
+            );
+            let secret = self
+                .credential("client_secret", updater)?
+                .unwrap_or_default();
             let name = self.text_or("client_secret_name", "client_secret")?;
             form.insert(name, Value::String(secret));
         }
-        if let Some(scopes) = self.component.field("scopes").filter(|scopes| **scopes != Json::Array(vec![])) {
+        if let Some(scopes) = self
+            .component
+            .field("scopes")
+            .filter(|scopes| **scopes != Json::Array(vec![]))
+        {
             form.insert("scopes".to_owned(), Value::from(scopes));
         }
         for (key, value) in self.mapping("refresh_request_body")? {

@@ -20,7 +20,19 @@ const DATE_MACROS: [&str; 6] = [
 ];
 /// Words that end an operand: an operator may not follow them.
 const KEYWORDS: [&str; 14] = [
-    "or", "and", "not", "in", "is", "if", "else", "elif", "set", "for", "do", "with", "endif",
+    "or",
+    "and",
+    "not",
+    "in",
+    "is",
+    "if",
+    "else",
+    "elif",
+    "set",
+    "for",
+    "do",
+    "with",
+    "endif",
     "recursive",
 ];
 
@@ -33,9 +45,10 @@ fn sum(a: &Value, b: &Value, sign: i64) -> Result<Value, Error> {
     let date = |value: &Value| value.downcast_object_ref::<Dated>().copied();
     let delta = |value: &Value| value.downcast_object_ref::<Delta>().map(|delta| delta.0);
     let moved = |dated: Dated, span: Span| {
-        let moment = dated.moment.plus(span).ok_or_else(|| {
-            Error::new(ErrorKind::CannotUnpack, "the date is out of range")
-        })?;
+        let moment = dated
+            .moment
+            .plus(span)
+            .ok_or_else(|| Error::new(ErrorKind::CannotUnpack, "the date is out of range"))?;
         Ok(Value::from_object(Dated { moment, ..dated }))
     };
     match (date(a), date(b), delta(a), delta(b)) {
@@ -95,7 +108,11 @@ pub fn rewrite(source: &str) -> String {
 /// Where the inside of the next `{{ }}` or `{% %}` starts and ends.
 fn next_expression(text: &str) -> Option<(usize, usize)> {
     let open = text.find("{{").into_iter().chain(text.find("{%")).min()?;
-    let close = if text[open..].starts_with("{{") { "}}" } else { "%}" };
+    let close = if text[open..].starts_with("{{") {
+        "}}"
+    } else {
+        "%}"
+    };
     let start = open + 2;
     Some((start, start + text[start..].find(close)?))
 }
@@ -108,7 +125,9 @@ fn tokens(text: &str) -> Vec<&str> {
         let length = match first {
             '\'' | '"' => string_length(rest, first),
             c if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
-            c if c.is_whitespace() => rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len()),
+            c if c.is_whitespace() => rest
+                .find(|c: char| !c.is_whitespace())
+                .unwrap_or(rest.len()),
             c => c.len_utf8(),
         };
         tokens.push(&rest[..length]);
@@ -188,7 +207,10 @@ fn ends_sum(token: &str) -> bool {
 
 /// Whether what was read can be the left side of an operator.
 fn ends_operand(operand: &[Piece]) -> bool {
-    let last = operand.iter().rev().find(|piece| !piece.0.trim().is_empty());
+    let last = operand
+        .iter()
+        .rev()
+        .find(|piece| !piece.0.trim().is_empty());
     last.is_some_and(|piece| {
         piece
             .0

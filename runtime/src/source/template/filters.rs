@@ -16,7 +16,9 @@ pub fn add(environment: &mut Environment<'_>) {
     environment.add_filter("hmac", hmac);
     environment.add_filter("base64encode", |value: &str| STANDARD.encode(value));
     environment.add_filter("base64decode", base64decode);
-    environment.add_filter("base64binascii_decode", |value: &str| STANDARD.encode(value));
+    environment.add_filter("base64binascii_decode", |value: &str| {
+        STANDARD.encode(value)
+    });
     environment.add_filter("string", string);
     environment.add_filter("regex_search", regex_search);
     environment.add_filter("regex_replace", regex_replace);
@@ -43,7 +45,9 @@ fn hash(value: Value, kind: Option<String>, salt: Option<Value>) -> Result<Strin
 
 fn hmac(value: Value, key: Value, kind: Option<&str>) -> Result<String, Error> {
     if let Some(other) = kind.filter(|kind| *kind != "sha256") {
-        return Err(exception(format!("`{other}` is no hash of `hmac`; use sha256")));
+        return Err(exception(format!(
+            "`{other}` is no hash of `hmac`; use sha256"
+        )));
     }
     let mut mac = Hmac::<Sha256>::new_from_slice(text(&key).as_bytes()).map_err(exception)?;
     mac.update(text(&value).as_bytes());
@@ -91,7 +95,8 @@ fn rust_replacement(python: &str) -> String {
         } else if digits > 0 {
             rust.push_str(&format!("${{{}}}", &rest[..digits]));
             rest = &rest[digits..];
-        } else if let Some((name, after)) = rest.strip_prefix("g<").and_then(|r| r.split_once('>')) {
+        } else if let Some((name, after)) = rest.strip_prefix("g<").and_then(|r| r.split_once('>'))
+        {
             rust.push_str(&format!("${{{name}}}"));
             rest = after;
         } else {

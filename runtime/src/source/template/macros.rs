@@ -37,7 +37,9 @@ pub fn add(environment: &mut Environment<'_>) {
 
 /// Percent-encoding as in a form.
 pub fn quote_plus(text: &str) -> String {
-    utf8_percent_encode(text, QUOTED).to_string().replace(' ', "+")
+    utf8_percent_encode(text, QUOTED)
+        .to_string()
+        .replace(' ', "+")
 }
 
 /// A Python exception that is no `TypeError`, so that the template fails.

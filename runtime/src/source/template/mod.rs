@@ -17,7 +17,7 @@ use crate::value::Value;
 use super::{literal, python};
 pub use macros::quote_plus;
 pub use objects::to_template;
-pub use scope::{Headers, Scope, SliceScope};
+pub use scope::{Headers, Scope};
 
 /// Why a template has no value.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -192,8 +192,9 @@ fn accepts(accept: Accept, value: &Value) -> bool {
 /// Everything holds but what the reference lists as false.
 fn holds(value: &Value) -> bool {
     match value {
-        Value::String(text) => !["False", "false", "{}", "[]", "()", "", "0", "0.0"]
-            .contains(&text.as_str()),
+        Value::String(text) => {
+            !["False", "false", "{}", "[]", "()", "", "0", "0.0"].contains(&text.as_str())
+        }
         other => python::truth(other),
     }
 }

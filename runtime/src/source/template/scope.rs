@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use minijinja::value::{Enumerator, Object};
 use minijinja::Value;
+use minijinja::value::{Enumerator, Object};
 
 use crate::stream::Slice;
 use crate::value;
@@ -81,7 +81,9 @@ impl SliceScope {
             .map(|(key, value)| (key.clone(), value::Value::from(value)))
             .collect();
         let part = |fields: &serde_json::Map<String, serde_json::Value>| {
-            to_template(&value::Value::from(&serde_json::Value::Object(fields.clone())))
+            to_template(&value::Value::from(&serde_json::Value::Object(
+                fields.clone(),
+            )))
         };
         SliceScope {
             fields,
@@ -115,7 +117,10 @@ pub struct Headers(pub Vec<(String, Value)>);
 impl Object for Headers {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let key = key.as_str()?;
-        let found = self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+        let found = self
+            .0
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(key));
         found.map(|(_, value)| value.clone())
     }
 

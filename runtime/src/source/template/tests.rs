@@ -39,16 +39,31 @@ fn renderings_are_read_as_python_literals() {
         ("{{ config.n | string }}", "'5'"),
         ("{{ 'x' if config.on else 'y' }}", "'x'"),
         ("{{ max(2, 3) }}", "3"),
-        ("{{ format_datetime(config.start, '%d/%m/%Y') }}", "'01/01/2024'"),
+        (
+            "{{ format_datetime(config.start, '%d/%m/%Y') }}",
+            "'01/01/2024'",
+        ),
         ("{{ format_datetime(0, '%Y') }}", "1970"),
-        ("{{ timestamp('2024-01-01T00:00:00Z') | int }}", "1704067200"),
-        ("{{ (str_to_datetime('2024-03-01') - duration('P1D')).strftime('%F') }}", "'2024-02-29'"),
-        ("{{ str_to_datetime('2024-03-01') }}", "'2024-03-01 00:00:00+00:00'"),
+        (
+            "{{ timestamp('2024-01-01T00:00:00Z') | int }}",
+            "1704067200",
+        ),
+        (
+            "{{ (str_to_datetime('2024-03-01') - duration('P1D')).strftime('%F') }}",
+            "'2024-02-29'",
+        ),
+        (
+            "{{ str_to_datetime('2024-03-01') }}",
+            "'2024-03-01 00:00:00+00:00'",
+        ),
         ("{{ 'a' | hash }}", "'0cc175b9c0f1b6a831c399e269772661'"),
         ("{{ 'a' | hmac('k') | length }}", "64"),
         ("{{ 'user:pw' | base64encode | base64decode }}", "'user:pw'"),
         ("{{ 'id=12;' | regex_search('id=([0-9]+)') }}", "12"),
-        ("{{ 'a-b' | regex_replace('(a)-(b)', '\\\\2\\\\1') }}", "'ba'"),
+        (
+            "{{ 'a-b' | regex_replace('(a)-(b)', '\\\\2\\\\1') }}",
+            "'ba'",
+        ),
         ("{{ now_utc() < now_utc() + duration('PT1H') }}", "True"),
     ] {
         assert_eq!(value(source), expected, "{source}");
@@ -81,7 +96,11 @@ fn conditions_hold_unless_false_empty_or_undefined() {
         ("0", false),
         ("x", true),
     ] {
-        assert_eq!(template(source).condition(&scope()).unwrap(), expected, "{source}");
+        assert_eq!(
+            template(source).condition(&scope()).unwrap(),
+            expected,
+            "{source}"
+        );
     }
 }
 
@@ -89,6 +108,9 @@ fn conditions_hold_unless_false_empty_or_undefined() {
 fn entries_of_mappings_are_nothing_when_empty() {
     let entry = |source, accept| template(source).entry(&scope(), accept).unwrap();
     assert_eq!(entry("{{ config.missing }}", Accept::Any), Value::Null);
-    assert_eq!(entry("{{ config.n }}", Accept::TextOrList), Value::from("5"));
+    assert_eq!(
+        entry("{{ config.n }}", Accept::TextOrList),
+        Value::from("5")
+    );
     assert_eq!(entry("{{ config.n }}", Accept::Any), Value::Int(5));
 }
