@@ -384,7 +384,7 @@ mod tests {
                 kind("FlattenFields"),
                 json!({"a": {"b": 1}, "l": [{"c": 2}]})
             ),
-            json!({"l.0.c": 2, "b": 1})
+            json!({"l.0.c": 2, "a.b": 1})
         );
     }
 }
