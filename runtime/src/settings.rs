@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value as Json};
 
@@ -9,6 +11,7 @@ use crate::bundle::{BUNDLE_ENV, Bundle, SecretRef};
 use crate::google::secrets::Secrets;
 use crate::google::{ApiError, Google};
 use crate::pipeline::Task;
+use crate::source::{SecretSink, SinkError};
 
 /// What a run was told is missing or wrong.
 #[derive(Debug, thiserror::Error)]
@@ -194,6 +197,17 @@ impl RotatedSecrets {
             .replace(&reference.secret, value)
             .await
             .map_err(|error| error.to_string())
+    }
+}
+
+impl SecretSink for RotatedSecrets {
+    fn store<'a>(
+        &'a self,
+        config_path: &'a [String],
+        value: &'a SecretString,
+    ) -> BoxFuture<'a, Result<(), SinkError>> {
+        let stored = RotatedSecrets::store(self, config_path, value);
+        stored.map(|result| result.map_err(SinkError)).boxed()
     }
 }
 

@@ -10,7 +10,10 @@ const REF: &str = "$ref";
 
 /// Types of components that are written without one, by where they stand.
 const DEFAULT_TYPES: [(&str, &str); 36] = [
-    ("CompositeErrorHandler.error_handlers", "DefaultErrorHandler"),
+    (
+        "CompositeErrorHandler.error_handlers",
+        "DefaultErrorHandler",
+    ),
     ("CursorPagination.decoder", "JsonDecoder"),
     ("DatetimeBasedCursor.end_datetime", "MinMaxDatetime"),
     ("DatetimeBasedCursor.end_time_option", "RequestOption"),
@@ -21,12 +24,24 @@ const DEFAULT_TYPES: [(&str, &str); 36] = [
     ("DeclarativeSource.streams", "DeclarativeStream"),
     ("DeclarativeStream.retriever", "SimpleRetriever"),
     ("DeclarativeStream.schema_loader", "JsonFileSchemaLoader"),
-    ("DynamicDeclarativeStream.stream_template", "DeclarativeStream"),
-    ("DynamicDeclarativeStream.components_resolver", "ConfigComponentResolver"),
+    (
+        "DynamicDeclarativeStream.stream_template",
+        "DeclarativeStream",
+    ),
+    (
+        "DynamicDeclarativeStream.components_resolver",
+        "ConfigComponentResolver",
+    ),
     ("HttpComponentsResolver.retriever", "SimpleRetriever"),
-    ("HttpComponentsResolver.components_mapping", "ComponentMappingDefinition"),
+    (
+        "HttpComponentsResolver.components_mapping",
+        "ComponentMappingDefinition",
+    ),
     ("ConfigComponentsResolver.stream_config", "StreamConfig"),
-    ("ConfigComponentsResolver.components_mapping", "ComponentMappingDefinition"),
+    (
+        "ConfigComponentsResolver.components_mapping",
+        "ComponentMappingDefinition",
+    ),
     ("DefaultErrorHandler.response_filters", "HttpResponseFilter"),
     ("DefaultPaginator.decoder", "JsonDecoder"),
     ("DefaultPaginator.page_size_option", "RequestOption"),
@@ -42,19 +57,34 @@ const DEFAULT_TYPES: [(&str, &str); 36] = [
     ("SimpleRetriever.paginator", "NoPagination"),
     ("SimpleRetriever.record_selector", "RecordSelector"),
     ("SimpleRetriever.requester", "HttpRequester"),
-    ("SubstreamPartitionRouter.parent_stream_configs", "ParentStreamConfig"),
+    (
+        "SubstreamPartitionRouter.parent_stream_configs",
+        "ParentStreamConfig",
+    ),
     ("AddFields.fields", "AddedFieldDefinition"),
-    ("CustomPartitionRouter.parent_stream_configs", "ParentStreamConfig"),
+    (
+        "CustomPartitionRouter.parent_stream_configs",
+        "ParentStreamConfig",
+    ),
     ("DynamicSchemaLoader.retriever", "SimpleRetriever"),
 ];
 
 /// Types of custom components (with a `class_name`) that are written without one.
 const CUSTOM_TYPES: [(&str, &str); 9] = [
-    ("CompositeErrorHandler.backoff_strategies", "CustomBackoffStrategy"),
+    (
+        "CompositeErrorHandler.backoff_strategies",
+        "CustomBackoffStrategy",
+    ),
     ("DeclarativeStream.retriever", "CustomRetriever"),
     ("DeclarativeStream.transformations", "CustomTransformation"),
-    ("DefaultErrorHandler.backoff_strategies", "CustomBackoffStrategy"),
-    ("DefaultPaginator.pagination_strategy", "CustomPaginationStrategy"),
+    (
+        "DefaultErrorHandler.backoff_strategies",
+        "CustomBackoffStrategy",
+    ),
+    (
+        "DefaultPaginator.pagination_strategy",
+        "CustomPaginationStrategy",
+    ),
     ("HttpRequester.authenticator", "CustomAuthenticator"),
     ("HttpRequester.error_handler", "CustomErrorHandler"),
     ("RecordSelector.extractor", "CustomRecordExtractor"),
@@ -241,13 +271,19 @@ mod tests {
             "streams": [{"$ref": "#/definitions/base", "a": 9}, "#/definitions/base/b/c", "#/definitions/x/y"],
         });
         let whole = resolve(&manifest).unwrap();
-        assert_eq!(whole["streams"], json!([{"a": 9, "b": {"c": 2}, "type": "DeclarativeStream"}, 2, "slash"]));
+        assert_eq!(
+            whole["streams"],
+            json!([{"a": 9, "b": {"c": 2}, "type": "DeclarativeStream"}, 2, "slash"])
+        );
     }
 
     #[test]
     fn a_reference_in_a_circle_or_to_nowhere_is_named() {
         let circle = json!({"a": "#/b", "b": "#/a"});
-        assert_eq!(resolve(&circle).unwrap_err(), "the reference `#/b` leads back to itself");
+        assert_eq!(
+            resolve(&circle).unwrap_err(),
+            "the reference `#/b` leads back to itself"
+        );
         let nowhere = json!({"a": {"$ref": "#/definitions/none"}});
         assert_eq!(
             resolve(&nowhere).unwrap_err(),
@@ -277,6 +313,9 @@ mod tests {
             "$parameters": {"k": "outer"},
             "retriever": {"$parameters": {"k": "inner"}},
         }]});
-        assert_eq!(resolve(&manifest).unwrap()["streams"][0]["retriever"]["k"], "inner");
+        assert_eq!(
+            resolve(&manifest).unwrap()["streams"][0]["retriever"]["k"],
+            "inner"
+        );
     }
 }

@@ -1,6 +1,5 @@
 //! The template engine, set up to speak Python. The only file that compiles and renders.
 
-use std::fmt::Write;
 use std::sync::LazyLock;
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};

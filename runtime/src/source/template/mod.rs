@@ -17,7 +17,7 @@ use crate::value::Value;
 use super::{literal, python};
 pub use macros::quote_plus;
 pub use objects::to_template;
-pub use scope::{Headers, Scope, SliceScope};
+pub use scope::{Headers, Scope};
 
 /// Why a template has no value.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -72,7 +72,7 @@ fn renderings_are_read_as_python_literals() {
 
 #[test]
 fn wrong_types_leave_the_template_as_it_is() {
-    assert_eq!(value("{{ config.none < 1 }}"), "'{{ config.none < 1 }}'");
+    assert_eq!(value("{{ config.start + 1 }}"), "'{{ config.start + 1 }}'");
 }
 
 #[test]
