@@ -97,12 +97,12 @@ pub fn default_mode(info: &StreamInfo) -> Mode {
 /// All of them if all are in. Before that only where rows can be added and the state
 /// can say so, and then without a gap: a state past a slice that is missing would
 /// lose it.
-pub fn committable<'a>(
-    finished: &'a [SliceManifest],
+pub fn committable(
+    finished: &[SliceManifest],
     planned: usize,
     mode: Mode,
     has_cursor: bool,
-) -> &'a [SliceManifest] {
+) -> &[SliceManifest] {
     let gapless = finished
         .iter()
         .enumerate()
