@@ -3,20 +3,25 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::bundle::{BUNDLE_ENV, Bundle};
 use crate::google::bigquery::Dataset;
+use crate::google::secrets::Secrets;
 use crate::google::storage::Precondition;
 use crate::google::{ApiError, Google};
 use crate::lease::{Claim, Holder};
 use crate::load::Loader;
+pub use crate::pipeline::described;
 use crate::pipeline::{Outcome, Pipeline, StreamSummary, Task, table_name};
-use crate::settings::{self, SettingsError};
+use crate::settings::{self, RotatedSecrets, SettingsError};
+use crate::source;
 use crate::state::{self, Layout, StoreError};
 use crate::stream::{Source, SourceError};
 
@@ -108,6 +113,52 @@ impl RunError {
             RunError::Source(SourceError::Parked { .. }) => 75,
             _ => 1,
         }
+    }
+}
+
+/// Loads the streams of a bundle: the whole of a Cloud Run task.
+pub async fn run(args: RunArgs) -> Result<Summary, RunError> {
+    let setup = setup(args).await?;
+    stop_on_signal(setup.stop.clone());
+    let bundle = &setup.bundle;
+    let span = tracing::info_span!(
+        "run",
+        client = bundle.client,
+        pipeline = bundle.pipeline,
+        run = setup.run
+    );
+    execute(setup, open).instrument(span).await
+}
+
+/// The bundle's source, with its secrets.
+async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
+    let Setup { google, bundle, .. } = setup;
+    let secrets = Secrets::connect(google).await?;
+    let env = |name: &str| std::env::var(name).ok();
+    let config = settings::config(bundle, &secrets, env).await?;
+    let sink = RotatedSecrets {
+        secrets,
+        fields: bundle.secrets.clone(),
+    };
+    Ok(source::open(
+        &bundle.manifest,
+        source::Config(config),
+        Arc::new(sink),
+    )?)
+}
+
+impl source::SecretSink for RotatedSecrets {
+    fn store<'a>(
+        &'a self,
+        config_path: &'a [String],
+        value: &'a secrecy::SecretString,
+    ) -> BoxFuture<'a, Result<(), source::SinkError>> {
+        async move {
+            self.put(config_path, value)
+                .await
+                .map_err(source::SinkError)
+        }
+        .boxed()
     }
 }
 

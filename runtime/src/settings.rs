@@ -185,7 +185,7 @@ pub struct RotatedSecrets {
 
 impl RotatedSecrets {
     /// Stores the value as a new version of the field's secret.
-    pub async fn store(&self, path: &[String], value: &SecretString) -> Result<(), String> {
+    pub async fn put(&self, path: &[String], value: &SecretString) -> Result<(), String> {
         let field = path.join(".");
         let Some(reference) = self.fields.get(&field) else {
             return Err(format!(
