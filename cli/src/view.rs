@@ -16,17 +16,25 @@ use crate::failure::Failure;
 
 mod plan;
 mod progress;
+mod run;
+mod status;
+mod table;
 
 pub use plan::{MissingValue, PlanPicture};
 pub use progress::Progress;
+pub use run::RunPicture;
+pub use status::{PipelineStatus, StatusPicture};
 
 /// Form of results.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// For people
+    #[value(alias = "table")]
     Text,
     /// One JSON document
     Json,
+    /// Comma-separated values; of queries only
+    Csv,
 }
 
 /// Where a command's results and remarks go.

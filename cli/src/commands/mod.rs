@@ -12,8 +12,12 @@ use crate::view::{Format, View};
 
 pub mod apply;
 pub mod destroy;
+pub mod logs;
 pub mod plan;
+pub mod query;
+pub mod run;
 pub mod schema;
+pub mod status;
 
 /// Data pipelines of many clients on Google Cloud
 #[derive(Parser, Debug)]
@@ -41,6 +45,10 @@ enum Command {
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Destroy(destroy::DestroyArgs),
+    Run(run::RunArgs),
+    Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
+    Query(query::QueryArgs),
     Schema(schema::SchemaArgs),
 }
 
@@ -51,10 +59,17 @@ impl Cli {
 
     pub async fn run(self, view: &mut View) -> Result<ExitCode, Failure> {
         let context = Context::new(self.globals.workspace)?;
+        if self.globals.format == Format::Csv && !matches!(self.command, Command::Query(_)) {
+            return Err(Failure::new(Kind::Usage, "only `query` prints csv"));
+        }
         match self.command {
             Command::Plan(args) => plan::run(&context, view, &args).await?,
             Command::Apply(args) => apply::run(&context, view, &args).await?,
             Command::Destroy(args) => destroy::run(&context, view, &args).await?,
+            Command::Run(args) => run::run(&context, view, &args).await?,
+            Command::Status(args) => status::run(&context, view, &args).await?,
+            Command::Logs(args) => logs::run(&context, view, &args).await?,
+            Command::Query(args) => query::run(&context, view, &args).await?,
             Command::Schema(args) => schema::run(view, &args)?,
         }
         Ok(ExitCode::SUCCESS)
