@@ -83,7 +83,7 @@ impl CloudError {
             let body = error.http_payload().map(|bytes| bytes.as_ref());
             return CloudError::of_response(what, status, body.unwrap_or_default());
         }
-        if error.is_io() || error.is_connect() || error.is_timeout() || error.is_exhausted() {
+        if error.is_io() || error.is_connect() || error.is_transport() || error.is_timeout() {
             return CloudError::Unreachable {
                 endpoint: endpoint.unwrap_or("Google").to_owned(),
                 problem: chain(&error),
