@@ -1,7 +1,16 @@
 //! What all services share: the store and where the cloud is reached.
 
 use std::io;
+use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::Accounts;
+use crate::identity::Identity;
+use crate::policy::Policies;
+use crate::projects::Projects;
+use crate::secrets::Secrets;
+use crate::services::Services;
 use crate::store::Store;
 
 /// The cloud's shared state.
@@ -9,10 +18,30 @@ pub struct Cloud {
     pub store: Store,
     /// `http://127.0.0.1:PORT`, without a slash at the end.
     pub endpoint: String,
+    /// Cancelled when the process is asked to end; long work must watch it.
+    pub shutdown: CancellationToken,
+    pub accounts: Arc<Accounts>,
+    pub identity: Identity,
+    pub policies: Policies,
+    pub projects: Arc<Projects>,
+    pub secrets: Secrets,
+    pub services: Services,
 }
 
 impl Cloud {
     pub fn open(store: Store, endpoint: String) -> io::Result<Cloud> {
-        Ok(Cloud { store, endpoint })
+        let accounts = Arc::new(Accounts::open(&store)?);
+        let projects = Arc::new(Projects::open(&store)?);
+        Ok(Cloud {
+            shutdown: CancellationToken::new(),
+            identity: Identity::open(&store, &endpoint)?,
+            policies: Policies::open(&store, accounts.clone())?,
+            secrets: Secrets::open(&store, projects.clone())?,
+            services: Services::open(&store)?,
+            accounts,
+            projects,
+            endpoint,
+            store,
+        })
     }
 }

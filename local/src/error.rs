@@ -68,6 +68,11 @@ impl ApiError {
         ApiError::new(412, "FAILED_PRECONDITION", "conditionNotMet", message)
     }
 
+    /// A quota is spent.
+    pub fn resource_exhausted(message: impl Into<String>) -> ApiError {
+        ApiError::new(429, "RESOURCE_EXHAUSTED", "rateLimitExceeded", message)
+    }
+
     pub fn unimplemented(message: impl Into<String>) -> ApiError {
         ApiError::new(501, "UNIMPLEMENTED", "notImplemented", message)
     }

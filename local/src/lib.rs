@@ -4,7 +4,18 @@
 //! the `store`; none knows the others except through `Cloud`. What is not
 //! served answers 501 and names the method: nothing here pretends.
 
+pub mod accounts;
+pub mod clock;
 pub mod cloud;
 pub mod error;
+pub mod identity;
+pub mod paging;
+pub mod policy;
+pub mod projects;
+pub mod roles;
 pub mod router;
+pub mod secrets;
+pub mod server;
+pub mod services;
+pub mod status;
 pub mod store;

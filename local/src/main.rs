@@ -1,1 +1,74 @@
-fn main() {}
+//! `xetl-local`: the local cloud as a process.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use xetl_local::server;
+
+/// The part of Google Cloud xetl uses, on loopback
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the APIs until SIGTERM or Ctrl-C
+    Serve {
+        /// Folder that holds all state
+        #[arg(long)]
+        dir: PathBuf,
+        /// Port on 127.0.0.1 [default: that of last time if free, else any]
+        #[arg(long)]
+        port: Option<u16>,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    log_to_stderr();
+    let done = match args.command {
+        Command::Serve { dir, port } => serve(dir, port).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(dir: PathBuf, port: Option<u16>) -> Result<(), Box<dyn std::error::Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let running = server::start(&dir, port).await?;
+    tracing::info!(url = running.url, dir = %dir.display(), "serving");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    tracing::info!("ending");
+    running.shutdown().await?;
+    Ok(())
+}
+
+/// Lines for people on a terminal, JSON for files; `RUST_LOG` chooses what is shown.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        lines.init();
+    } else {
+        lines.json().flatten_event(true).init();
+    }
+}

@@ -17,11 +17,14 @@ use serde::de::DeserializeOwned;
 
 use crate::cloud::Cloud;
 use crate::error::ApiError;
+use crate::identity::Caller;
 
 /// A request with its path taken apart.
 pub struct Request {
     pub method: Method,
     pub uri: Uri,
+    /// Who sent it.
+    pub caller: Caller,
     pub headers: HeaderMap,
     /// Percent-decoded template variables.
     pub path: BTreeMap<&'static str, String>,
@@ -81,6 +84,19 @@ pub struct Route {
     method: Method,
     template: &'static str,
     handler: Handler,
+    service: Option<&'static str>,
+}
+
+/// Marks routes as methods of an API (`run.googleapis.com`): their callers are
+/// told apart by token, and the API must be enabled in the `{project}` of the path.
+pub fn service(name: &'static str, routes: Vec<Route>) -> Vec<Route> {
+    routes
+        .into_iter()
+        .map(|route| Route {
+            service: Some(name),
+            ..route
+        })
+        .collect()
 }
 
 impl Route {
@@ -95,7 +111,28 @@ impl Route {
             method,
             template,
             handler,
+            service: None,
         }
+    }
+
+    /// Refuses a bad token and an API that is off; tells who calls.
+    fn admit(
+        &self,
+        cloud: &Cloud,
+        headers: &HeaderMap,
+        variables: &BTreeMap<&'static str, String>,
+    ) -> Result<Caller, ApiError> {
+        let Some(service) = self.service else {
+            return Ok(Caller::Anonymous);
+        };
+        let caller = cloud.identity.caller(headers)?;
+        match variables.get("project").map(String::as_str) {
+            Some("-") | None => {}
+            Some(project) => cloud
+                .services
+                .check(&cloud.projects.get(project)?, service)?,
+        }
+        Ok(caller)
     }
 }
 
@@ -127,7 +164,12 @@ impl Router {
             ))
             .into_response();
         };
+        let caller = match route.admit(&cloud, &parts.headers, &variables) {
+            Ok(caller) => caller,
+            Err(error) => return error.into_response(),
+        };
         let request = Request {
+            caller,
             query: parse_query(parts.uri.query().unwrap_or("")),
             method: parts.method,
             path: variables,

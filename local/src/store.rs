@@ -13,12 +13,16 @@ use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 const FILE_NAME: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'@');
+
+/// Longer encoded keys are cut and get a hash, as a file name has at most 255 bytes.
+const LONGEST_NAME: usize = 200;
 
 /// The folder that holds everything the local cloud remembers.
 #[derive(Debug, Clone)]
@@ -53,14 +57,14 @@ impl Store {
         let mut documents = BTreeMap::new();
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
-            let Some(key) = path
-                .file_name()
-                .and_then(|name| name.to_str()?.strip_suffix(".json"))
-            else {
-                continue; // A temporary file of a write that was cut off.
+            let name = path.file_name().and_then(|name| name.to_str());
+            let Some(name) = name.and_then(|name| name.strip_suffix(".json")) else {
+                if name.is_some_and(|name| name.starts_with(".tmp")) {
+                    fs::remove_file(&path)?; // A write that was cut off.
+                }
+                continue;
             };
-            let key = percent_decode_str(key).decode_utf8_lossy().into_owned();
-            let document = serde_json::from_slice(&fs::read(&path)?).map_err(|error| {
+            let (key, document) = read(name, &fs::read(&path)?).map_err(|error| {
                 io::Error::new(
                     io::ErrorKind::InvalidData,
                     format!("`{}`: {error}", path.display()),
@@ -73,6 +77,33 @@ impl Store {
             documents: RwLock::new(documents),
         })
     }
+}
+
+/// A document whose key did not fit into its file name.
+#[derive(Serialize, serde::Deserialize)]
+struct Keyed<T> {
+    key: String,
+    document: T,
+}
+
+/// The name of a key's file, and whether the key is all in it.
+fn file_name(key: &str) -> (String, bool) {
+    let name = utf8_percent_encode(key, FILE_NAME).to_string();
+    if name.len() <= LONGEST_NAME {
+        return (format!("{name}.json"), true);
+    }
+    // `~` is always encoded in a key, so such a name is no other key's.
+    let hash = hex::encode(Sha256::digest(key.as_bytes()));
+    (format!("{}~{}.json", &name[..100], &hash[..40]), false)
+}
+
+fn read<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> serde_json::Result<(String, T)> {
+    if name.contains('~') {
+        let keyed: Keyed<T> = serde_json::from_slice(bytes)?;
+        return Ok((keyed.key, keyed.document));
+    }
+    let key = percent_decode_str(name).decode_utf8_lossy().into_owned();
+    Ok((key, serde_json::from_slice(bytes)?))
 }
 
 /// Documents of one type by name.
@@ -138,15 +169,23 @@ impl<T: Serialize + Clone> Collection<T> {
     }
 
     fn save(&self, key: &str, document: &T) -> io::Result<()> {
+        let (name, whole) = file_name(key);
+        let bytes = if whole {
+            serde_json::to_vec(document)?
+        } else {
+            serde_json::to_vec(&Keyed {
+                key: key.to_owned(),
+                document,
+            })?
+        };
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(&serde_json::to_vec(document)?)?;
-        file.persist(self.path(key))?;
+        file.write_all(&bytes)?;
+        file.persist(self.folder.join(name))?;
         Ok(())
     }
 
     fn path(&self, key: &str) -> PathBuf {
-        self.folder
-            .join(format!("{}.json", utf8_percent_encode(key, FILE_NAME)))
+        self.folder.join(file_name(key).0)
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, T>> {
@@ -182,6 +221,51 @@ mod tests {
             .collection::<u32>("numbers")
             .unwrap();
         assert_eq!(again.list("projects/"), [("projects/p/a b".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_long_key_is_kept_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let store = Store::open(folder.path()).unwrap();
+            store.collection::<u32>("numbers").unwrap()
+        };
+        let keys = ["ü".repeat(500), format!("{}x", "ü".repeat(500))];
+        let numbers = open();
+        numbers.put(&keys[0], 1).unwrap();
+        numbers.put(&keys[1], 2).unwrap();
+        assert_eq!(open().get(&keys[0]), Some(1));
+        assert_eq!(open().get(&keys[1]), Some(2));
+        numbers.remove(&keys[0]).unwrap();
+        assert_eq!(open().list("").len(), 1);
+    }
+
+    #[test]
+    fn a_write_that_was_cut_off_is_cleared_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let numbers = folder.path().join("numbers");
+        fs::create_dir_all(&numbers).unwrap();
+        fs::write(numbers.join(".tmpabc"), "{").unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert!(
+            store
+                .collection::<u32>("numbers")
+                .unwrap()
+                .list("")
+                .is_empty()
+        );
+        assert!(!numbers.join(".tmpabc").exists());
+    }
+
+    #[test]
+    fn a_damaged_document_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let numbers = folder.path().join("numbers");
+        fs::create_dir_all(&numbers).unwrap();
+        fs::write(numbers.join("a.json"), "{").unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let error = store.collection::<u32>("numbers").unwrap_err().to_string();
+        assert!(error.contains("numbers/a.json"), "{error}");
     }
 
     #[test]

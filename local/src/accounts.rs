@@ -1,0 +1,446 @@
+//! Service accounts: IAM Admin v1.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::Method;
+use axum::response::IntoResponse;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::cloud::Cloud;
+use crate::error::ApiError;
+use crate::paging::Paging;
+use crate::policy;
+use crate::router::{Reply, Request, Route};
+use crate::store::{Collection, Store};
+
+/// Google's default quota of a project.
+const MOST_ACCOUNTS: usize = 100;
+const MOST_NAME_BYTES: usize = 100;
+const MOST_DESCRIPTION_BYTES: usize = 256;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    pub name: String,
+    pub project_id: String,
+    pub unique_id: String,
+    pub email: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub display_name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    pub etag: String,
+    pub oauth2_client_id: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
+}
+
+/// What a caller may write of an account; output fields are taken and ignored.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Draft {
+    display_name: Option<String>,
+    description: Option<String>,
+}
+
+/// The accounts that are there, by email, and those deleted, by unique id.
+pub struct Accounts {
+    live: Collection<Account>,
+    deleted: Collection<Account>,
+}
+
+impl Accounts {
+    pub fn open(store: &Store) -> io::Result<Accounts> {
+        Ok(Accounts {
+            live: store.collection("accounts")?,
+            deleted: store.collection("accounts-deleted")?,
+        })
+    }
+
+    pub fn count(&self) -> usize {
+        self.live.list("").len()
+    }
+
+    pub fn exists(&self, email: &str) -> bool {
+        self.live.get(email).is_some()
+    }
+
+    /// An account by its email or unique id.
+    pub fn get(&self, email_or_id: &str) -> Option<Account> {
+        self.live.get(email_or_id).or_else(|| {
+            let all = self.live.list("").into_iter().map(|(_, account)| account);
+            all.into_iter()
+                .find(|account| account.unique_id == email_or_id)
+        })
+    }
+
+    pub fn list(&self, project: &str) -> Vec<(String, Account)> {
+        let mut accounts = self.live.list("");
+        accounts.retain(|(_, account)| account.project_id == project);
+        accounts
+    }
+
+    fn create(&self, project: &str, id: &str, draft: Draft) -> Result<Account, ApiError> {
+        check_id(id)?;
+        check(&draft)?;
+        if self.list(project).len() >= MOST_ACCOUNTS {
+            return Err(ApiError::resource_exhausted(format!(
+                "Maximum number of service accounts on project {project} reached ({MOST_ACCOUNTS})."
+            )));
+        }
+        let account = new_account(project, id, draft);
+        self.live.update(&account.email.clone(), |present| {
+            if present.is_some() {
+                return Err(ApiError::already_exists(format!(
+                    "Service account {id} already exists within project projects/{project}."
+                )));
+            }
+            *present = Some(account.clone());
+            Ok(account)
+        })
+    }
+
+    fn change(&self, email: &str, change: impl FnOnce(&mut Account)) -> Result<Account, ApiError> {
+        self.live.update(email, |account| {
+            let account = account.as_mut().ok_or_else(|| missing(email))?;
+            change(account);
+            account.etag = new_etag();
+            Ok(account.clone())
+        })
+    }
+
+    fn delete(&self, account: &Account) -> Result<(), ApiError> {
+        self.deleted.put(&account.unique_id, account.clone())?;
+        self.live.remove(&account.email)?;
+        Ok(())
+    }
+
+    fn undelete(&self, unique_id: &str) -> Result<Account, ApiError> {
+        let account = self
+            .deleted
+            .get(unique_id)
+            .ok_or_else(|| missing(unique_id))?;
+        self.live.update(&account.email.clone(), |present| {
+            if present.is_some() {
+                return Err(ApiError::failed_precondition(format!(
+                    "A service account named {} exists again; it cannot be restored.",
+                    account.email
+                )));
+            }
+            *present = Some(account.clone());
+            Ok(())
+        })?;
+        self.deleted.remove(unique_id)?;
+        Ok(account)
+    }
+}
+
+fn new_account(project: &str, id: &str, draft: Draft) -> Account {
+    // A domain-scoped project `example.com:p` turns round in emails: `p.example.com`.
+    let host = match project.split_once(':') {
+        Some((domain, project)) => format!("{project}.{domain}"),
+        None => project.to_owned(),
+    };
+    let email = format!("{id}@{host}.iam.gserviceaccount.com");
+    let unique_id = format!("1{:020}", rand::random::<u64>());
+    Account {
+        name: format!("projects/{project}/serviceAccounts/{email}"),
+        project_id: project.to_owned(),
+        oauth2_client_id: unique_id.clone(),
+        unique_id,
+        email,
+        display_name: draft.display_name.unwrap_or_default(),
+        description: draft.description.unwrap_or_default(),
+        etag: new_etag(),
+        disabled: false,
+    }
+}
+
+/// `[a-z]([-a-z0-9]*[a-z0-9])`, 6 to 30 characters.
+fn check_id(id: &str) -> Result<(), ApiError> {
+    let inner =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    let well_formed = (6..=30).contains(&id.len())
+        && id.starts_with(|first: char| first.is_ascii_lowercase())
+        && !id.ends_with('-')
+        && id.chars().all(inner);
+    if well_formed {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!(
+        "The account ID \"{id}\" does not have a length between 6 and 30, or is not of the form \
+         [a-z]([-a-z0-9]*[a-z0-9])."
+    )))
+}
+
+fn check(draft: &Draft) -> Result<(), ApiError> {
+    let too_long =
+        |text: &Option<String>, most: usize| text.as_ref().is_some_and(|text| text.len() > most);
+    if too_long(&draft.display_name, MOST_NAME_BYTES) {
+        return Err(ApiError::invalid(
+            "The display name is longer than 100 bytes.",
+        ));
+    }
+    if too_long(&draft.description, MOST_DESCRIPTION_BYTES) {
+        return Err(ApiError::invalid(
+            "The description is longer than 256 bytes.",
+        ));
+    }
+    Ok(())
+}
+
+fn missing(account: &str) -> ApiError {
+    ApiError::not_found(format!("Unknown service account: {account}"))
+}
+
+fn new_etag() -> String {
+    STANDARD.encode(rand::random::<u64>().to_be_bytes())
+}
+
+pub fn routes() -> Vec<Route> {
+    const ALL: &str = "/v1/projects/{project}/serviceAccounts";
+    const ONE: &str = "/v1/projects/{project}/serviceAccounts/{account}";
+    vec![
+        Route::new(Method::POST, ALL, create),
+        Route::new(Method::GET, ALL, list),
+        Route::new(Method::GET, ONE, get),
+        Route::new(Method::PATCH, ONE, patch),
+        Route::new(Method::DELETE, ONE, delete),
+        Route::new(
+            Method::POST,
+            "/v1/projects/{project}/serviceAccounts/{account}:undelete",
+            undelete,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/projects/{project}/serviceAccounts/{account}:enable",
+            enable,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/projects/{project}/serviceAccounts/{account}:disable",
+            disable,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/projects/{project}/serviceAccounts/{account}:getIamPolicy",
+            get_policy,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/projects/{project}/serviceAccounts/{account}:setIamPolicy",
+            set_policy,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/projects/{project}/serviceAccounts/{account}:testIamPermissions",
+            test_permissions,
+        ),
+    ]
+}
+
+/// The account a request names; the project may be `-`.
+fn named(cloud: &Cloud, request: &Request) -> Result<Account, ApiError> {
+    let (project, account) = (request.var("project"), request.var("account"));
+    let found = cloud
+        .accounts
+        .get(account)
+        .ok_or_else(|| missing(account))?;
+    if project == "-" || cloud.projects.id(project)? == found.project_id {
+        return Ok(found);
+    }
+    Err(missing(account))
+}
+
+async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Body {
+        account_id: String,
+        #[serde(default)]
+        service_account: Draft,
+    }
+    let project = cloud.projects.id(request.var("project"))?;
+    let body: Body = request.json().await?;
+    let account = cloud
+        .accounts
+        .create(&project, &body.account_id, body.service_account)?;
+    Ok(Json(account).into_response())
+}
+
+async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let project = cloud.projects.id(request.var("project"))?;
+    let (accounts, next) = Paging::of(&request, 100)?.take(cloud.accounts.list(&project));
+    let mut reply = json!({ "accounts": accounts });
+    if let Some(next) = next {
+        reply["nextPageToken"] = next.into();
+    }
+    Ok(Json(reply).into_response())
+}
+
+async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
+    Ok(Json(named(&cloud, &request)?).into_response())
+}
+
+async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Body {
+        service_account: Value,
+        update_mask: String,
+    }
+    let account = named(&cloud, &request)?;
+    let body: Body = request.json().await?;
+    let draft = masked(&body.service_account, &body.update_mask)?;
+    check(&draft)?;
+    let account = cloud.accounts.change(&account.email, |account| {
+        account.display_name = draft.display_name.unwrap_or(account.display_name.clone());
+        account.description = draft.description.unwrap_or(account.description.clone());
+    })?;
+    Ok(Json(account).into_response())
+}
+
+/// The fields of `sent` the mask names; one it names but `sent` lacks becomes empty.
+fn masked(sent: &Value, mask: &str) -> Result<Draft, ApiError> {
+    let text = |field: &str| Some(sent[field].as_str().unwrap_or("").to_owned());
+    let mut draft = Draft::default();
+    for field in mask.split(',').map(str::trim) {
+        match field {
+            "displayName" | "display_name" => draft.display_name = text("displayName"),
+            "description" => draft.description = text("description"),
+            other => {
+                return Err(ApiError::invalid(format!(
+                    "Field `{other}` of a service account cannot be updated."
+                )));
+            }
+        }
+    }
+    Ok(draft)
+}
+
+async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let account = named(&cloud, &request)?;
+    cloud.accounts.delete(&account)?;
+    cloud
+        .policies
+        .rename_member(&member(&account), &deleted_member(&account))?;
+    Ok(Json(json!({})).into_response())
+}
+
+async fn undelete(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let account = cloud.accounts.undelete(request.var("account"))?;
+    cloud
+        .policies
+        .rename_member(&deleted_member(&account), &member(&account))?;
+    Ok(Json(json!({ "restoredAccount": account })).into_response())
+}
+
+fn member(account: &Account) -> String {
+    format!("serviceAccount:{}", account.email)
+}
+
+fn deleted_member(account: &Account) -> String {
+    format!(
+        "deleted:serviceAccount:{}?uid={}",
+        account.email, account.unique_id
+    )
+}
+
+async fn enable(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let account = named(&cloud, &request)?;
+    cloud
+        .accounts
+        .change(&account.email, |account| account.disabled = false)?;
+    Ok(Json(json!({})).into_response())
+}
+
+async fn disable(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let account = named(&cloud, &request)?;
+    cloud
+        .accounts
+        .change(&account.email, |account| account.disabled = true)?;
+    Ok(Json(json!({})).into_response())
+}
+
+async fn get_policy(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let account = named(&cloud, &request)?;
+    policy::get_iam_policy(&cloud, request, &account.name).await
+}
+
+async fn set_policy(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let account = named(&cloud, &request)?;
+    policy::set_iam_policy(&cloud, request, &account.name).await
+}
+
+async fn test_permissions(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let account = named(&cloud, &request)?;
+    policy::test_iam_permissions(&cloud, request, &account.name).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accounts(folder: &tempfile::TempDir) -> Accounts {
+        Accounts::open(&Store::open(folder.path()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_account_comes_back_under_its_unique_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = accounts(&folder);
+        let made = accounts
+            .create("acme-prod", "runner", Draft::default())
+            .unwrap();
+        assert_eq!(made.email, "runner@acme-prod.iam.gserviceaccount.com");
+        accounts.delete(&made).unwrap();
+        assert!(!accounts.exists(&made.email));
+        accounts.undelete(&made.unique_id).unwrap();
+        assert!(accounts.exists(&made.email));
+    }
+
+    #[test]
+    fn a_second_account_of_the_name_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = accounts(&folder);
+        accounts
+            .create("acme-prod", "runner", Draft::default())
+            .unwrap();
+        let error = accounts
+            .create("acme-prod", "runner", Draft::default())
+            .unwrap_err();
+        assert_eq!(error.status, "ALREADY_EXISTS");
+    }
+
+    #[test]
+    fn an_account_id_has_6_to_30_characters() {
+        for id in [
+            "short",
+            "Runner",
+            "1runner",
+            "runner-",
+            &"a".repeat(31),
+            "run_ner",
+        ] {
+            assert!(check_id(id).is_err(), "{id}");
+        }
+        assert!(check_id("xetl-run-acme").is_ok());
+    }
+
+    #[test]
+    fn a_mask_says_what_a_patch_changes() {
+        let draft = masked(
+            &json!({"description": "d", "displayName": "n"}),
+            "description",
+        )
+        .unwrap();
+        assert_eq!(draft.description.as_deref(), Some("d"));
+        assert_eq!(draft.display_name, None);
+        assert!(masked(&json!({}), "email").is_err());
+    }
+}

@@ -1,0 +1,490 @@
+//! IAM policies of every resource, read and set as Google's services do.
+//!
+//! Knows resources only by their names; whether one exists is its service's matter.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::response::IntoResponse;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::accounts::Accounts;
+use crate::cloud::Cloud;
+use crate::error::ApiError;
+use crate::identity::Caller;
+use crate::roles;
+use crate::router::{Reply, Request};
+use crate::store::{Collection, Store};
+
+/// The etag of a policy nobody has set.
+const UNSET: &str = "ACAB";
+const MOST_MEMBERS: usize = 1500;
+
+/// Who has which roles on a resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Policy {
+    #[serde(default)]
+    pub version: u8,
+    #[serde(default)]
+    pub etag: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bindings: Vec<Binding>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audit_configs: Vec<Value>,
+}
+
+/// Members that have a role, perhaps under a condition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    pub role: String,
+    #[serde(default)]
+    pub members: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Value>,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            version: 1,
+            etag: UNSET.to_owned(),
+            bindings: Vec::new(),
+            audit_configs: Vec::new(),
+        }
+    }
+}
+
+/// All policies, by resource name (`projects/P/secrets/S`, `buckets/B`).
+pub struct Policies {
+    policies: Collection<Policy>,
+    accounts: Arc<Accounts>,
+}
+
+impl Policies {
+    pub fn open(store: &Store, accounts: Arc<Accounts>) -> io::Result<Policies> {
+        Ok(Policies {
+            policies: store.collection("policies")?,
+            accounts,
+        })
+    }
+
+    pub fn get(&self, resource: &str) -> Policy {
+        self.policies.get(resource).unwrap_or_default()
+    }
+
+    /// Replaces a policy; without an etag it overwrites whatever is there.
+    ///
+    /// # Errors
+    /// `ABORTED` when the etag is not the present policy's, `INVALID_ARGUMENT` for a
+    /// member that does not exist or is ill-formed.
+    pub fn set(&self, resource: &str, policy: Policy) -> Result<Policy, ApiError> {
+        let sent_etag = policy.etag.clone();
+        let policy = tidy(policy)?;
+        for member in policy.bindings.iter().flat_map(|binding| &binding.members) {
+            self.check_member(member)?;
+        }
+        self.policies.update(resource, |present| {
+            let present_etag = present.as_ref().map_or(UNSET, |policy| &policy.etag);
+            if !sent_etag.is_empty() && sent_etag != present_etag {
+                return Err(ApiError::aborted(
+                    "There were concurrent policy changes. Please retry the whole \
+                     read-modify-write with exponential backoff.",
+                ));
+            }
+            *present = Some(policy.clone());
+            Ok(policy)
+        })
+    }
+
+    /// Whether `member` has `role` on the resource or on its project.
+    ///
+    /// Conditions are not evaluated: a conditional binding grants nothing here.
+    pub fn grants(&self, resource: &str, role: &str, member: &str) -> bool {
+        self.roles(resource, member).iter().any(|held| held == role)
+    }
+
+    /// The roles of `member` on the resource and on its project.
+    pub fn roles(&self, resource: &str, member: &str) -> Vec<String> {
+        std::iter::once(resource)
+            .chain(project_of(resource).filter(|project| *project != resource))
+            .flat_map(|resource| self.get(resource).bindings)
+            .filter(|binding| binding.condition.is_none() && binding.covers(member))
+            .map(|binding| binding.role)
+            .collect()
+    }
+
+    /// Whether a caller may do this: the user may do everything, an account what its roles say.
+    pub fn permits(&self, resource: &str, permission: &str, caller: &Caller) -> bool {
+        let Caller::ServiceAccount(_) = caller else {
+            return true;
+        };
+        self.roles(resource, &caller.member())
+            .iter()
+            .any(|role| roles::contains(role, permission))
+    }
+
+    /// Drops the policy of a resource that is gone.
+    pub fn forget(&self, resource: &str) -> io::Result<()> {
+        self.policies.remove(resource).map(|_| ())
+    }
+
+    /// Renames a member everywhere, as Google does when an account is deleted or comes back.
+    pub fn rename_member(&self, from: &str, to: &str) -> Result<(), ApiError> {
+        for (resource, _) in self.policies.list("") {
+            self.policies.update(&resource, |policy| {
+                if let Some(policy) = policy {
+                    policy.rename_member(from, to);
+                }
+                Ok::<_, ApiError>(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_member(&self, member: &str) -> Result<(), ApiError> {
+        match member.strip_prefix("serviceAccount:") {
+            Some(email) if !self.accounts.exists(email) && !is_google_managed(email) => Err(
+                ApiError::invalid(format!("Service account {email} does not exist.")),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Policy {
+    fn rename_member(&mut self, from: &str, to: &str) {
+        let members = self
+            .bindings
+            .iter_mut()
+            .flat_map(|binding| &mut binding.members);
+        let mut renamed = false;
+        for member in members.filter(|member| *member == from) {
+            *member = to.to_owned();
+            renamed = true;
+        }
+        if renamed {
+            self.etag = new_etag();
+        }
+    }
+
+    /// The policy as a reader of `version` sees it: below 3 there are no conditions.
+    fn seen_at(mut self, version: u8) -> Policy {
+        if version < 3 && self.version == 3 {
+            self.version = 1;
+            for (index, binding) in self.bindings.iter_mut().enumerate() {
+                if binding.condition.take().is_some() {
+                    binding.role = format!("{}_withcond_{index:020x}", binding.role);
+                }
+            }
+        }
+        self
+    }
+}
+
+impl Binding {
+    fn covers(&self, member: &str) -> bool {
+        self.members
+            .iter()
+            .any(|held| held == member || held == "allUsers" || held == "allAuthenticatedUsers")
+    }
+}
+
+/// One binding a role and condition, members sorted, empty bindings dropped, a new etag.
+fn tidy(policy: Policy) -> Result<Policy, ApiError> {
+    let mut merged: BTreeMap<(String, String), Binding> = BTreeMap::new();
+    for binding in policy.bindings {
+        check_role(&binding.role)?;
+        let condition = binding.condition.clone().filter(|value| !value.is_null());
+        let key = (
+            binding.role.clone(),
+            condition.as_ref().map(Value::to_string).unwrap_or_default(),
+        );
+        let entry = merged.entry(key).or_insert(Binding {
+            role: binding.role,
+            members: Vec::new(),
+            condition,
+        });
+        for member in binding.members {
+            entry.members.push(tidy_member(&member)?);
+        }
+        entry.members.sort();
+        entry.members.dedup();
+    }
+    merged.retain(|_, binding| !binding.members.is_empty());
+    let bindings: Vec<Binding> = merged.into_values().collect();
+    let conditional = bindings.iter().any(|binding| binding.condition.is_some());
+    if conditional && policy.version != 3 {
+        return Err(ApiError::invalid(
+            "A policy with conditions must be sent with version 3.",
+        ));
+    }
+    if bindings
+        .iter()
+        .map(|binding| binding.members.len())
+        .sum::<usize>()
+        > MOST_MEMBERS
+    {
+        return Err(ApiError::invalid(format!(
+            "The number of members in the policy exceeds {MOST_MEMBERS}."
+        )));
+    }
+    Ok(Policy {
+        version: if conditional { 3 } else { 1 },
+        etag: new_etag(),
+        bindings,
+        audit_configs: policy.audit_configs,
+    })
+}
+
+fn check_role(role: &str) -> Result<(), ApiError> {
+    let known = ["roles/", "projects/", "organizations/"];
+    if known.iter().any(|prefix| role.starts_with(prefix)) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!(
+        "Role ({role}) does not exist in the resource's hierarchy."
+    )))
+}
+
+/// Google treats emails as case-insensitive and gives them back in lower case.
+fn tidy_member(member: &str) -> Result<String, ApiError> {
+    const KINDS: [&str; 9] = [
+        "user",
+        "serviceAccount",
+        "group",
+        "domain",
+        "deleted",
+        "projectOwner",
+        "projectEditor",
+        "projectViewer",
+        "principal",
+    ];
+    if matches!(member, "allUsers" | "allAuthenticatedUsers") || member.starts_with("principalSet:")
+    {
+        return Ok(member.to_owned());
+    }
+    match member.split_once(':') {
+        Some((kind @ ("user" | "serviceAccount" | "group" | "domain"), name))
+            if !name.is_empty() =>
+        {
+            Ok(format!("{kind}:{}", name.to_lowercase()))
+        }
+        Some((kind, name)) if KINDS.contains(&kind) && !name.is_empty() => Ok(member.to_owned()),
+        _ => Err(ApiError::invalid(format!(
+            "Invalid value at 'policy.bindings.members': `{member}` is no member; \
+             write for example `serviceAccount:NAME@PROJECT.iam.gserviceaccount.com`."
+        ))),
+    }
+}
+
+/// Accounts Google keeps in its own projects: service agents and the defaults.
+fn is_google_managed(email: &str) -> bool {
+    email.starts_with("service-") && email.ends_with(".iam.gserviceaccount.com")
+        || email.ends_with("-compute@developer.gserviceaccount.com")
+        || email.ends_with("@appspot.gserviceaccount.com")
+        || email.ends_with("@cloudbuild.gserviceaccount.com")
+        || email.ends_with("@cloudservices.gserviceaccount.com")
+}
+
+fn project_of(resource: &str) -> Option<&str> {
+    let rest = resource.strip_prefix("projects/")?;
+    let end = rest
+        .find('/')
+        .map_or(resource.len(), |at| at + "projects/".len());
+    Some(&resource[..end])
+}
+
+fn new_etag() -> String {
+    STANDARD.encode(rand::random::<u64>().to_be_bytes())
+}
+
+/// Refuses a service account without the permission, in Google's words.
+pub fn require(
+    cloud: &Cloud,
+    caller: &Caller,
+    resource: &str,
+    permission: &str,
+) -> Result<(), ApiError> {
+    if cloud.policies.permits(resource, permission, caller) {
+        return Ok(());
+    }
+    let mut error = ApiError::permission_denied(format!(
+        "Permission '{permission}' denied on resource '{resource}' (or it may not exist) for {}.",
+        caller.email()
+    ));
+    error.details.push(json!({
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "IAM_PERMISSION_DENIED",
+        "domain": "iam.googleapis.com",
+        "metadata": {"resource": resource, "permission": permission},
+    }));
+    Err(error)
+}
+
+/// `:getIamPolicy` of a resource that exists.
+pub async fn get_iam_policy(cloud: &Cloud, mut request: Request, resource: &str) -> Reply {
+    let body: Value = request.json().await?;
+    let version = request
+        .query("options.requestedPolicyVersion")
+        .and_then(|version| version.parse().ok())
+        .or_else(|| body["options"]["requestedPolicyVersion"].as_u64())
+        .unwrap_or(1);
+    let version = u8::try_from(version).unwrap_or(3);
+    Ok(Json(cloud.policies.get(resource).seen_at(version)).into_response())
+}
+
+/// `:setIamPolicy` of a resource that exists.
+pub async fn set_iam_policy(cloud: &Cloud, mut request: Request, resource: &str) -> Reply {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Body {
+        policy: Policy,
+        #[serde(default)]
+        #[allow(dead_code, reason = "Only bindings and etag are ever written")]
+        update_mask: Option<String>,
+    }
+    let body: Body = request.json().await?;
+    Ok(Json(cloud.policies.set(resource, body.policy)?).into_response())
+}
+
+/// `:testIamPermissions` of a resource that exists.
+pub async fn test_iam_permissions(cloud: &Cloud, mut request: Request, resource: &str) -> Reply {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default)]
+        permissions: Vec<String>,
+    }
+    let caller = request.caller.clone();
+    let body: Body = request.json().await?;
+    Ok(Json(tested(cloud, &caller, resource, body.permissions)).into_response())
+}
+
+/// Those of `permissions` the caller has, in the shape of the reply.
+pub fn tested(
+    cloud: &Cloud,
+    caller: &Caller,
+    resource: &str,
+    mut permissions: Vec<String>,
+) -> Value {
+    permissions.retain(|permission| cloud.policies.permits(resource, permission, caller));
+    if permissions.is_empty() {
+        return json!({});
+    }
+    json!({ "permissions": permissions })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policies(folder: &tempfile::TempDir) -> Policies {
+        let store = Store::open(folder.path()).unwrap();
+        let accounts = Arc::new(Accounts::open(&store).unwrap());
+        Policies::open(&store, accounts).unwrap()
+    }
+
+    fn policy(etag: &str, bindings: Value) -> Policy {
+        serde_json::from_value(json!({"etag": etag, "bindings": bindings})).unwrap()
+    }
+
+    #[test]
+    fn a_lost_race_is_aborted_and_no_etag_overwrites() {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = policies(&folder);
+        let mine = json!([{"role": "roles/viewer", "members": ["user:A@x.com"]}]);
+        let first = policies
+            .set("projects/p", policy(UNSET, mine.clone()))
+            .unwrap();
+        assert_eq!(first.bindings[0].members, ["user:a@x.com"]);
+        let lost = policies
+            .set("projects/p", policy(UNSET, mine.clone()))
+            .unwrap_err();
+        assert_eq!(lost.status, "ABORTED");
+        policies
+            .set("projects/p", policy("", mine.clone()))
+            .unwrap();
+        let gone = policies
+            .set("projects/p", policy(&first.etag, mine))
+            .unwrap_err();
+        assert_eq!(gone.code, 409);
+    }
+
+    #[test]
+    fn an_account_that_does_not_exist_gets_no_role() {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = policies(&folder);
+        let bind =
+            |member: &str| policy("", json!([{"role": "roles/viewer", "members": [member]}]));
+        let error = policies
+            .set(
+                "projects/p",
+                bind("serviceAccount:a@p.iam.gserviceaccount.com"),
+            )
+            .unwrap_err();
+        assert_eq!(
+            error.message,
+            "Service account a@p.iam.gserviceaccount.com does not exist."
+        );
+        let agent = "serviceAccount:service-1@gcp-sa-cloudscheduler.iam.gserviceaccount.com";
+        assert!(policies.set("projects/p", bind(agent)).is_ok());
+        assert!(policies.set("projects/p", bind("somebody")).is_err());
+    }
+
+    #[test]
+    fn bindings_of_one_role_become_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = policies(&folder)
+            .set(
+                "buckets/b",
+                policy(
+                    "",
+                    json!([
+                        {"role": "roles/viewer", "members": ["user:b@x.com", "user:a@x.com"]},
+                        {"role": "roles/viewer", "members": ["user:a@x.com"]},
+                        {"role": "roles/editor", "members": []},
+                    ]),
+                ),
+            )
+            .unwrap();
+        assert_eq!(set.bindings.len(), 1);
+        assert_eq!(set.bindings[0].members, ["user:a@x.com", "user:b@x.com"]);
+    }
+
+    #[test]
+    fn a_role_on_the_project_counts_on_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = policies(&folder);
+        let bindings = json!([{"role": "roles/viewer", "members": ["user:a@x.com"]}]);
+        policies.set("projects/p", policy("", bindings)).unwrap();
+        assert!(policies.grants("projects/p/secrets/s", "roles/viewer", "user:a@x.com"));
+        assert!(!policies.grants("projects/pp/secrets/s", "roles/viewer", "user:a@x.com"));
+    }
+
+    #[test]
+    fn conditions_need_version_3_to_be_written_and_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = policies(&folder);
+        let mut conditional = policy(
+            "",
+            json!([{"role": "roles/viewer", "members": ["user:a@x.com"],
+                    "condition": {"title": "t", "expression": "true"}}]),
+        );
+        assert!(policies.set("projects/p", conditional.clone()).is_err());
+        conditional.version = 3;
+        policies.set("projects/p", conditional).unwrap();
+        let seen = policies.get("projects/p").seen_at(1);
+        assert!(seen.bindings[0].role.contains("_withcond_"));
+        assert!(
+            policies.get("projects/p").seen_at(3).bindings[0]
+                .condition
+                .is_some()
+        );
+    }
+}

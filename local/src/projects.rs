@@ -1,0 +1,153 @@
+//! Projects: every well-formed id exists here and keeps one number.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::clock::now;
+use crate::error::ApiError;
+use crate::store::{Collection, Store};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Project {
+    pub project_id: String,
+    pub number: String,
+    pub create_time: String,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The projects met so far, by number.
+pub struct Projects {
+    known: Collection<Project>,
+}
+
+impl Projects {
+    pub fn open(store: &Store) -> io::Result<Projects> {
+        Ok(Projects {
+            known: store.collection("projects")?,
+        })
+    }
+
+    /// The project of an id or a number; an id met for the first time is remembered.
+    pub fn get(&self, id_or_number: &str) -> Result<Project, ApiError> {
+        if id_or_number.starts_with(|first: char| first.is_ascii_digit()) {
+            return self
+                .known
+                .get(id_or_number)
+                .ok_or_else(|| unknown(id_or_number));
+        }
+        if !is_project_id(id_or_number) {
+            return Err(unknown(id_or_number));
+        }
+        let number = number_of(id_or_number);
+        if let Some(project) = self.known.get(&number) {
+            return Ok(project);
+        }
+        let project = Project {
+            project_id: id_or_number.to_owned(),
+            number: number.clone(),
+            create_time: now(),
+            labels: BTreeMap::new(),
+        };
+        self.known.put(&number, project.clone())?;
+        Ok(project)
+    }
+
+    /// The id behind an id or a number.
+    pub fn id(&self, id_or_number: &str) -> Result<String, ApiError> {
+        Ok(self.get(id_or_number)?.project_id)
+    }
+
+    /// The number, as text, behind an id or a number.
+    pub fn number(&self, id_or_number: &str) -> Result<String, ApiError> {
+        Ok(self.get(id_or_number)?.number)
+    }
+
+    /// A resource name with the project's id where it may hold its number.
+    pub fn by_id(&self, resource: &str) -> Result<String, ApiError> {
+        let Some((project, rest)) = split(resource) else {
+            return Ok(resource.to_owned());
+        };
+        Ok(format!("projects/{}{rest}", self.id(project)?))
+    }
+
+    /// A resource name with the project's number, as some services answer it.
+    pub fn by_number(&self, resource: &str) -> Result<String, ApiError> {
+        let Some((project, rest)) = split(resource) else {
+            return Ok(resource.to_owned());
+        };
+        Ok(format!("projects/{}{rest}", self.number(project)?))
+    }
+}
+
+/// `projects/P/rest` as `P` and `/rest`.
+fn split(resource: &str) -> Option<(&str, &str)> {
+    let rest = resource.strip_prefix("projects/")?;
+    Some(rest.split_at(rest.find('/').unwrap_or(rest.len())))
+}
+
+/// Google's answer does not tell a missing project from a forbidden one.
+fn unknown(project: &str) -> ApiError {
+    ApiError::permission_denied(format!(
+        "The caller does not have permission on project `{project}`, or it may not exist."
+    ))
+}
+
+/// 6 to 30 lower-case letters, digits and hyphens, perhaps behind a domain (`example.com:p`).
+pub fn is_project_id(text: &str) -> bool {
+    let id = text.rsplit(':').next().unwrap_or(text);
+    let inner =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    (6..=30).contains(&id.len())
+        && id.starts_with(|first: char| first.is_ascii_lowercase())
+        && !id.ends_with('-')
+        && id.chars().all(inner)
+}
+
+/// Twelve digits that follow from the id, so that state made anew names the same project.
+fn number_of(id: &str) -> String {
+    let hash = Sha256::digest(id.as_bytes());
+    let head = hash
+        .iter()
+        .take(8)
+        .fold(0u64, |head, byte| head << 8 | u64::from(*byte));
+    (100_000_000_000 + head % 900_000_000_000).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_is_found_by_id_and_by_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let projects = Projects::open(&Store::open(folder.path()).unwrap()).unwrap();
+        let number = projects.number("acme-prod").unwrap();
+        assert_eq!(projects.id(&number).unwrap(), "acme-prod");
+        let name = projects.by_number("projects/acme-prod/secrets/s").unwrap();
+        assert_eq!(name, format!("projects/{number}/secrets/s"));
+        assert_eq!(
+            projects.by_id(&name).unwrap(),
+            "projects/acme-prod/secrets/s"
+        );
+    }
+
+    #[test]
+    fn an_ill_formed_id_names_no_project() {
+        for id in [
+            "short",
+            "Upper-case",
+            "ends-in-",
+            "1-digit-first",
+            "",
+            "a_b_c_d_e",
+        ] {
+            assert!(!is_project_id(id), "{id}");
+        }
+        assert!(is_project_id("example.com:my-project"));
+    }
+}

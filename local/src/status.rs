@@ -1,0 +1,29 @@
+//! `GET /_local/status`: what this cloud holds, for `xetl local status`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::Method;
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use crate::cloud::Cloud;
+use crate::router::{Reply, Request, Route};
+
+pub fn routes() -> Vec<Route> {
+    vec![Route::new(Method::GET, "/_local/status", status)]
+}
+
+async fn status(cloud: Arc<Cloud>, _request: Request) -> Reply {
+    Ok(Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "endpoint": cloud.endpoint,
+        "pid": std::process::id(),
+        "folder": cloud.store.root(),
+        "counts": {
+            "serviceAccounts": cloud.accounts.count(),
+            "secrets": cloud.secrets.count(),
+        },
+    }))
+    .into_response())
+}
