@@ -11,6 +11,7 @@ use crate::policy::Policies;
 use crate::projects::Projects;
 use crate::secrets::Secrets;
 use crate::services::Services;
+use crate::storage::Storage;
 use crate::store::Store;
 
 /// The cloud's shared state.
@@ -26,6 +27,7 @@ pub struct Cloud {
     pub projects: Arc<Projects>,
     pub secrets: Secrets,
     pub services: Services,
+    pub storage: Storage,
 }
 
 impl Cloud {
@@ -38,6 +40,7 @@ impl Cloud {
             policies: Policies::open(&store, accounts.clone())?,
             secrets: Secrets::open(&store, projects.clone())?,
             services: Services::open(&store)?,
+            storage: Storage::open(&store)?,
             accounts,
             projects,
             endpoint,

@@ -18,4 +18,5 @@ pub mod secrets;
 pub mod server;
 pub mod services;
 pub mod status;
+pub mod storage;
 pub mod store;

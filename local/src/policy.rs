@@ -175,7 +175,7 @@ impl Policy {
     }
 
     /// The policy as a reader of `version` sees it: below 3 there are no conditions.
-    fn seen_at(mut self, version: u8) -> Policy {
+    pub fn seen_at(mut self, version: u8) -> Policy {
         if version < 3 && self.version == 3 {
             self.version = 1;
             for (index, binding) in self.bindings.iter_mut().enumerate() {

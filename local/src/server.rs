@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cloud::Cloud;
 use crate::router::{Router, service};
 use crate::store::Store;
-use crate::{accounts, secrets, status};
+use crate::{accounts, secrets, status, storage};
 
 /// How long requests under way may take once the end is asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -87,6 +87,7 @@ fn router() -> Router {
     Router::default()
         .with(status::routes())
         .with(service("secretmanager.googleapis.com", secrets::routes()))
+        .with(service("storage.googleapis.com", storage::routes()))
         .with(service("iam.googleapis.com", accounts::routes()))
 }
 
@@ -261,7 +262,7 @@ mod tests {
         assert_eq!(reply.status(), 501);
         let body: serde_json::Value = reply.json().await.unwrap();
         insta::assert_snapshot!(
-            body["error"]["message"],
+            body["error"]["message"].as_str().unwrap(),
             @"the local cloud does not serve GET /v1/unheard/of"
         );
     }
