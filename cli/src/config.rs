@@ -4,12 +4,16 @@
 
 use std::path::{Path, PathBuf};
 
+mod clash;
 mod client;
 mod error;
 mod file;
 mod source;
 mod value;
 mod workspace;
+
+#[cfg(test)]
+mod tests;
 
 pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
