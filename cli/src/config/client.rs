@@ -9,7 +9,9 @@ use xetl_runtime::bundle::StreamOptions;
 
 use super::clash;
 use super::error::{nearest, shown};
-use super::value::{check_cron, check_dataset, check_memory, check_name, duration, time_zone};
+use super::value::{
+    check_cron, check_dataset, check_memory, check_name, check_project, duration, time_zone,
+};
 use super::{ClientFile, ConfigError, Defaults, Manifest, PipelineFile, ScheduleFile, Workspace};
 
 /// One client, ready to be turned into resources.
@@ -97,9 +99,11 @@ pub(super) fn settle(
             settle_pipeline(workspace, &at, name, pipeline, file)
         })
         .collect::<Result<_, _>>()?;
+    let project = wanted("project", &file.project, &workspace.file.project)?;
+    check_project(&at("project"), &project)?;
     let client = Client {
         name: name.to_owned(),
-        project: wanted("project", &file.project, &workspace.file.project)?,
+        project,
         region: wanted("region", &file.region, &workspace.file.region)?,
         image: workspace.file.image.clone(),
         pipelines,
