@@ -13,6 +13,7 @@ mod workspace;
 
 pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
+pub(crate) use error::nearest;
 pub use file::{ClientFile, Defaults, PipelineFile, ScheduleFile, TargetKind, WorkspaceFile};
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use workspace::Workspace;
