@@ -17,6 +17,7 @@ mod tests;
 
 pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
+pub(crate) use error::nearest;
 pub use file::{ClientFile, Defaults, PipelineFile, ScheduleFile, TargetKind, WorkspaceFile};
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use workspace::Workspace;

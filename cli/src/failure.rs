@@ -9,7 +9,10 @@ use std::io;
 use crate::apply::ApplyError;
 use crate::cloud::CloudError;
 use crate::config::ConfigError;
-use crate::target::TargetError;
+use crate::image::ImageError;
+use crate::image::registry::RegistryError;
+use crate::local::LocalError;
+use crate::questions::AnswerError;
 
 /// What went wrong, by what a script may want to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,9 +106,40 @@ impl From<ConfigError> for Failure {
     }
 }
 
-impl From<TargetError> for Failure {
-    fn from(error: TargetError) -> Failure {
-        Failure::of(Kind::Unreachable, &error).hint("start it with `xetl local up`")
+impl From<LocalError> for Failure {
+    fn from(error: LocalError) -> Failure {
+        Failure {
+            hint: error.hint(),
+            ..Failure::of(Kind::Unreachable, &error)
+        }
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Failure {
+        Failure::of(Kind::Failed, &error)
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Failure {
+        let kind = match error {
+            RegistryError::Unreachable { .. } => Kind::Unreachable,
+            _ => Kind::Failed,
+        };
+        Failure {
+            hint: error.hint(),
+            ..Failure::of(kind, &error)
+        }
+    }
+}
+
+impl From<AnswerError> for Failure {
+    fn from(error: AnswerError) -> Failure {
+        Failure {
+            hint: error.hint(),
+            ..Failure::of(Kind::Usage, &error)
+        }
     }
 }
 
