@@ -118,10 +118,10 @@ pub(super) fn check_memory(at: &str, memory: &str, cpu: u32) -> Result<(), Confi
         ));
     }
     let least = match mebibytes {
-        ..=4096 => 1,
-        ..=8192 => 2,
-        ..=16384 => 4,
-        ..=24576 => 6,
+        0..=4096 => 1,
+        4097..=8192 => 2,
+        8193..=16384 => 4,
+        16385..=24576 => 6,
         _ => 8,
     };
     if cpu < least {
