@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+mod clash;
 mod client;
 mod error;
 mod file;
@@ -11,6 +12,9 @@ mod source;
 mod value;
 mod workspace;
 mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;

@@ -81,6 +81,15 @@ pub fn chain(error: &dyn Error) -> String {
     sentence
 }
 
+/// What is at the bottom of an error, where the layers above it say the same.
+pub fn root(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         Failure::of(Kind::Failed, &error)

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cloud;
 pub mod error;
 pub mod identity;
+pub mod metadata;
 pub mod paging;
 pub mod policy;
 pub mod projects;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cloud::Cloud;
 use crate::router::{Router, service};
 use crate::store::Store;
-use crate::{accounts, secrets, status, storage};
+use crate::{accounts, metadata, projects, secrets, services, status, storage};
 
 /// How long requests under way may take once the end is asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -86,9 +86,15 @@ pub async fn start(dir: &Path, port: Option<u16>) -> Result<Running, ServeError>
 fn router() -> Router {
     Router::default()
         .with(status::routes())
+        .with(metadata::routes())
         .with(service("secretmanager.googleapis.com", secrets::routes()))
         .with(service("storage.googleapis.com", storage::routes()))
         .with(service("iam.googleapis.com", accounts::routes()))
+        .with(service(
+            "cloudresourcemanager.googleapis.com",
+            projects::routes(),
+        ))
+        .with(service("serviceusage.googleapis.com", services::routes()))
 }
 
 /// Work that goes on without a request; it ends when `cloud.shutdown` is cancelled.

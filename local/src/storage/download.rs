@@ -4,7 +4,7 @@ use std::io::SeekFrom;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
@@ -21,8 +21,9 @@ struct Span {
 
 /// The reply with the bytes `range` (a `Range` header) asks for.
 pub async fn reply(object: &Object, range: Option<&str>) -> Result<Response, ApiError> {
-    let span = match range {
-        Some(range) => span(range, object.size)?,
+    let span = match range.map(|range| span(range, object.size)) {
+        Some(Ok(span)) => span,
+        Some(Err(error)) => return Ok(unsatisfiable(error, object.size)),
         None => None,
     };
     let mut file = File::open(&object.path).await?;
@@ -41,6 +42,13 @@ pub async fn reply(object: &Object, range: Option<&str>) -> Result<Response, Api
     insert(&mut response, "content-length", &length.to_string());
     describe(&mut response, object);
     Ok(response)
+}
+
+/// 416 tells the size, from which Google's clients see that an object is empty.
+fn unsatisfiable(error: ApiError, size: u64) -> Response {
+    let mut response = error.into_response();
+    insert(&mut response, "content-range", &format!("bytes */{size}"));
+    response
 }
 
 fn describe(response: &mut Response, object: &Object) {
