@@ -11,6 +11,7 @@ mod file;
 mod source;
 mod value;
 mod workspace;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub(crate) use error::nearest;
 pub use file::{ClientFile, Defaults, PipelineFile, ScheduleFile, TargetKind, WorkspaceFile};
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use workspace::Workspace;
+pub use write::with_pipeline;
 
 /// Reads a YAML file into `T`; an error names file, line, column and the nearest known key.
 pub(crate) fn read_yaml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {

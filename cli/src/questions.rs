@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use crate::config::nearest;
-pub use field::{Field, Kind};
+pub use field::{Field, Kind, plain};
 
 /// Questions, and the answers so far.
 #[derive(Debug)]
@@ -164,6 +164,17 @@ impl<'a> Interview<'a> {
     /// The next field that must be answered.
     pub fn next(&self) -> Option<Field> {
         self.open().into_iter().find(|field| field.required)
+    }
+
+    /// The next field that must be answered and is no secret.
+    pub fn next_setting(&self) -> Option<Field> {
+        let mut open = self.open().into_iter();
+        open.find(|field| field.required && !field.secret)
+    }
+
+    /// The answers so far, without secrets.
+    pub fn config(&self) -> Map<String, Value> {
+        self.config.as_object().cloned().unwrap_or_default()
     }
 
     fn is_answered(&self, field: &Field) -> bool {

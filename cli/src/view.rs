@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 
+mod ask;
 mod plan;
 mod progress;
 mod run;

@@ -109,6 +109,9 @@ impl IntoResponse for ApiError {
         if code == StatusCode::NOT_MODIFIED {
             return code.into_response();
         }
+        if self.code == 500 {
+            tracing::error!("internal error: {}", self.message);
+        }
         (code, Json(self.body())).into_response()
     }
 }

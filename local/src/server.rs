@@ -191,10 +191,13 @@ impl Folder {
             .and_then(|()| lock.rewind())
             .and_then(|()| write!(lock, "{}", std::process::id()))
             .map_err(state_error)?;
-        Ok(Folder {
+        let folder = Folder {
             dir: dir.to_owned(),
             _lock: lock,
-        })
+        };
+        // A killed process left its own; nobody may follow it to a port that is not ours.
+        folder.leave().map_err(state_error)?;
+        Ok(folder)
     }
 
     fn last_port(&self) -> Option<u16> {
@@ -210,7 +213,10 @@ impl Folder {
     }
 
     fn leave(&self) -> io::Result<()> {
-        fs::remove_file(self.dir.join("endpoint.json"))
+        match fs::remove_file(self.dir.join("endpoint.json")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {

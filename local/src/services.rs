@@ -180,7 +180,7 @@ fn check_known<'a>(services: impl Iterator<Item = &'a str>) -> Result<(), ApiErr
 
 async fn batch_enable(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    #[serde(rename_all = "camelCase")]
     struct Body {
         #[serde(default)]
         service_ids: Vec<String>,

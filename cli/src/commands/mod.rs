@@ -11,12 +11,19 @@ use crate::failure::{Failure, Kind};
 use crate::view::{Format, View};
 
 pub mod apply;
+pub mod completions;
 pub mod destroy;
+pub mod image;
+pub mod init;
+pub mod local;
 pub mod logs;
+pub mod onboard;
 pub mod plan;
 pub mod query;
 pub mod run;
 pub mod schema;
+pub mod secrets;
+pub mod sources;
 pub mod status;
 
 /// Data pipelines of many clients on Google Cloud
@@ -42,6 +49,8 @@ pub struct Globals {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Init(init::InitArgs),
+    Onboard(onboard::OnboardArgs),
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Destroy(destroy::DestroyArgs),
@@ -49,7 +58,12 @@ enum Command {
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Query(query::QueryArgs),
+    Secrets(secrets::SecretsArgs),
+    Sources(sources::SourcesArgs),
+    Image(image::ImageArgs),
+    Local(local::LocalArgs),
     Schema(schema::SchemaArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 impl Cli {
@@ -63,6 +77,13 @@ impl Cli {
             return Err(Failure::new(Kind::Usage, "only `query` prints csv"));
         }
         match self.command {
+            Command::Init(args) => init::run(&context, view, &args)?,
+            Command::Onboard(args) => onboard::run(&context, view, &args).await?,
+            Command::Secrets(args) => secrets::run(&context, view, &args).await?,
+            Command::Sources(args) => sources::run(&context, view, &args)?,
+            Command::Image(args) => image::run(&context, view, &args).await?,
+            Command::Local(args) => local::run(&context, view, &args).await?,
+            Command::Completions(args) => completions::run(view, &args)?,
             Command::Plan(args) => plan::run(&context, view, &args).await?,
             Command::Apply(args) => apply::run(&context, view, &args).await?,
             Command::Destroy(args) => destroy::run(&context, view, &args).await?,

@@ -60,6 +60,16 @@ impl Variant {
 }
 
 impl Field {
+    /// The answers there are, where they are few.
+    pub fn values(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Choice(values) => values.iter().map(plain).collect(),
+            Kind::Variant(variants) => variants.iter().map(|it| plain(&it.value)).collect(),
+            Kind::Bool => vec!["true".to_owned(), "false".to_owned()],
+            _ => Vec::new(),
+        }
+    }
+
     /// The path of the object it is in, with the dot at its end.
     pub fn group(&self) -> &str {
         self.path.rfind('.').map_or("", |dot| &self.path[..=dot])

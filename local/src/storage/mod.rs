@@ -132,7 +132,7 @@ impl Storage {
 
     /// How many buckets and objects there are.
     pub fn counts(&self) -> (usize, usize) {
-        (self.buckets.list("").len(), self.objects.list("").len())
+        (self.buckets.count(), self.objects.count())
     }
 
     fn located(&self, object: Object) -> Object {
