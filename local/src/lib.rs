@@ -16,6 +16,7 @@ pub mod policy;
 pub mod projects;
 pub mod roles;
 pub mod router;
+pub mod sandbox;
 pub mod secrets;
 pub mod server;
 pub mod services;
