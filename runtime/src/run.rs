@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -145,21 +144,6 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
         source::Config(config),
         Arc::new(sink),
     )?)
-}
-
-impl source::SecretSink for RotatedSecrets {
-    fn store<'a>(
-        &'a self,
-        config_path: &'a [String],
-        value: &'a secrecy::SecretString,
-    ) -> BoxFuture<'a, Result<(), source::SinkError>> {
-        async move {
-            self.put(config_path, value)
-                .await
-                .map_err(source::SinkError)
-        }
-        .boxed()
-    }
 }
 
 /// What a run stands on, once settings and credentials are read.
