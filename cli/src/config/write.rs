@@ -98,14 +98,46 @@ mod tests {
     #[test]
     fn a_new_file_holds_the_client_and_the_pipeline() {
         let text = add(None).unwrap();
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        client: acme
+        pipelines:
+          xero:
+            source: xero
+            config:
+              start_date: "2024-01-01"
+              tenants:
+              - a
+              - "b: c"
+            schedule:
+              cron: 0 2 * * *
+              time_zone: Pacific/Auckland
+        "#);
     }
 
     #[test]
     fn a_pipeline_is_added_below_the_others_and_comments_stay() {
         let before = "# Acme Ltd, since 2024\nclient: acme\npipelines:\n    # the CRM\n    \
                       crm:\n        source: close   # see the wiki\n\nproject: p1 # theirs\n";
-        insta::assert_snapshot!(add(Some(before)).unwrap(), @"");
+        insta::assert_snapshot!(add(Some(before)).unwrap(), @r#"
+        # Acme Ltd, since 2024
+        client: acme
+        pipelines:
+            # the CRM
+            crm:
+                source: close   # see the wiki
+            xero:
+              source: xero
+              config:
+                start_date: "2024-01-01"
+                tenants:
+                - a
+                - "b: c"
+              schedule:
+                cron: 0 2 * * *
+                time_zone: Pacific/Auckland
+
+        project: p1 # theirs
+        "#);
     }
 
     #[test]
