@@ -6,11 +6,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
+use crate::bigquery::BigQuery;
 use crate::identity::Identity;
 use crate::policy::Policies;
 use crate::projects::Projects;
 use crate::secrets::Secrets;
 use crate::services::Services;
+use crate::storage::Storage;
 use crate::store::Store;
 
 /// The cloud's shared state.
@@ -21,11 +23,13 @@ pub struct Cloud {
     /// Cancelled when the process is asked to end; long work must watch it.
     pub shutdown: CancellationToken,
     pub accounts: Arc<Accounts>,
+    pub bigquery: BigQuery,
     pub identity: Identity,
     pub policies: Policies,
     pub projects: Arc<Projects>,
     pub secrets: Secrets,
     pub services: Services,
+    pub storage: Storage,
 }
 
 impl Cloud {
@@ -37,7 +41,9 @@ impl Cloud {
             identity: Identity::open(&store, &endpoint)?,
             policies: Policies::open(&store, accounts.clone())?,
             secrets: Secrets::open(&store, projects.clone())?,
+            bigquery: BigQuery::open(&store)?,
             services: Services::open(&store)?,
+            storage: Storage::open(&store)?,
             accounts,
             projects,
             endpoint,

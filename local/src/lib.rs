@@ -5,10 +5,12 @@
 //! served answers 501 and names the method: nothing here pretends.
 
 pub mod accounts;
+pub mod bigquery;
 pub mod clock;
 pub mod cloud;
 pub mod error;
 pub mod identity;
+pub mod metadata;
 pub mod paging;
 pub mod policy;
 pub mod projects;
@@ -19,4 +21,5 @@ pub mod secrets;
 pub mod server;
 pub mod services;
 pub mod status;
+pub mod storage;
 pub mod store;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cloud::Cloud;
 use crate::router::{Router, service};
 use crate::store::Store;
-use crate::{accounts, secrets, status};
+use crate::{accounts, bigquery, metadata, projects, secrets, services, status, storage};
 
 /// How long requests under way may take once the end is asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -86,8 +86,16 @@ pub async fn start(dir: &Path, port: Option<u16>) -> Result<Running, ServeError>
 fn router() -> Router {
     Router::default()
         .with(status::routes())
+        .with(metadata::routes())
         .with(service("secretmanager.googleapis.com", secrets::routes()))
+        .with(service("storage.googleapis.com", storage::routes()))
         .with(service("iam.googleapis.com", accounts::routes()))
+        .with(service("bigquery.googleapis.com", bigquery::routes()))
+        .with(service(
+            "cloudresourcemanager.googleapis.com",
+            projects::routes(),
+        ))
+        .with(service("serviceusage.googleapis.com", services::routes()))
 }
 
 /// Work that goes on without a request; it ends when `cloud.shutdown` is cancelled.
@@ -184,10 +192,13 @@ impl Folder {
             .and_then(|()| lock.rewind())
             .and_then(|()| write!(lock, "{}", std::process::id()))
             .map_err(state_error)?;
-        Ok(Folder {
+        let folder = Folder {
             dir: dir.to_owned(),
             _lock: lock,
-        })
+        };
+        // A killed process left its own; nobody may follow it to a port that is not ours.
+        folder.leave().map_err(state_error)?;
+        Ok(folder)
     }
 
     fn last_port(&self) -> Option<u16> {
@@ -203,7 +214,10 @@ impl Folder {
     }
 
     fn leave(&self) -> io::Result<()> {
-        fs::remove_file(self.dir.join("endpoint.json"))
+        match fs::remove_file(self.dir.join("endpoint.json")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -261,7 +275,7 @@ mod tests {
         assert_eq!(reply.status(), 501);
         let body: serde_json::Value = reply.json().await.unwrap();
         insta::assert_snapshot!(
-            body["error"]["message"],
+            body["error"]["message"].as_str().unwrap(),
             @"the local cloud does not serve GET /v1/unheard/of"
         );
     }

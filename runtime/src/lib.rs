@@ -4,6 +4,24 @@
 //! pages of records, what is after it turns pages into Parquet, loads and
 //! checkpoints. Neither side knows the other.
 
+pub mod batch;
 pub mod bundle;
+pub mod commit;
+pub mod fetch;
+pub mod folder;
+pub mod google;
+pub mod lease;
+pub mod load;
+pub mod log;
+pub mod parts;
+pub mod pipeline;
+pub mod read;
+pub mod run;
+pub mod scalar;
+pub mod schema;
+pub mod settings;
+pub mod source;
+pub mod state;
 pub mod stream;
 pub mod value;
+pub mod view;

@@ -32,6 +32,9 @@ pub struct Slice {
     /// The cursor's interval (`start_time`, `end_time`); empty for a full read.
     #[serde(default)]
     pub interval: serde_json::Map<String, serde_json::Value>,
+    /// Oldest cursor value to keep, where the runtime and not the source drops older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
 /// One reply of the source, decoded, filtered and transformed.
@@ -97,9 +100,12 @@ pub enum SourceError {
     #[error("the source's limit is spent; it opens again in {}s", retry_after.as_secs())]
     Parked { retry_after: std::time::Duration },
     /// The source could not be reached, after the retries.
-    #[error("cannot reach {url}")]
-    Unreachable { url: String, source: reqwest::Error },
+    #[error("cannot reach {url}: {problem}")]
+    Unreachable { url: String, problem: String },
     /// The reply is not what the manifest says.
     #[error("{url}: cannot decode the reply: {problem}")]
     Decode { url: String, problem: String },
+    /// A rotated refresh token could not be kept; the access token that came with it is not used.
+    #[error("cannot store the new value of `{field}`: {problem}")]
+    Store { field: String, problem: String },
 }

@@ -1,0 +1,54 @@
+# xetl: what people run. `make` alone lists it.
+
+# Build products; set CARGO_TARGET_DIR to keep them warm between clones.
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+# The image runs on Cloud Run, which takes linux/amd64. A glibc target linked
+# statically needs no toolchain beyond Rust's own and gcc.
+RUNTIME_TARGET := x86_64-unknown-linux-gnu
+STATIC := CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static"
+PREFIX ?= $(HOME)/.cargo
+
+.PHONY: help demo build runtime install test check bench clean
+
+help:
+	@echo 'make demo     build, start the local cloud and a sandbox Xero, onboard a client, query its rows'
+	@echo 'make test     run all tests, set-up included'
+	@echo 'make build    put xetl, xetl-local and xetl-runtime into ./bin'
+	@echo 'make install  put them into $(PREFIX)/bin'
+	@echo 'make check    formatting and lints'
+	@echo 'make bench    time what the README states, on this machine'
+
+demo: build
+	@demo/run.sh
+
+build: runtime
+	cargo build --locked -p xetl -p xetl-local
+	@mkdir -p bin
+	@install $(CARGO_TARGET_DIR)/debug/xetl $(CARGO_TARGET_DIR)/debug/xetl-local bin/
+
+# The static binary that goes into the image; it also runs by hand.
+runtime:
+	$(STATIC) cargo build --locked --profile image --target $(RUNTIME_TARGET) -p xetl-runtime
+	@mkdir -p bin
+	@install $(CARGO_TARGET_DIR)/$(RUNTIME_TARGET)/image/xetl-runtime bin/
+
+install: build
+	@mkdir -p $(PREFIX)/bin
+	@install bin/xetl bin/xetl-local bin/xetl-runtime $(PREFIX)/bin/
+	@echo 'installed xetl, xetl-local and xetl-runtime in $(PREFIX)/bin'
+
+test: build
+	tests/setup.sh
+	cargo test --locked --workspace
+
+check:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+bench: build
+	bench/run.sh
+
+clean:
+	cargo clean
+	rm -rf bin

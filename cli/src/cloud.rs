@@ -1,0 +1,106 @@
+//! The one place that calls Google: reads what a client has, and carries out one step.
+//!
+//! A file an API. What the target's endpoints and credentials are was decided
+//! before; what is to be done, too. Nothing here looks at a client's files.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use google_cloud_auth::credentials::Credentials;
+use tokio::sync::OnceCell;
+
+use crate::target::Target;
+
+mod accounts;
+mod apis;
+mod buckets;
+mod clients;
+mod credentials;
+mod datasets;
+mod error;
+mod executions;
+mod jobs;
+mod logs;
+mod members;
+mod queries;
+mod read;
+mod repositories;
+mod rest;
+mod retry;
+mod schedules;
+mod secrets;
+mod step;
+
+pub use credentials::access_token;
+pub use error::{CloudError, Lag};
+pub use read::Actual;
+pub use secrets::{SecretVersion, Stored};
+
+use clients::Clients;
+use rest::Rest;
+
+/// Google's APIs for one client of ours: its project and region.
+pub struct Cloud {
+    /// Name of the client whose resources these are.
+    pub client: String,
+    pub project: String,
+    pub region: String,
+    target: Target,
+    credentials: Credentials,
+    clients: Clients,
+    rest: OnceCell<Rest>,
+    /// One at a time may read, change and write a policy.
+    policies: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Cloud {
+    /// The client's part of the cloud at `target`; nothing is called yet.
+    pub fn new(
+        target: Target,
+        client: &str,
+        project: &str,
+        region: &str,
+    ) -> Result<Cloud, CloudError> {
+        Ok(Cloud {
+            client: client.to_owned(),
+            project: project.to_owned(),
+            region: region.to_owned(),
+            credentials: credentials::of(&target)?,
+            target,
+            clients: Clients::default(),
+            rest: OnceCell::new(),
+            policies: Mutex::default(),
+        })
+    }
+
+    /// `projects/P`
+    fn in_project(&self, rest: &str) -> String {
+        match rest {
+            "" => format!("projects/{}", self.project),
+            rest => format!("projects/{}/{rest}", self.project),
+        }
+    }
+
+    /// `projects/P/locations/R/...`
+    fn in_region(&self, rest: &str) -> String {
+        match rest {
+            "" => format!("projects/{}/locations/{}", self.project, self.region),
+            rest => format!("projects/{}/locations/{}/{rest}", self.project, self.region),
+        }
+    }
+
+    async fn rest(&self) -> Result<&Rest, CloudError> {
+        let make = || async { Rest::new(self.target.clone(), self.credentials.clone()) };
+        self.rest.get_or_try_init(make).await
+    }
+}
+
+/// The last part of a resource name.
+fn last_part(name: &str) -> String {
+    name.rsplit('/').next().unwrap_or(name).to_owned()
+}
+
+/// What of `declared` is not in `found`.
+fn missing<'a>(declared: impl Iterator<Item = &'a str>, found: &BTreeSet<String>) -> Vec<&'a str> {
+    declared.filter(|name| !found.contains(*name)).collect()
+}

@@ -1,0 +1,212 @@
+//! Cloud Run jobs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use google_cloud_gax::paginator::ItemPaginator;
+use google_cloud_lro::Poller;
+use google_cloud_run_v2::model::{
+    Container, EnvVar, EnvVarSource, ExecutionEnvironment, ExecutionTemplate, Job as RunJob,
+    ResourceRequirements, SecretKeySelector, TaskTemplate, env_var::Values, task_template::Retries,
+};
+use google_cloud_wkt::Duration;
+
+use super::{Cloud, CloudError, last_part};
+use crate::resource::{Job, Owner};
+
+impl Cloud {
+    /// The client's jobs in its region, and those of the `declared` names, whoever's they are.
+    pub(super) async fn list_jobs(
+        &self,
+        declared: &[&str],
+    ) -> Result<BTreeMap<String, Job>, CloudError> {
+        let list = self.jobs().await?.list_jobs();
+        let mut items = list.set_parent(self.in_region("")).by_item();
+        let mut found = BTreeMap::new();
+        while let Some(item) = items.next().await {
+            let job = match item.map_err(self.failed("the project's jobs")) {
+                Err(error) if error.is_absent() => break,
+                job => job?,
+            };
+            let (name, job) = (last_part(&job.name), job_of(&job));
+            if declared.contains(&name.as_str()) || job.owner.client.as_ref() == Some(&self.client)
+            {
+                found.insert(name, job);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn find_run_job(&self, name: &str) -> Result<Option<RunJob>, CloudError> {
+        let get = self.jobs().await?.get_job();
+        let found = get.set_name(self.job_name(name)).send().await;
+        match found.map_err(self.failed(&format!("job {name}"))) {
+            Ok(job) => Ok(Some(job)),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn find_job(&self, name: &str) -> Result<Option<Job>, CloudError> {
+        Ok(self.find_run_job(name).await?.as_ref().map(job_of))
+    }
+
+    pub(super) async fn create_job(&self, name: &str, job: &Job) -> Result<(), CloudError> {
+        self.jobs()
+            .await?
+            .create_job()
+            .set_parent(self.in_region(""))
+            .set_job_id(name)
+            .set_job(run_job(job).set_labels(job.owner.labels()))
+            .poller()
+            .until_done()
+            .await
+            .map_err(self.failed(&format!("job {name}")))?;
+        Ok(())
+    }
+
+    /// Replaces the whole job, as Cloud Run's PATCH does; what others labelled stays.
+    pub(super) async fn update_job(&self, name: &str, job: &Job) -> Result<(), CloudError> {
+        let Some(before) = self.find_run_job(name).await? else {
+            return self.create_job(name, job).await;
+        };
+        let mut labels: HashMap<_, _> = before.labels;
+        labels.extend(job.owner.labels());
+        let after = run_job(job)
+            .set_name(self.job_name(name))
+            .set_labels(labels)
+            .set_annotations(before.annotations)
+            .set_etag(before.etag);
+        self.jobs()
+            .await?
+            .update_job()
+            .set_job(after)
+            .poller()
+            .until_done()
+            .await
+            .map_err(self.failed(&format!("job {name}")))?;
+        Ok(())
+    }
+
+    pub(super) async fn delete_job(&self, name: &str) -> Result<(), CloudError> {
+        self.jobs()
+            .await?
+            .delete_job()
+            .set_name(self.job_name(name))
+            .poller()
+            .until_done()
+            .await
+            .map_err(self.failed(&format!("job {name}")))?;
+        Ok(())
+    }
+
+    pub(super) fn job_name(&self, name: &str) -> String {
+        self.in_region(&format!("jobs/{name}"))
+    }
+}
+
+fn run_job(job: &Job) -> RunJob {
+    let limits = [("cpu", &job.cpu), ("memory", &job.memory)];
+    let limits = limits.map(|(key, value)| (key.to_owned(), value.clone()));
+    let container = Container::new()
+        .set_image(&job.image)
+        .set_args(&job.args)
+        .set_env(
+            job.env
+                .iter()
+                .map(plain_env)
+                .chain(job.secrets.iter().map(secret_env)),
+        )
+        .set_resources(ResourceRequirements::new().set_limits(limits));
+    let task = TaskTemplate::new()
+        .set_containers([container])
+        .set_service_account(&job.account)
+        .set_timeout(Duration::clamp(job.timeout_seconds as i64, 0))
+        // Left out it would be 3.
+        .set_max_retries(job.retries as i32)
+        .set_execution_environment(ExecutionEnvironment::Gen2);
+    let execution = ExecutionTemplate::new()
+        .set_task_count(job.tasks as i32)
+        .set_parallelism(job.tasks as i32)
+        .set_template(task);
+    RunJob::new()
+        .set_client("xetl")
+        .set_client_version(env!("CARGO_PKG_VERSION"))
+        .set_template(execution)
+}
+
+fn plain_env((name, value): (&String, &String)) -> EnvVar {
+    EnvVar::new().set_name(name).set_value(value)
+}
+
+fn secret_env((name, secret): (&String, &String)) -> EnvVar {
+    let selector = SecretKeySelector::new()
+        .set_secret(secret)
+        .set_version("latest");
+    EnvVar::new()
+        .set_name(name)
+        .set_value_source(EnvVarSource::new().set_secret_key_ref(selector))
+}
+
+/// The fields we manage of a job that is there.
+fn job_of(job: &RunJob) -> Job {
+    let execution = job.template.clone().unwrap_or_default();
+    let task = execution.template.unwrap_or_default();
+    let container = task.containers.into_iter().next().unwrap_or_default();
+    let limits = container.resources.unwrap_or_default().limits;
+    let limit = |name: &str| limits.get(name).cloned().unwrap_or_default();
+    let (mut env, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+    for variable in container.env {
+        match variable.values {
+            Some(Values::ValueSource(source)) => {
+                let selector = source.secret_key_ref.unwrap_or_default();
+                secrets.insert(variable.name, last_part(&selector.secret));
+            }
+            Some(Values::Value(value)) => {
+                env.insert(variable.name, value);
+            }
+            _ => {
+                env.insert(variable.name, String::new());
+            }
+        }
+    }
+    Job {
+        image: container.image,
+        args: container.args,
+        account: task.service_account,
+        env,
+        secrets,
+        tasks: execution.task_count.max(1) as u32,
+        cpu: limit("cpu"),
+        memory: limit("memory"),
+        timeout_seconds: task.timeout.map_or(600, |timeout| timeout.seconds() as u64),
+        retries: match task.retries {
+            Some(Retries::MaxRetries(retries)) => retries as u32,
+            _ => 3,
+        },
+        owner: Owner::of_labels(&job.labels),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_read_back_as_it_was_written() {
+        let job = Job {
+            image: "r/i@sha256:0".to_owned(),
+            args: vec!["run".to_owned()],
+            account: "a@p".to_owned(),
+            env: BTreeMap::from([("A".to_owned(), "x".to_owned())]),
+            secrets: BTreeMap::from([("K".to_owned(), "s".to_owned())]),
+            tasks: 2,
+            cpu: "1".to_owned(),
+            memory: "512Mi".to_owned(),
+            timeout_seconds: 60,
+            retries: 0,
+            owner: Owner::pipeline("acme", "xero"),
+        };
+        let sent = run_job(&job).set_labels(job.owner.labels());
+        assert_eq!(job_of(&sent), job);
+    }
+}

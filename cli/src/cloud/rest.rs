@@ -1,0 +1,170 @@
+//! A thin JSON client, for what Google's crates leave out: buckets' control
+//! (theirs is gRPC only) and BigQuery's `If-Match`.
+
+use bytes::Bytes;
+use google_cloud_auth::credentials::Credentials;
+use reqwest::header::IF_MATCH;
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::Value;
+
+use super::{CloudError, credentials, retry};
+use crate::failure::{chain, root};
+use crate::target::Target;
+
+pub(super) struct Rest {
+    http: reqwest::Client,
+    target: Target,
+    credentials: Credentials,
+}
+
+/// One request; the same whenever it is sent.
+pub(super) struct Call<'a> {
+    /// Whom it is about, for errors: `bucket acme`.
+    pub what: &'a str,
+    pub method: Method,
+    /// `storage`, `bigquery`
+    pub service: &'a str,
+    /// With its query.
+    pub path: String,
+    pub body: Body,
+    pub etag: Option<&'a str>,
+}
+
+pub(super) enum Body {
+    None,
+    Json(Value),
+    Bytes(Bytes),
+}
+
+impl Rest {
+    pub fn new(target: Target, credentials: Credentials) -> Result<Rest, CloudError> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("xetl/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| CloudError::Unusable {
+                what: "HTTP client".to_owned(),
+                problem: chain(&error),
+            })?;
+        Ok(Rest {
+            http,
+            target,
+            credentials,
+        })
+    }
+
+    /// Sends until it is answered for good; gives the body.
+    pub async fn send(&self, call: &Call<'_>) -> Result<Bytes, CloudError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let result = self.request(call).await?.send().await;
+            let last = attempt >= retry::attempts();
+            match result {
+                Ok(reply) if retry::status_passes(reply.status().as_u16()) && !last => {}
+                Ok(reply) => return finish(call, reply).await,
+                Err(error) if error.is_connect() && attempt > 1 => {
+                    return Err(self.unreachable(call, &error));
+                }
+                Err(error) if last => return Err(self.unreachable(call, &error)),
+                Err(_) => {}
+            }
+            tokio::time::sleep(retry::delay(attempt)).await;
+        }
+    }
+
+    /// As `send`, with a JSON body in return; an empty one is `null`.
+    pub async fn json(&self, call: &Call<'_>) -> Result<Value, CloudError> {
+        let bytes = self.send(call).await?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).map_err(|error| CloudError::Unusable {
+            what: call.what.to_owned(),
+            problem: format!("the reply is no JSON: {error}"),
+        })
+    }
+
+    async fn request(&self, call: &Call<'_>) -> Result<RequestBuilder, CloudError> {
+        let url = format!("{}{}", self.target.api(call.service), call.path);
+        let headers = credentials::headers(&self.credentials).await?;
+        let mut request = self.http.request(call.method.clone(), url).headers(headers);
+        if let Some(etag) = call.etag {
+            request = request.header(IF_MATCH, etag);
+        }
+        Ok(match &call.body {
+            Body::None => request,
+            Body::Json(json) => request.json(json),
+            Body::Bytes(bytes) => request.body(bytes.clone()),
+        })
+    }
+
+    fn unreachable(&self, call: &Call<'_>, error: &reqwest::Error) -> CloudError {
+        CloudError::Unreachable {
+            endpoint: self.target.api(call.service),
+            problem: root(error),
+        }
+    }
+}
+
+async fn finish(call: &Call<'_>, reply: Response) -> Result<Bytes, CloudError> {
+    let status = reply.status();
+    let body = reply.bytes().await.map_err(|error| CloudError::Unusable {
+        what: call.what.to_owned(),
+        problem: chain(&error),
+    })?;
+    match status.is_success() {
+        true => Ok(body),
+        false => Err(CloudError::of_response(
+            call.what.to_owned(),
+            status.as_u16(),
+            &body,
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wiremock::matchers::{header, method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    fn call(path: &str) -> Call<'_> {
+        Call {
+            what: "bucket b",
+            method: Method::GET,
+            service: "storage",
+            path: path.to_owned(),
+            body: Body::None,
+            etag: Some("e1"),
+        }
+    }
+
+    async fn rest(server: &MockServer) -> Rest {
+        let target = Target::local(&server.uri());
+        let credentials = credentials::of(&target).unwrap();
+        Rest::new(target, credentials).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_is_signed_and_sent_again_after_503() {
+        let server = MockServer::start().await;
+        let busy = Mock::given(path("/b")).respond_with(ResponseTemplate::new(503));
+        busy.up_to_n_times(1).expect(1).mount(&server).await;
+        let good = Mock::given(method("GET"))
+            .and(header("authorization", "Bearer local-user"))
+            .and(header("if-match", "e1"))
+            .respond_with(ResponseTemplate::new(200).set_body_string(r#"{"name": "b"}"#));
+        good.expect(1).mount(&server).await;
+        let reply = rest(&server).await.json(&call("/b")).await.unwrap();
+        assert_eq!(reply["name"], "b");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_final() {
+        let server = MockServer::start().await;
+        let refusal = Mock::given(path("/b")).respond_with(ResponseTemplate::new(404));
+        refusal.expect(1).mount(&server).await;
+        let error = rest(&server).await.send(&call("/b")).await.unwrap_err();
+        assert!(error.is_absent());
+    }
+}

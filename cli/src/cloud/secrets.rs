@@ -1,0 +1,240 @@
+//! Secret Manager: containers, which are resources, and values, which are not.
+
+use std::collections::HashMap;
+
+use google_cloud_gax::options::RequestOptionsBuilder;
+use google_cloud_gax::paginator::ItemPaginator;
+use google_cloud_secretmanager_v1::model::replication::Automatic;
+use google_cloud_secretmanager_v1::model::secret_version::State;
+use google_cloud_secretmanager_v1::model::{Replication, Secret, SecretPayload};
+use google_cloud_wkt::FieldMask;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Cloud, CloudError, last_part, retry};
+use crate::resource::{Owner, Resource};
+
+impl Cloud {
+    /// The client's secrets by name.
+    pub(super) async fn list_secrets(&self) -> Result<Vec<(String, Resource)>, CloudError> {
+        let client = &self.client;
+        let mut items = self
+            .secrets()
+            .await?
+            .list_secrets()
+            .set_parent(self.in_project(""))
+            .set_filter(format!(
+                "labels.managed-by=xetl AND labels.xetl-client={client}"
+            ))
+            .by_item();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            match item.map_err(self.failed("the client's secrets")) {
+                Ok(secret) => found.push((last_part(&secret.name), resource(&secret))),
+                Err(error) if error.is_absent() => return Ok(Vec::new()),
+                Err(error) => return Err(error),
+            }
+        }
+        found.retain(|(_, secret)| {
+            secret
+                .owner()
+                .is_some_and(|o| o.client.as_ref() == Some(client))
+        });
+        Ok(found)
+    }
+
+    pub(super) async fn find_secret(&self, name: &str) -> Result<Option<Resource>, CloudError> {
+        let found = self.get_secret(name).await?;
+        Ok(found.as_ref().map(resource))
+    }
+
+    async fn get_secret(&self, name: &str) -> Result<Option<Secret>, CloudError> {
+        let found = self
+            .secrets()
+            .await?
+            .get_secret()
+            .set_name(self.secret_name(name))
+            .send()
+            .await
+            .map_err(self.failed(&format!("secret {name}")));
+        match found {
+            Ok(secret) => Ok(Some(secret)),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn create_secret(&self, name: &str, owner: &Owner) -> Result<(), CloudError> {
+        let replication = Replication::new().set_automatic(Automatic::new());
+        self.secrets()
+            .await?
+            .create_secret()
+            .set_parent(self.in_project(""))
+            .set_secret_id(name)
+            .set_secret(
+                Secret::new()
+                    .set_replication(replication)
+                    .set_labels(owner.labels()),
+            )
+            .send()
+            .await
+            .map_err(self.failed(&format!("secret {name}")))?;
+        Ok(())
+    }
+
+    pub(super) async fn update_secret(&self, name: &str, owner: &Owner) -> Result<(), CloudError> {
+        let Some(secret) = self.get_secret(name).await? else {
+            return self.create_secret(name, owner).await;
+        };
+        let mut labels: HashMap<_, _> = secret.labels.clone();
+        labels.extend(owner.labels());
+        self.secrets()
+            .await?
+            .update_secret()
+            .set_secret(secret.set_labels(labels))
+            .set_update_mask(FieldMask::default().set_paths(["labels"]))
+            .send()
+            .await
+            .map_err(self.failed(&format!("secret {name}")))?;
+        Ok(())
+    }
+
+    pub(super) async fn delete_secret(&self, name: &str) -> Result<(), CloudError> {
+        self.secrets()
+            .await?
+            .delete_secret()
+            .set_name(self.secret_name(name))
+            .send()
+            .await
+            .map_err(self.failed(&format!("secret {name}")))
+    }
+
+    /// Whether the newest version can be read by a job.
+    pub async fn secret_has_value(&self, name: &str) -> Result<bool, CloudError> {
+        let found = self
+            .secrets()
+            .await?
+            .get_secret_version()
+            .set_name(format!("{}/versions/latest", self.secret_name(name)))
+            .send()
+            .await
+            .map_err(self.failed(&format!("secret {name}")));
+        match found {
+            Ok(version) => Ok(version.state == State::Enabled),
+            Err(error) if error.is_absent() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores a value as the newest version, unless it is that already.
+    ///
+    /// The container is made where there is none yet.
+    pub async fn store_secret(
+        &self,
+        name: &str,
+        owner: &Owner,
+        value: &SecretString,
+    ) -> Result<Stored, CloudError> {
+        match self.find_secret(name).await? {
+            None => match self.create_secret(name, owner).await {
+                Err(error) if !error.already_exists() => return Err(error),
+                _ => {}
+            },
+            Some(_) if self.secret_is(name, value).await? => return Ok(Stored::Unchanged),
+            Some(_) => {}
+        }
+        self.add_version(name, value).await?;
+        Ok(Stored::Added)
+    }
+
+    async fn secret_is(&self, name: &str, value: &SecretString) -> Result<bool, CloudError> {
+        let found = self
+            .secrets()
+            .await?
+            .access_secret_version()
+            .set_name(format!("{}/versions/latest", self.secret_name(name)))
+            .send()
+            .await
+            .map_err(self.failed(&format!("secret {name}")));
+        match found {
+            Ok(version) => Ok(version
+                .payload
+                .is_some_and(|payload| payload.data == value.expose_secret().as_bytes())),
+            // None yet, or the newest is disabled, or we may write and not read.
+            Err(
+                CloudError::NotFound { .. }
+                | CloudError::Refused { status: 400, .. }
+                | CloudError::Denied { .. },
+            ) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn add_version(&self, name: &str, value: &SecretString) -> Result<(), CloudError> {
+        let data = value.expose_secret().as_bytes().to_vec();
+        let payload = SecretPayload::new()
+            .set_data_crc32c(i64::from(crc32c::crc32c(&data)))
+            .set_data(data);
+        self.secrets()
+            .await?
+            .add_secret_version()
+            .set_parent(self.secret_name(name))
+            .set_payload(payload)
+            // Sent twice, it would be two versions.
+            .with_retry_policy(retry::Once)
+            .send()
+            .await
+            .map_err(self.failed(&format!("secret {name}")))?;
+        Ok(())
+    }
+
+    fn secret_name(&self, name: &str) -> String {
+        self.in_project(&format!("secrets/{name}"))
+    }
+}
+
+/// What storing a value did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    Added,
+    Unchanged,
+}
+
+fn resource(secret: &Secret) -> Resource {
+    Resource::Secret {
+        owner: Owner::of_labels(&secret.labels),
+    }
+}
+
+/// A version of a secret, without its value.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SecretVersion {
+    pub number: String,
+    /// When it was stored, in RFC 3339.
+    pub created: String,
+    pub enabled: bool,
+}
+
+impl Cloud {
+    /// A secret's versions, the newest first; none where there is no secret.
+    pub async fn secret_versions(&self, name: &str) -> Result<Vec<SecretVersion>, CloudError> {
+        let mut items = self
+            .secrets()
+            .await?
+            .list_secret_versions()
+            .set_parent(self.secret_name(name))
+            .by_item();
+        let mut versions = Vec::new();
+        while let Some(item) = items.next().await {
+            match item.map_err(self.failed(&format!("secret {name}"))) {
+                Ok(version) => versions.push(SecretVersion {
+                    number: last_part(&version.name),
+                    created: version.create_time.map(String::from).unwrap_or_default(),
+                    enabled: version.state == State::Enabled,
+                }),
+                Err(error) if error.is_absent() => return Ok(Vec::new()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(versions)
+    }
+}

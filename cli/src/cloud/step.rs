@@ -1,0 +1,117 @@
+//! Carrying out one step of a plan.
+
+use super::{Cloud, CloudError};
+use crate::plan::{Change, Step};
+use crate::resource::{Address, Resource};
+
+impl Cloud {
+    /// Does what the step says. Done already is done; images are `image`'s business.
+    pub async fn carry_out(&self, step: &Step) -> Result<(), CloudError> {
+        let address = &step.address;
+        match &step.change {
+            Change::Create { after } => match self.create(address, after).await {
+                Err(error) if error.already_exists() && error.lag().is_none() => {
+                    self.adopt(address, after, error).await
+                }
+                result => result,
+            },
+            Change::Update { after, .. } => self.update(address, after).await,
+            Change::Delete { before } => match self.delete(address, before).await {
+                Err(error) if error.is_absent() => Ok(()),
+                result => result,
+            },
+            Change::Keep { .. } | Change::Refuse { .. } => Ok(()),
+        }
+    }
+
+    async fn create(&self, address: &Address, after: &Resource) -> Result<(), CloudError> {
+        let name = &address.name;
+        match after {
+            Resource::Api => self.enable_apis(std::slice::from_ref(name)).await,
+            Resource::ServiceAccount { owner } => self.create_account(name, owner).await,
+            Resource::Bucket { location, owner } => self.create_bucket(name, location, owner).await,
+            Resource::Secret { owner } => self.create_secret(name, owner).await,
+            Resource::Repository { owner } => self.create_repository(name, owner).await,
+            Resource::Dataset { location, owner } => {
+                self.create_dataset(name, location, owner).await
+            }
+            Resource::Member(member) => self.grant(member).await,
+            Resource::Image => Ok(()),
+            Resource::Bundle { object } => self.write_object(object).await,
+            Resource::Job(job) => self.create_job(name, job).await,
+            Resource::Schedule(schedule) => self.create_schedule(name, schedule).await,
+        }
+    }
+
+    async fn update(&self, address: &Address, after: &Resource) -> Result<(), CloudError> {
+        let name = &address.name;
+        match after {
+            Resource::ServiceAccount { owner } => self.update_account(name, owner).await,
+            Resource::Bucket { owner, .. } => self.update_bucket(name, owner).await,
+            Resource::Secret { owner } => self.update_secret(name, owner).await,
+            Resource::Repository { owner } => self.update_repository(name, owner).await,
+            Resource::Dataset { owner, .. } => self.update_dataset(name, owner).await,
+            Resource::Job(job) => self.update_job(name, job).await,
+            Resource::Schedule(schedule) => self.update_schedule(name, schedule).await,
+            // These have nothing to change: there or not.
+            Resource::Api | Resource::Member(_) | Resource::Image | Resource::Bundle { .. } => {
+                self.create(address, after).await
+            }
+        }
+    }
+
+    async fn delete(&self, address: &Address, before: &Resource) -> Result<(), CloudError> {
+        let name = &address.name;
+        match before {
+            Resource::Api | Resource::Image => Ok(()),
+            Resource::ServiceAccount { .. } => self.delete_account(name).await,
+            Resource::Bucket { .. } => self.delete_bucket(name).await,
+            Resource::Secret { .. } => self.delete_secret(name).await,
+            Resource::Repository { .. } => self.delete_repository(name).await,
+            Resource::Dataset { .. } => self.delete_dataset(name).await,
+            Resource::Member(member) => self.revoke(member).await,
+            Resource::Bundle { object } => self.delete_object(&object.bucket, &object.name).await,
+            Resource::Job(_) => self.delete_job(name).await,
+            Resource::Schedule(_) => self.delete_schedule(name).await,
+        }
+    }
+
+    /// What a create found there: ours from an earlier try is made right, another's is an error.
+    async fn adopt(
+        &self,
+        address: &Address,
+        after: &Resource,
+        error: CloudError,
+    ) -> Result<(), CloudError> {
+        let Some(found) = self.find(address).await? else {
+            return Err(error);
+        };
+        if found == *after {
+            return Ok(());
+        }
+        let owners = (found.owner(), after.owner());
+        let ours = matches!(owners, (Some(found), Some(after)) if found.client == after.client);
+        match ours && found.location() == after.location() {
+            true => self.update(address, after).await,
+            false => Err(error),
+        }
+    }
+
+    async fn find(&self, address: &Address) -> Result<Option<Resource>, CloudError> {
+        use crate::resource::Kind;
+        let name = &address.name;
+        match address.kind {
+            Kind::ServiceAccount => self.find_account(name).await,
+            Kind::Bucket => self.find_bucket(name).await,
+            Kind::Secret => self.find_secret(name).await,
+            Kind::Repository => self.find_repository(name).await,
+            Kind::Dataset => Ok(self.find_dataset(name).await?.map(|found| found.resource)),
+            Kind::Job => Ok(self
+                .find_job(name)
+                .await?
+                .map(|job| Resource::Job(Box::new(job)))),
+            Kind::Schedule => Ok(self.find_schedule(name).await?.map(Resource::Schedule)),
+            _ => Ok(None),
+        }
+    }
+}

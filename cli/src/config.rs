@@ -1,0 +1,47 @@
+//! What a workspace declares: `xetl.yaml`, `clients/*.yaml` and `sources/*.yaml`.
+//!
+//! Reads and checks the files, and knows nothing of Google's resources.
+
+use std::path::{Path, PathBuf};
+
+mod clash;
+mod client;
+mod error;
+mod file;
+mod source;
+mod value;
+mod workspace;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, Pipeline, Schedule};
+pub use error::ConfigError;
+pub(crate) use error::nearest;
+pub use file::{ClientFile, Defaults, PipelineFile, ScheduleFile, TargetKind, WorkspaceFile};
+pub use source::{Manifest, SecretField, built_in_sources};
+pub use workspace::Workspace;
+pub use write::with_pipeline;
+
+/// Reads a YAML file into `T`; an error names file, line, column and the nearest known key.
+pub(crate) fn read_yaml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse_yaml(path, &text)
+}
+
+/// Reads YAML text; `path` is for the error.
+pub(crate) fn parse_yaml<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    text: &str,
+) -> Result<T, ConfigError> {
+    serde_saphyr::from_str(text).map_err(|error| ConfigError::yaml(path, &error))
+}
+
+/// `<folder>/<name>.yaml`
+pub(crate) fn yaml_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.yaml"))
+}

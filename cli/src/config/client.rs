@@ -1,0 +1,237 @@
+//! A client with everything settled, so that nothing after it meets a "maybe set".
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use xetl_runtime::bundle::StreamOptions;
+
+use super::clash;
+use super::error::{nearest, shown};
+use super::value::{
+    check_cron, check_dataset, check_memory, check_name, check_project, duration, time_zone,
+};
+use super::{ClientFile, ConfigError, Defaults, Manifest, PipelineFile, ScheduleFile, Workspace};
+
+/// One client, ready to be turned into resources.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Client {
+    pub name: String,
+    pub project: String,
+    pub region: String,
+    /// A pinned image of the user's own, instead of the one xetl builds.
+    pub image: Option<String>,
+    pub pipelines: Vec<Pipeline>,
+}
+
+/// One pipeline of a client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    pub name: String,
+    pub source: String,
+    pub manifest: Manifest,
+    pub config: Map<String, Value>,
+    /// Dotted paths of the secret fields it uses.
+    pub secrets: Vec<String>,
+    pub schedule: Option<Schedule>,
+    pub dataset: String,
+    pub tasks: u32,
+    pub cpu: u32,
+    pub memory: String,
+    pub timeout: Duration,
+    pub streams: BTreeMap<String, StreamOptions>,
+}
+
+/// When a pipeline runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    pub cron: String,
+    pub time_zone: String,
+    pub paused: bool,
+}
+
+impl Client {
+    /// A pipeline by name.
+    pub fn pipeline(&self, name: &str) -> Result<&Pipeline, ConfigError> {
+        let found = self.pipelines.iter().find(|pipeline| pipeline.name == name);
+        found.ok_or_else(|| ConfigError::UnknownPipeline {
+            client: self.name.clone(),
+            name: name.to_owned(),
+            known: self
+                .pipelines
+                .iter()
+                .map(|pipeline| pipeline.name.clone())
+                .collect(),
+        })
+    }
+}
+
+pub(super) fn settle(
+    workspace: &Workspace,
+    path: &Path,
+    name: &str,
+    file: &ClientFile,
+) -> Result<Client, ConfigError> {
+    let at = |key: &str| format!("{}: {key}", shown(path));
+    if file.client != name {
+        return Err(ConfigError::invalid(
+            at("client"),
+            format!("is `{}`, but the file is named `{name}.yaml`", file.client),
+        ));
+    }
+    check_name(&at("client"), name, 40)?;
+    let wanted = |key: &str, value: &Option<String>, shared: &Option<String>| {
+        value
+            .clone()
+            .or_else(|| shared.clone())
+            .ok_or_else(|| ConfigError::Invalid {
+                at: at(key),
+                problem: "is set neither here nor in xetl.yaml".to_owned(),
+                hint: Some(format!("add `{key}: ...` to xetl.yaml")),
+            })
+    };
+    let pipelines = file
+        .pipelines
+        .iter()
+        .map(|(pipeline, file)| {
+            let at = format!("{}: pipelines.{pipeline}", shown(path));
+            settle_pipeline(workspace, &at, name, pipeline, file)
+        })
+        .collect::<Result<_, _>>()?;
+    let project = wanted("project", &file.project, &workspace.file.project)?;
+    check_project(&at("project"), &project)?;
+    let client = Client {
+        name: name.to_owned(),
+        project,
+        region: wanted("region", &file.region, &workspace.file.region)?,
+        image: workspace.file.image.clone(),
+        pipelines,
+    };
+    clash::within(&at("pipelines"), &client)?;
+    clash::between(workspace, &at("pipelines"), &client)?;
+    Ok(client)
+}
+
+fn settle_pipeline(
+    workspace: &Workspace,
+    at: &str,
+    client: &str,
+    name: &str,
+    file: &PipelineFile,
+) -> Result<Pipeline, ConfigError> {
+    check_name(at, name, 22)?;
+    let defaults = &workspace.file.defaults;
+    let manifest = workspace.source(&file.source)?;
+    let memory = file.memory.clone().or_else(|| defaults.memory.clone());
+    let memory = memory.unwrap_or_else(|| "512Mi".to_owned());
+    let cpu = file.cpu.or(defaults.cpu).unwrap_or(1);
+    check_memory(at, &memory, cpu)?;
+    let timeout = file.timeout.as_deref().or(defaults.timeout.as_deref());
+    Ok(Pipeline {
+        name: name.to_owned(),
+        source: file.source.clone(),
+        secrets: secrets(at, &manifest, file)?,
+        streams: streams(at, &manifest, file)?,
+        manifest,
+        config: file.config.clone(),
+        schedule: file
+            .schedule
+            .as_ref()
+            .map(|schedule| settle_schedule(at, schedule, defaults))
+            .transpose()?,
+        dataset: dataset(at, client, name, file)?,
+        tasks: file.tasks.unwrap_or(1),
+        cpu,
+        memory,
+        timeout: duration(at, timeout.unwrap_or("1h"))?,
+    })
+}
+
+fn settle_schedule(
+    at: &str,
+    file: &ScheduleFile,
+    defaults: &Defaults,
+) -> Result<Schedule, ConfigError> {
+    let zone = file.time_zone.as_ref().or(defaults.time_zone.as_ref());
+    check_cron(&format!("{at}.schedule.cron"), &file.cron)?;
+    Ok(Schedule {
+        cron: file.cron.clone(),
+        time_zone: time_zone(
+            &format!("{at}.schedule.time_zone"),
+            zone.map_or("UTC", String::as_str),
+        )?,
+        paused: file.paused,
+    })
+}
+
+fn dataset(at: &str, client: &str, name: &str, file: &PipelineFile) -> Result<String, ConfigError> {
+    let Some(dataset) = &file.dataset else {
+        return Ok(format!("{client}_{name}").replace('-', "_"));
+    };
+    check_dataset(&format!("{at}.dataset"), dataset)?;
+    Ok(dataset.clone())
+}
+
+/// The streams chosen, each one the source has.
+fn streams(
+    at: &str,
+    manifest: &Manifest,
+    file: &PipelineFile,
+) -> Result<BTreeMap<String, StreamOptions>, ConfigError> {
+    let known = manifest.stream_names();
+    match file.streams.keys().find(|name| !known.contains(name)) {
+        // A manifest may make its streams while it runs.
+        Some(name) if !known.is_empty() => Err(ConfigError::Invalid {
+            at: format!("{at}.streams"),
+            problem: format!("source `{}` has no stream `{name}`", file.source),
+            hint: Some(match nearest(name, known.iter().map(String::as_str)) {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => format!("its streams: {}", known.join(", ")),
+            }),
+        }),
+        _ => Ok(file.streams.clone()),
+    }
+}
+
+/// The secret fields in use: the required ones, and the optional ones the file names.
+fn secrets(at: &str, manifest: &Manifest, file: &PipelineFile) -> Result<Vec<String>, ConfigError> {
+    let fields = manifest.secret_fields(&file.config);
+    if let Some(field) = fields.iter().find(|field| holds(&file.config, &field.path)) {
+        return Err(ConfigError::Invalid {
+            at: format!("{at}.config.{}", field.path),
+            problem: "is a secret and does not belong into a file".to_owned(),
+            hint: Some("remove it here and store it with `xetl secrets set`".to_owned()),
+        });
+    }
+    if let Some(path) = file
+        .secrets
+        .iter()
+        .find(|path| !fields.iter().any(|f| f.path == **path))
+    {
+        return Err(ConfigError::Invalid {
+            at: format!("{at}.secrets"),
+            problem: format!("source `{}` has no secret field `{path}`", file.source),
+            hint: Some(format!(
+                "its secret fields: {}",
+                fields
+                    .iter()
+                    .map(|field| field.path.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )),
+        });
+    }
+    Ok(fields
+        .into_iter()
+        .filter(|field| field.required || file.secrets.contains(&field.path))
+        .map(|field| field.path)
+        .collect())
+}
+
+/// Whether the config has something at the dotted path.
+fn holds(config: &Map<String, Value>, path: &str) -> bool {
+    let mut keys = path.split('.');
+    let first = keys.next().and_then(|key| config.get(key));
+    keys.fold(first, |value, key| value?.get(key)).is_some()
+}

@@ -1,0 +1,128 @@
+//! The files as they are written: every key, and what is left out.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use xetl_runtime::bundle::StreamOptions;
+
+/// xetl.yaml: what all clients of the workspace share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceFile {
+    /// Where resources are made.
+    pub target: TargetKind,
+    /// Google Cloud project of clients that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Region of clients that name none, such as `australia-southeast1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Image the jobs run, pinned (`...@sha256:...`); by default xetl builds and pushes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// What pipelines that say nothing get.
+    #[serde(default, skip_serializing_if = "Defaults::is_empty")]
+    pub defaults: Defaults,
+}
+
+/// Where resources are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetKind {
+    /// Google Cloud.
+    Gcp,
+    /// The local cloud of this workspace.
+    Local,
+}
+
+/// What pipelines that say nothing get.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    /// Time zone of schedules; UTC by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// CPUs of a task, such as `1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    /// Memory of a task, such as `512Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// The longest a task may run, such as `1h` or `90m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+}
+
+impl Defaults {
+    fn is_empty(&self) -> bool {
+        *self == Defaults::default()
+    }
+}
+
+/// clients/<name>.yaml: one client and its pipelines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientFile {
+    /// The client's name, as the file's.
+    pub client: String,
+    /// Google Cloud project; by default the workspace's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Region of all its resources; by default the workspace's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Its pipelines by name.
+    pub pipelines: IndexMap<String, PipelineFile>,
+}
+
+/// One pipeline: a source, loaded into a dataset on a schedule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineFile {
+    /// A built-in source, or `sources/<name>.yaml` of the workspace.
+    pub source: String,
+    /// The source's config, without its secret fields.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+    /// Optional secret fields of the config that are set, by dotted path; required ones need no mention.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// When it runs; never by itself where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleFile>,
+    /// Dataset its tables are in; `<client>_<pipeline>` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// Cloud Run tasks that share the work; 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<u32>,
+    /// CPUs of a task; 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    /// Memory of a task; `512Mi` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// The longest a task may run; `1h` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// Streams to load, with their options; all of the source's where left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub streams: BTreeMap<String, StreamOptions>,
+}
+
+/// When a pipeline runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleFile {
+    /// Five fields of cron: minute, hour, day of the month, month, day of the week.
+    pub cron: String,
+    /// Time zone the cron is read in, such as `Pacific/Auckland`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Kept, but not fired.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+}

@@ -1,0 +1,161 @@
+//! Source manifests: the built-in ones, and what a manifest says of its config.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::{ConfigError, parse_yaml, read_yaml};
+
+/// The manifests compiled in, by name.
+const BUILT_IN: &[(&str, &str)] = &[];
+
+pub fn built_in_sources() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(name, _)| *name)
+}
+
+/// A source's declarative manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest(pub Value);
+
+/// A field of the config that is kept in Secret Manager.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretField {
+    /// Dotted path in the config, such as `credentials.client_secret`.
+    pub path: String,
+    pub required: bool,
+}
+
+impl Manifest {
+    pub fn read(path: &Path) -> Result<Manifest, ConfigError> {
+        Ok(Manifest(read_yaml(path)?))
+    }
+
+    /// A manifest that is compiled in, or `None`.
+    pub fn built_in(name: &str) -> Option<Result<Manifest, ConfigError>> {
+        let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+        let path = format!("built-in source {name}");
+        Some(parse_yaml(Path::new(&path), text).map(Manifest))
+    }
+
+    /// The JSON Schema of the config (`spec.connection_specification`).
+    pub fn specification(&self) -> &Value {
+        &self.0["spec"]["connection_specification"]
+    }
+
+    /// The names of its streams that are written down in the manifest.
+    pub fn stream_names(&self) -> Vec<String> {
+        let streams = self.0["streams"].as_array();
+        streams
+            .into_iter()
+            .flatten()
+            .filter_map(|stream| self.resolve(stream)["name"].as_str())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The secret fields of this config: with a `oneOf`, those of the variant it chose.
+    pub fn secret_fields(&self, config: &Map<String, Value>) -> Vec<SecretField> {
+        let mut fields = Vec::new();
+        let config = Value::Object(config.clone());
+        collect(self.specification(), &config, "", true, &mut fields);
+        fields.sort();
+        fields.dedup_by(|a, b| a.path == b.path);
+        fields
+    }
+
+    /// What a `$ref: "#/..."` or a `"#/..."` string points to, else the value itself.
+    fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
+        let reference = value.as_str().or_else(|| value["$ref"].as_str());
+        reference
+            .and_then(|reference| self.0.pointer(reference.strip_prefix('#')?))
+            .unwrap_or(value)
+    }
+}
+
+fn collect(schema: &Value, config: &Value, at: &str, required: bool, found: &mut Vec<SecretField>) {
+    if schema["airbyte_secret"] == true {
+        found.push(SecretField {
+            path: at.to_owned(),
+            required,
+        });
+        return;
+    }
+    if let Some(variant) = variant(schema, config) {
+        collect(variant, config, at, required, found);
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let needed = schema["required"]
+            .as_array()
+            .is_some_and(|names| names.iter().any(|required| required == name));
+        let path = match at {
+            "" => name.clone(),
+            at => format!("{at}.{name}"),
+        };
+        collect(property, &config[name], &path, required && needed, found);
+    }
+}
+
+/// The variant of a `oneOf` that the config chose by its `const` field; else the only one.
+fn variant<'a>(schema: &'a Value, config: &Value) -> Option<&'a Value> {
+    let variants = schema["oneOf"].as_array()?;
+    let chosen = variants.iter().find(|variant| chooses(variant, config));
+    chosen.or(match variants.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    })
+}
+
+fn chooses(variant: &Value, config: &Value) -> bool {
+    let mut constants = variant["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, property)| Some((name, property.get("const")?)))
+        .peekable();
+    constants.peek().is_some() && constants.all(|(name, constant)| config[name] == *constant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn manifest() -> Manifest {
+        Manifest(json!({"spec": {"connection_specification": {
+            "type": "object",
+            "required": ["credentials"],
+            "properties": {
+                "start_date": {"type": "string"},
+                "webhook_key": {"type": "string", "airbyte_secret": true},
+                "credentials": {"type": "object", "oneOf": [
+                    {"required": ["client_secret"], "properties": {
+                        "auth_type": {"const": "client_credentials"},
+                        "client_secret": {"airbyte_secret": true}}},
+                    {"required": ["refresh_token"], "properties": {
+                        "auth_type": {"const": "refresh"},
+                        "refresh_token": {"airbyte_secret": true}}},
+                ]},
+            },
+        }}}))
+    }
+
+    #[test]
+    fn the_secret_fields_are_those_of_the_chosen_variant() {
+        let config = json!({"credentials": {"auth_type": "refresh"}});
+        let fields = manifest().secret_fields(config.as_object().unwrap());
+        let paths: Vec<_> = fields.iter().map(|f| (&*f.path, f.required)).collect();
+        assert_eq!(
+            paths,
+            [("credentials.refresh_token", true), ("webhook_key", false)]
+        );
+    }
+
+    #[test]
+    fn streams_are_named_through_references() {
+        let manifest = Manifest(json!({
+            "definitions": {"streams": {"a": {"name": "accounts"}}},
+            "streams": [{"$ref": "#/definitions/streams/a"}, "#/definitions/streams/a", {"name": "b"}],
+        }));
+        assert_eq!(manifest.stream_names(), ["accounts", "accounts", "b"]);
+    }
+}

@@ -1,0 +1,139 @@
+//! The folder a team keeps: where its files are.
+
+use std::path::{Path, PathBuf};
+
+use super::client::{self, Client};
+use super::{ClientFile, ConfigError, Manifest, WorkspaceFile, read_yaml, source, yaml_file};
+
+const FILE: &str = "xetl.yaml";
+
+/// A workspace's folder and its `xetl.yaml`.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    pub root: PathBuf,
+    pub file: WorkspaceFile,
+}
+
+impl Workspace {
+    /// The workspace `folder` is in: the nearest `xetl.yaml` upwards.
+    pub fn find(folder: &Path) -> Result<Workspace, ConfigError> {
+        let root = folder
+            .ancestors()
+            .find(|folder| folder.join(FILE).is_file())
+            .ok_or_else(|| ConfigError::NoWorkspace {
+                from: folder.to_owned(),
+            })?;
+        Workspace::open(root)
+    }
+
+    /// The workspace of exactly this folder.
+    pub fn open(root: &Path) -> Result<Workspace, ConfigError> {
+        let file = root.join(FILE);
+        if !file.is_file() {
+            return Err(ConfigError::NoWorkspace {
+                from: root.to_owned(),
+            });
+        }
+        Ok(Workspace {
+            root: root.to_owned(),
+            file: read_yaml(&file)?,
+        })
+    }
+
+    /// What the local cloud keeps: `<workspace>/.xetl/local`.
+    pub fn local_state(&self) -> PathBuf {
+        self.root.join(".xetl/local")
+    }
+
+    /// What can be made again, such as the built image: `<workspace>/.xetl/cache`.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join(".xetl/cache")
+    }
+
+    pub fn client_file(&self, name: &str) -> PathBuf {
+        yaml_file(&self.root.join("clients"), name)
+    }
+
+    pub fn source_file(&self, name: &str) -> PathBuf {
+        yaml_file(&self.root.join("sources"), name)
+    }
+
+    /// The clients there are, by name.
+    pub fn client_names(&self) -> Vec<String> {
+        yaml_names(&self.root.join("clients"))
+    }
+
+    /// The sources there are: the workspace's and the built-in ones.
+    pub fn source_names(&self) -> Vec<String> {
+        let mut names = yaml_names(&self.root.join("sources"));
+        names.extend(source::built_in_sources().map(str::to_owned));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// A client with everything settled: defaults filled in, its sources read.
+    pub fn client(&self, name: &str) -> Result<Client, ConfigError> {
+        let path = self.client_file(name);
+        if !path.is_file() {
+            return Err(ConfigError::UnknownClient {
+                name: name.to_owned(),
+                known: self.client_names(),
+            });
+        }
+        let file: ClientFile = read_yaml(&path)?;
+        self.settle(&path, name, &file)
+    }
+
+    /// A client's file as it is written.
+    pub fn client_file_of(&self, name: &str) -> Result<ClientFile, ConfigError> {
+        read_yaml(&self.client_file(name))
+    }
+
+    /// Replaces a client's file whole: a reader sees the old text or the new.
+    pub fn write_client(&self, name: &str, text: &str) -> std::io::Result<()> {
+        let folder = self.root.join("clients");
+        std::fs::create_dir_all(&folder)?;
+        let path = self.client_file(name);
+        let part = folder.join(format!(".{name}.yaml.part"));
+        std::fs::write(&part, text)?;
+        std::fs::rename(part, path)
+    }
+
+    /// The client that `file` would be as `clients/<name>.yaml`; `path` is for errors.
+    pub fn settle(
+        &self,
+        path: &Path,
+        name: &str,
+        file: &ClientFile,
+    ) -> Result<Client, ConfigError> {
+        client::settle(self, path, name, file)
+    }
+
+    /// A source's manifest: the workspace's where it has one, else the built-in.
+    pub fn source(&self, name: &str) -> Result<Manifest, ConfigError> {
+        let path = self.source_file(name);
+        if path.is_file() {
+            return Manifest::read(&path);
+        }
+        Manifest::built_in(name).unwrap_or_else(|| {
+            Err(ConfigError::UnknownSource {
+                name: name.to_owned(),
+                known: self.source_names(),
+            })
+        })
+    }
+}
+
+/// The `.yaml` files of a folder without their ending, sorted; none where there is no folder.
+fn yaml_names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|name| Some(name.strip_suffix(".yaml")?.to_owned()))
+        .collect();
+    names.sort();
+    names
+}

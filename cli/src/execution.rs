@@ -1,0 +1,142 @@
+//! Executions of a job and what their runs say of themselves, as values.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One execution of a pipeline's job.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Execution {
+    /// Its short name, which is also the run's id.
+    pub name: String,
+    pub state: ExecutionState,
+    /// RFC 3339, as all times here.
+    pub created: Option<String>,
+    pub started: Option<String>,
+    pub completed: Option<String>,
+    pub tasks: u32,
+    pub running: u32,
+    pub succeeded: u32,
+    pub failed: u32,
+    /// Why it failed, in Cloud Run's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExecutionState {
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl ExecutionState {
+    pub fn is_over(self) -> bool {
+        !matches!(self, ExecutionState::Pending | ExecutionState::Running)
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            ExecutionState::Pending => "pending",
+            ExecutionState::Running => "running",
+            ExecutionState::Succeeded => "succeeded",
+            ExecutionState::Failed => "failed",
+            ExecutionState::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What a run wrote to `<pipeline>/runs/<run>.json` when it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    pub run: String,
+    /// `done`, `failed`, `parked` or `skipped`.
+    pub outcome: String,
+    pub started_at: String,
+    pub finished_at: String,
+    pub rows: u64,
+    pub bytes: u64,
+    pub streams: Vec<StreamSummary>,
+}
+
+/// A stream's part in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamSummary {
+    pub stream: String,
+    pub outcome: String,
+    #[serde(default)]
+    pub mode: Option<String>,
+    pub rows: u64,
+    pub bytes: u64,
+    #[serde(default)]
+    pub pages: u64,
+    pub seconds: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The stream's state after it.
+    #[serde(default)]
+    pub state: Value,
+}
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LogLine {
+    pub time: String,
+    pub severity: String,
+    pub message: String,
+    /// What else the entry says.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub fields: Map<String, Value>,
+    /// Tells entries apart that are otherwise the same.
+    pub id: String,
+}
+
+/// Which entries of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogQuery {
+    pub job: String,
+    /// Of this execution only.
+    pub execution: Option<String>,
+    /// Not before this time.
+    pub since: Option<String>,
+}
+
+impl LogQuery {
+    /// The query in Cloud Logging's language.
+    pub fn filter(&self) -> String {
+        let mut filter = format!(
+            "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"{}\"",
+            self.job
+        );
+        if let Some(execution) = &self.execution {
+            filter.push_str(&format!(
+                " AND labels.\"run.googleapis.com/execution_name\"=\"{execution}\""
+            ));
+        }
+        if let Some(since) = &self.since {
+            filter.push_str(&format!(" AND timestamp>=\"{since}\""));
+        }
+        filter
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_query_names_job_execution_and_time() {
+        let query = LogQuery {
+            job: "acme-xero".to_owned(),
+            execution: Some("acme-xero-abc".to_owned()),
+            since: None,
+        };
+        assert_eq!(
+            query.filter(),
+            "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"acme-xero\" AND \
+             labels.\"run.googleapis.com/execution_name\"=\"acme-xero-abc\""
+        );
+    }
+}

@@ -1,0 +1,362 @@
+//! Plans: what a client declares, set against what it has.
+//!
+//! Nothing here calls Google or prints. `cloud` reads what exists and carries
+//! the steps out; it never looks at the declaration again.
+
+use std::collections::BTreeSet;
+
+use crate::resource::{Address, Kind, Resource, Resources};
+
+/// What has to be done, in order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+}
+
+/// One resource and what happens to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    pub address: Address,
+    pub change: Change,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    Create {
+        after: Resource,
+    },
+    Update {
+        before: Resource,
+        after: Resource,
+    },
+    Delete {
+        before: Resource,
+    },
+    /// Would be deleted, but holds what cannot be made again.
+    Keep {
+        before: Resource,
+    },
+    /// Cannot be done, for this reason; nothing else of the plan is done either.
+    Refuse {
+        reason: Refusal,
+    },
+}
+
+/// Why a step is impossible.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("it is in {before} and cannot move to {after}: its data would be lost")]
+    Moves { before: String, after: String },
+    #[error("it belongs to client `{client}`")]
+    Foreign { client: String },
+}
+
+/// A field that an update changes; `None` where it is not set.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FieldChange {
+    pub field: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+/// How many steps of each sort a plan has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Summary {
+    pub create: usize,
+    pub update: usize,
+    pub delete: usize,
+    pub keep: usize,
+    pub refuse: usize,
+}
+
+impl Plan {
+    /// The steps from what there is to what is declared.
+    pub fn between(actual: &Resources, desired: &Resources) -> Plan {
+        let addresses: BTreeSet<_> = actual.keys().chain(desired.keys()).collect();
+        let (deletes, mut steps): (Vec<_>, Vec<_>) = addresses
+            .into_iter()
+            .filter_map(|address| Step::between(address, actual.get(address), desired.get(address)))
+            .filter(|step| !outlives(step, desired))
+            .partition(|step| matches!(step.change, Change::Delete { .. }));
+        // `Kind` is ordered by creation, so deletions run it backwards.
+        steps.extend(deletes.into_iter().rev());
+        Plan { steps }
+    }
+
+    /// The steps to nothing; what `held` names is kept, as it holds data.
+    pub fn destroy(actual: &Resources, held: &BTreeSet<Address>) -> Plan {
+        let mut plan = Plan::between(actual, &Resources::new());
+        for step in &mut plan.steps {
+            match &step.change {
+                Change::Delete { before } if held.contains(&step.address) => {
+                    let before = before.clone();
+                    step.change = Change::Keep { before };
+                }
+                _ => {}
+            }
+        }
+        plan
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps
+            .iter()
+            .all(|step| matches!(step.change, Change::Keep { .. }))
+    }
+
+    /// The steps that make the plan impossible.
+    pub fn refused(&self) -> impl Iterator<Item = (&Address, &Refusal)> {
+        self.steps.iter().filter_map(|step| match &step.change {
+            Change::Refuse { reason } => Some((&step.address, reason)),
+            _ => None,
+        })
+    }
+
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        for step in &self.steps {
+            match step.change {
+                Change::Create { .. } => summary.create += 1,
+                Change::Update { .. } => summary.update += 1,
+                Change::Delete { .. } => summary.delete += 1,
+                Change::Keep { .. } => summary.keep += 1,
+                Change::Refuse { .. } => summary.refuse += 1,
+            }
+        }
+        summary
+    }
+
+    /// The steps in runs of one kind and direction: those of a run may be done at the same time.
+    pub fn stages(&self) -> impl Iterator<Item = &[Step]> {
+        self.steps
+            .chunk_by(|a, b| a.address.kind == b.address.kind && a.deletes() == b.deletes())
+    }
+}
+
+impl Step {
+    fn between(
+        address: &Address,
+        before: Option<&Resource>,
+        after: Option<&Resource>,
+    ) -> Option<Step> {
+        let change = match (before.cloned(), after.cloned()) {
+            (Some(before), Some(after)) if before == after => return None,
+            (Some(before), Some(after)) => match refusal(&before, &after) {
+                Some(reason) => Change::Refuse { reason },
+                None => Change::Update { before, after },
+            },
+            (None, Some(after)) => Change::Create { after },
+            (Some(before), None) => Change::Delete { before },
+            (None, None) => return None,
+        };
+        Some(Step {
+            address: address.clone(),
+            change,
+        })
+    }
+
+    pub fn deletes(&self) -> bool {
+        matches!(self.change, Change::Delete { .. } | Change::Keep { .. })
+    }
+
+    /// What an update changes, field by field.
+    pub fn field_changes(&self) -> Vec<FieldChange> {
+        let Change::Update { before, after } = &self.change else {
+            return Vec::new();
+        };
+        let (mut before, mut after) = (before.fields(), after.fields());
+        let fields: BTreeSet<String> = before.keys().chain(after.keys()).cloned().collect();
+        fields
+            .into_iter()
+            .map(|field| FieldChange {
+                before: before.remove(&field),
+                after: after.remove(&field),
+                field,
+            })
+            .filter(|change| change.before != change.after)
+            .collect()
+    }
+}
+
+/// What stays although it is not declared: others use the APIs, images go with
+/// their repository, and a running execution may still read its older bundle.
+fn outlives(step: &Step, desired: &Resources) -> bool {
+    let Change::Delete { before } = &step.change else {
+        return false;
+    };
+    match (step.address.kind, before) {
+        (Kind::Api | Kind::Image, _) => true,
+        (_, Resource::Bundle { object }) => desired.values().any(|other| {
+            matches!(other, Resource::Bundle { object: other } if other.pipeline == object.pipeline)
+        }),
+        _ => false,
+    }
+}
+
+fn refusal(before: &Resource, after: &Resource) -> Option<Refusal> {
+    let owners = (before.owner()?, after.owner()?);
+    if let (Some(theirs), Some(ours)) = (&owners.0.client, &owners.1.client)
+        && theirs != ours
+    {
+        return Some(Refusal::Foreign {
+            client: theirs.clone(),
+        });
+    }
+    match (before.location(), after.location()) {
+        (Some(before), Some(after)) if before != after => Some(Refusal::Moves {
+            before: before.to_owned(),
+            after: after.to_owned(),
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{Holder, Member, Owner};
+    use proptest::prelude::*;
+
+    fn bucket(location: &str) -> Resource {
+        Resource::Bucket {
+            location: location.to_owned(),
+            owner: Owner::client("acme"),
+        }
+    }
+
+    fn secret(client: &str) -> Resource {
+        Resource::Secret {
+            owner: Owner::client(client),
+        }
+    }
+
+    fn one(address: Address, resource: Resource) -> Resources {
+        Resources::from([(address, resource)])
+    }
+
+    /// Any few resources: names are few, so that both sides often have the same.
+    fn resources() -> impl Strategy<Value = Resources> {
+        let resource = ("[a-c]", 0..6u8, "[xy]").prop_map(|(name, kind, value)| match kind {
+            0 => (Address::new(Kind::Api, name), Resource::Api),
+            1 => (
+                Address::new(Kind::ServiceAccount, name),
+                Resource::ServiceAccount {
+                    owner: Owner::pipeline("acme", &value),
+                },
+            ),
+            2 => (Address::new(Kind::Bucket, name), bucket("r")),
+            3 => (
+                Address::new(Kind::Secret, name),
+                Resource::Secret {
+                    owner: Owner::pipeline("acme", &value),
+                },
+            ),
+            4 => (
+                Address::new(Kind::Dataset, name),
+                Resource::Dataset {
+                    location: "r".to_owned(),
+                    owner: Owner::pipeline("acme", &value),
+                },
+            ),
+            _ => {
+                let member = Member {
+                    on: Holder::Bucket(name),
+                    role: "r".to_owned(),
+                    account: value,
+                };
+                (member.address(), Resource::Member(member))
+            }
+        });
+        prop::collection::vec(resource, 0..8).prop_map(|pairs| pairs.into_iter().collect())
+    }
+
+    /// What a cloud that does every step would have.
+    fn carried_out(actual: &Resources, plan: &Plan) -> Resources {
+        let mut actual = actual.clone();
+        for step in &plan.steps {
+            match &step.change {
+                Change::Create { after } | Change::Update { after, .. } => {
+                    actual.insert(step.address.clone(), after.clone());
+                }
+                Change::Delete { .. } => {
+                    actual.remove(&step.address);
+                }
+                Change::Keep { .. } | Change::Refuse { .. } => {}
+            }
+        }
+        actual
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_planned_for_what_is_there(resources in resources()) {
+            prop_assert!(Plan::between(&resources, &resources).is_empty());
+        }
+
+        #[test]
+        fn carrying_a_plan_out_leaves_nothing_to_plan(actual in resources(), desired in resources()) {
+            let plan = Plan::between(&actual, &desired);
+            let actual = carried_out(&actual, &plan);
+            prop_assert!(Plan::between(&actual, &desired).is_empty());
+            for (address, resource) in &desired {
+                prop_assert_eq!(actual.get(address), Some(resource));
+            }
+        }
+
+        #[test]
+        fn kinds_are_made_in_order_and_deleted_backwards(actual in resources(), desired in resources()) {
+            let plan = Plan::between(&actual, &desired);
+            let (deletes, makes): (Vec<_>, Vec<_>) = plan.steps.iter().partition(|step| step.deletes());
+            prop_assert!(makes.is_sorted_by_key(|step| step.address.kind));
+            prop_assert!(deletes.iter().rev().is_sorted_by_key(|step| step.address.kind));
+        }
+    }
+
+    #[test]
+    fn a_bucket_in_another_place_is_refused() {
+        let address = Address::new(Kind::Bucket, "b");
+        let plan = Plan::between(
+            &one(address.clone(), bucket("r1")),
+            &one(address, bucket("r2")),
+        );
+        assert_eq!(plan.refused().count(), 1);
+    }
+
+    #[test]
+    fn a_resource_of_another_client_is_refused() {
+        let address = Address::new(Kind::Secret, "s");
+        let plan = Plan::between(
+            &one(address.clone(), secret("globex")),
+            &one(address, secret("acme")),
+        );
+        let (_, reason) = plan.refused().next().unwrap();
+        assert_eq!(reason.to_string(), "it belongs to client `globex`");
+    }
+
+    #[test]
+    fn destroying_keeps_what_holds_data_and_the_apis() {
+        let mut actual = one(Address::new(Kind::Bucket, "b"), bucket("r"));
+        actual.insert(Address::new(Kind::Secret, "s"), secret("acme"));
+        actual.insert(Address::new(Kind::Api, "run"), Resource::Api);
+        let plan = Plan::destroy(&actual, &BTreeSet::from([Address::new(Kind::Bucket, "b")]));
+        let summary = plan.summary();
+        assert_eq!((summary.delete, summary.keep), (1, 1));
+        assert_eq!(plan.steps.len(), 2);
+    }
+
+    #[test]
+    fn an_update_tells_what_changes() {
+        let address = Address::new(Kind::Secret, "s");
+        let before = Resource::Secret {
+            owner: Owner::default(),
+        };
+        let plan = Plan::between(&one(address.clone(), before), &one(address, secret("acme")));
+        let change = FieldChange {
+            field: "xetl-client".to_owned(),
+            before: None,
+            after: Some("acme".to_owned()),
+        };
+        assert_eq!(plan.steps[0].field_changes(), [change]);
+    }
+}

@@ -1,0 +1,148 @@
+//! A client, its file read and its cloud at hand: what most commands work on.
+
+use std::collections::BTreeSet;
+
+use crate::apply::{Apply, Observer, PushImage, SecretValues};
+use crate::cloud::{Actual, Cloud};
+use crate::config::{Client, Workspace};
+use crate::desired::{self, Image};
+use crate::failure::Failure;
+use crate::names;
+use crate::plan::Plan;
+use crate::resource::{Address, Kind, Resources};
+use crate::target::Target;
+use crate::view::{MissingValue, PlanPicture};
+
+/// A client and its part of the cloud.
+pub struct Session {
+    pub workspace: Workspace,
+    pub target: Target,
+    pub client: Client,
+    pub cloud: Cloud,
+}
+
+/// What would be done, and what stands in its way.
+pub struct Proposal {
+    pub client: String,
+    pub plan: Plan,
+    pub missing: Vec<MissingValue>,
+}
+
+impl Session {
+    pub fn new(workspace: Workspace, target: Target, client: Client) -> Result<Session, Failure> {
+        let cloud = Cloud::new(
+            target.clone(),
+            &client.name,
+            &client.project,
+            &client.region,
+        )?;
+        Ok(Session {
+            workspace,
+            target,
+            client,
+            cloud,
+        })
+    }
+
+    /// What the client's file asks for, with this image.
+    pub fn declared(&self, image: &Image) -> Resources {
+        desired::resources(&self.client, image)
+    }
+
+    /// What it takes to get there.
+    pub async fn propose(&self, image: &Image) -> Result<Proposal, Failure> {
+        let declared = self.declared(image);
+        let actual = self.cloud.read(&declared).await?;
+        Ok(Proposal {
+            client: self.client.name.clone(),
+            plan: Plan::between(&actual.resources, &declared),
+            missing: self.missing_values(&actual),
+        })
+    }
+
+    /// What it takes to remove the client; data stays, but for the kinds of `lose`.
+    pub async fn propose_removal(
+        &self,
+        image: &Image,
+        lose: &BTreeSet<Kind>,
+    ) -> Result<Proposal, Failure> {
+        let actual = self.cloud.read(&self.declared(image)).await?;
+        let mut held: BTreeSet<Address> = self.cloud.holding_data(&actual).await?;
+        held.retain(|address| !lose.contains(&address.kind));
+        Ok(Proposal {
+            client: self.client.name.clone(),
+            plan: Plan::destroy(&actual.resources, &held),
+            missing: Vec::new(),
+        })
+    }
+
+    /// The secrets its jobs need that hold nothing.
+    fn missing_values(&self, actual: &Actual) -> Vec<MissingValue> {
+        let client = &self.client.name;
+        let mut missing = Vec::new();
+        for pipeline in &self.client.pipelines {
+            for path in &pipeline.secrets {
+                let secret = names::secret(client, &pipeline.name, path);
+                let there = actual
+                    .resources
+                    .contains_key(&Address::new(Kind::Secret, &secret));
+                if there && !actual.empty_secrets.contains(&secret) {
+                    continue;
+                }
+                missing.push(MissingValue {
+                    command: format!(
+                        "xetl secrets set --client {client} --pipeline {} {path}",
+                        pipeline.name
+                    ),
+                    path: path.clone(),
+                    secret,
+                });
+            }
+        }
+        missing
+    }
+
+    /// Carries a proposal out; gives how many steps were done.
+    pub async fn apply(
+        &self,
+        proposal: &Proposal,
+        images: &impl PushImage,
+        values: &SecretValues,
+        observer: &mut dyn Observer,
+    ) -> Result<usize, Failure> {
+        let apply = Apply {
+            cloud: &self.cloud,
+            images,
+            values,
+            missing: proposal
+                .missing
+                .iter()
+                .map(|it| it.secret.clone())
+                .collect(),
+        };
+        apply
+            .run(&proposal.plan, observer)
+            .await
+            .map_err(|error| proposal.failure(error.into()))
+    }
+}
+
+impl Proposal {
+    pub fn picture(&self) -> PlanPicture<'_> {
+        PlanPicture {
+            client: &self.client,
+            plan: &self.plan,
+            missing: &self.missing,
+        }
+    }
+
+    /// The failure with what this plan knows to do about it.
+    fn failure(&self, failure: Failure) -> Failure {
+        match self.missing.first() {
+            Some(missing) if failure.sentence.contains("has no value") => {
+                failure.hint(format!("`{}`, then apply again", missing.command))
+            }
+            _ => failure,
+        }
+    }
+}

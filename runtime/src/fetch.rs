@@ -1,0 +1,252 @@
+//! One slice, from its pages to Parquet parts in the bucket.
+//!
+//! Reading, encoding and uploading overlap, with at most a page or a part waiting
+//! between them, so that memory stays flat however long the slice is.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::Stamp;
+use crate::google::ApiError;
+use crate::google::storage::{Bucket, Precondition};
+use crate::parts::{EncodeError, Part, PartWriter};
+use crate::schema::TableSchema;
+use crate::state::{Layout, PartFile, Plan, SliceManifest, StoreError};
+use crate::stream::{Page, Slice, SliceDone, Source, SourceError};
+use crate::value::Value;
+
+/// Why a slice did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error(transparent)]
+    Upload(#[from] ApiError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The run was told to stop; what is finished can be committed.
+    #[error("stopped before the slice was read to its end")]
+    Stopped,
+    #[error("a step of the slice broke down: {0}")]
+    Broken(String),
+}
+
+/// The schema of this run's rows, known before the records or by the first of them.
+pub trait SchemaOf: Send + Sync {
+    fn schema<'a>(
+        &'a self,
+        records: &'a [Value],
+    ) -> futures::future::BoxFuture<'a, Result<TableSchema, StoreError>>;
+}
+
+/// All it takes to read one slice of a stream.
+pub struct SliceReader<'a> {
+    pub source: Arc<dyn Source>,
+    /// The stream's place in the source.
+    pub stream: usize,
+    pub bucket: &'a Bucket,
+    pub layout: &'a Layout,
+    pub plan: &'a Plan,
+    pub schema: &'a dyn SchemaOf,
+    pub stop: CancellationToken,
+}
+
+impl SliceReader<'_> {
+    /// Reads the slice to its end and says what came of it.
+    pub async fn read(&self, number: usize) -> Result<SliceManifest, FetchError> {
+        let slice = self.plan.slices.get(number).cloned().unwrap_or_default();
+        let pages = self.start_reading(slice.clone());
+        let (to_parts, parts) = mpsc::channel(1);
+        let (read, parts) =
+            tokio::try_join!(self.encode(pages, to_parts), self.upload(number, parts))?;
+        let rows = parts.iter().map(|part| part.rows).sum();
+        if read.records != rows {
+            let problem = format!(
+                "{} records were read, but {rows} rows written",
+                read.records
+            );
+            return Err(FetchError::Broken(problem));
+        }
+        let done = SliceDone {
+            slice,
+            cursor: read.cursor,
+        };
+        Ok(SliceManifest {
+            slice: number,
+            done,
+            rows,
+            pages: read.pages,
+            parts,
+        })
+    }
+
+    fn start_reading(&self, slice: Slice) -> mpsc::Receiver<Result<Page, FetchError>> {
+        let (sender, receiver) = mpsc::channel(1);
+        let (source, stream, stop) = (self.source.clone(), self.stream, self.stop.clone());
+        tokio::spawn(async move {
+            let mut pages = source.streams()[stream].pages(&slice);
+            // The place first, then the page: none waits that is not asked for.
+            while let Ok(place) = sender.reserve().await {
+                let page = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => Some(Err(FetchError::Stopped)),
+                    page = pages.next() => page.map(|page| page.map_err(FetchError::from)),
+                };
+                let Some(page) = page else { break };
+                let is_last = page.is_err();
+                place.send(page);
+                if is_last {
+                    break;
+                }
+            }
+        });
+        receiver
+    }
+
+    /// Feeds the pages to an encoder on a thread of its own.
+    async fn encode(
+        &self,
+        mut pages: mpsc::Receiver<Result<Page, FetchError>>,
+        to_parts: mpsc::Sender<Part>,
+    ) -> Result<Read, FetchError> {
+        let mut read = Read::default();
+        let mut encoder: Option<Encoder> = None;
+        let mut to_parts = Some(to_parts);
+        loop {
+            let place = match &encoder {
+                Some(encoder) => encoder.records.clone().reserve_owned().await.ok(),
+                None => None,
+            };
+            let Some(page) = pages.recv().await.transpose()? else {
+                break;
+            };
+            read.count(&page);
+            if page.records.is_empty() {
+                continue;
+            }
+            match (place, to_parts.take()) {
+                (Some(place), _) => drop(place.send(page.records)),
+                (None, Some(to_parts)) => {
+                    let schema = self.schema.schema(&page.records).await?;
+                    let started = encoder.insert(Encoder::start(schema, self.stamp(), to_parts));
+                    let _ = started.records.send(page.records).await;
+                }
+                // The encoder has ended early: `finish` says why.
+                (None, None) => break,
+            }
+        }
+        drop(to_parts);
+        if let Some(encoder) = encoder {
+            encoder.finish().await?;
+        }
+        Ok(read)
+    }
+
+    async fn upload(
+        &self,
+        number: usize,
+        mut parts: mpsc::Receiver<Part>,
+    ) -> Result<Vec<PartFile>, FetchError> {
+        let stream = &self.source.streams()[self.stream].info().name;
+        let mut files = Vec::new();
+        while let Some(part) = parts.recv().await {
+            let name = self
+                .layout
+                .part(stream, &self.plan.run, number, files.len());
+            files.push(put_part(self.bucket, name, part).await?);
+        }
+        Ok(files)
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            run_id: self.plan.run.clone(),
+            extracted_at: self.plan.extracted_at,
+        }
+    }
+}
+
+/// Uploads a part. An attempt before this one may have left a part of that name: until
+/// the slice is finished no load names it, so it is replaced.
+pub async fn put_part(bucket: &Bucket, name: String, part: Part) -> Result<PartFile, ApiError> {
+    let bytes = part.bytes.len() as u64;
+    let generation = bucket
+        .put(
+            &name,
+            "application/vnd.apache.parquet",
+            part.bytes,
+            Precondition::None,
+        )
+        .await?;
+    Ok(PartFile {
+        name,
+        rows: part.rows,
+        bytes,
+        generation,
+    })
+}
+
+#[derive(Default)]
+struct Read {
+    records: u64,
+    pages: u64,
+    cursor: Option<String>,
+}
+
+impl Read {
+    fn count(&mut self, page: &Page) {
+        self.records += page.records.len() as u64;
+        self.pages += 1;
+        if page.cursor.is_some() {
+            self.cursor.clone_from(&page.cursor);
+        }
+    }
+}
+
+struct Encoder {
+    records: mpsc::Sender<Vec<Value>>,
+    thread: tokio::task::JoinHandle<Result<(), EncodeError>>,
+}
+
+impl Encoder {
+    fn start(schema: TableSchema, stamp: Stamp, parts: mpsc::Sender<Part>) -> Encoder {
+        let (records, receiver) = mpsc::channel(1);
+        let writer = PartWriter::new(schema, stamp);
+        let thread = tokio::task::spawn_blocking(move || encode(writer, receiver, &parts));
+        Encoder { records, thread }
+    }
+
+    async fn finish(self) -> Result<(), FetchError> {
+        drop(self.records);
+        self.thread
+            .await
+            .map_err(|error| FetchError::Broken(error.to_string()))??;
+        Ok(())
+    }
+}
+
+fn encode(
+    mut writer: PartWriter,
+    mut pages: mpsc::Receiver<Vec<Value>>,
+    parts: &mpsc::Sender<Part>,
+) -> Result<(), EncodeError> {
+    while let Some(records) = pages.blocking_recv() {
+        for record in records {
+            if let Some(part) = writer.push(&record)?
+                && parts.blocking_send(part).is_err()
+            {
+                return Ok(());
+            }
+        }
+    }
+    if let Some(part) = writer.finish()? {
+        // If nobody takes the part any more, the upload has failed and says so.
+        let _ = parts.blocking_send(part);
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Batches to zstd Parquet parts of bounded size.
+
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+use crate::batch::{BatchBuilder, Stamp};
+use crate::schema::TableSchema;
+use crate::value::Value;
+
+/// A batch is cut at so many rows or so many bytes of values.
+const BATCH_ROWS: usize = 8 * 1024;
+const BATCH_BYTES: usize = 2 << 20;
+/// A row group under construction takes no more memory than this.
+const ROW_GROUP_BYTES: usize = 8 << 20;
+const PAGE_BYTES: usize = 256 << 10;
+/// Parts close near this size: it waits in memory while it is uploaded.
+const PART_BYTES: usize = 8 << 20;
+
+/// A finished Parquet file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    pub bytes: bytes::Bytes,
+    pub rows: u64,
+}
+
+/// Takes records, gives parts; the same records give the same parts.
+pub struct PartWriter {
+    schema: TableSchema,
+    batch: BatchBuilder,
+    open: Option<ArrowWriter<Vec<u8>>>,
+    rows: u64,
+}
+
+/// Records that Arrow or Parquet would not take.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    #[error("cannot make a batch of the records")]
+    Arrow(#[from] arrow::error::ArrowError),
+    #[error("cannot write the records as Parquet")]
+    Parquet(#[from] ParquetError),
+}
+
+impl PartWriter {
+    pub fn new(schema: TableSchema, stamp: Stamp) -> PartWriter {
+        let batch = BatchBuilder::new(&schema, stamp);
+        PartWriter {
+            schema,
+            batch,
+            open: None,
+            rows: 0,
+        }
+    }
+
+    /// Adds a record; gives the part that is full with it.
+    pub fn push(&mut self, record: &Value) -> Result<Option<Part>, EncodeError> {
+        self.batch.push(record);
+        if self.batch.rows() < BATCH_ROWS && self.batch.bytes() < BATCH_BYTES {
+            return Ok(None);
+        }
+        self.flush()?;
+        let full = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.bytes_written() + open.in_progress_size() >= PART_BYTES);
+        if full { self.close() } else { Ok(None) }
+    }
+
+    /// The rows not yet in a part.
+    pub fn finish(mut self) -> Result<Option<Part>, EncodeError> {
+        if self.batch.rows() > 0 {
+            self.flush()?;
+        }
+        self.close()
+    }
+
+    fn flush(&mut self) -> Result<(), EncodeError> {
+        let batch = self.batch.finish()?;
+        self.rows += batch.num_rows() as u64;
+        let open = match &mut self.open {
+            Some(open) => open,
+            empty => empty.insert(writer(&self.schema)?),
+        };
+        open.write(&batch)?;
+        if open.memory_size() >= ROW_GROUP_BYTES {
+            open.flush()?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<Option<Part>, EncodeError> {
+        let Some(open) = self.open.take() else {
+            return Ok(None);
+        };
+        let bytes = open.into_inner()?.into();
+        Ok(Some(Part {
+            bytes,
+            rows: std::mem::take(&mut self.rows),
+        }))
+    }
+}
+
+/// A part without rows: loaded with truncation it empties a table.
+pub fn empty(schema: &TableSchema) -> Result<Part, EncodeError> {
+    let bytes = writer(schema)?.into_inner()?.into();
+    Ok(Part { bytes, rows: 0 })
+}
+
+fn writer(schema: &TableSchema) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        // Small pages: a table of hundreds of columns keeps one of each in memory.
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_dictionary_page_size_limit(PAGE_BYTES)
+        .set_created_by("xetl".to_owned())
+        .build();
+    ArrowWriter::try_new(Vec::new(), schema.arrow(), Some(properties))
+}

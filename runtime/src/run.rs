@@ -1,0 +1,403 @@
+//! The `run` mode: all streams of a bundle, from the source into the warehouse.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::bundle::{BUNDLE_ENV, Bundle};
+use crate::google::bigquery::Dataset;
+use crate::google::secrets::Secrets;
+use crate::google::storage::Precondition;
+use crate::google::{ApiError, Google};
+use crate::lease::{Claim, Holder};
+use crate::load::Loader;
+pub use crate::pipeline::described;
+use crate::pipeline::{Outcome, Pipeline, StreamSummary, Task, table_name};
+use crate::settings::{self, RotatedSecrets, SettingsError};
+use crate::source;
+use crate::state::{self, Layout, StoreError};
+use crate::stream::{Source, SourceError};
+
+/// Slices read at once over all streams.
+const READERS: usize = 5;
+/// An entry of Cloud Logging holds 256 KiB; long states stay out of it.
+const LONGEST_LOGGED_STATE: usize = 4096;
+
+/// Load the streams of a bundle into BigQuery
+#[derive(Debug, Clone, clap::Args)]
+pub struct RunArgs {
+    /// The bundle: gs://BUCKET/OBJECT or a file
+    #[arg(long, env = BUNDLE_ENV)]
+    pub bundle: Option<String>,
+    /// Load only this stream (may be given again)
+    #[arg(long = "stream", value_name = "STREAM")]
+    pub streams: Vec<String>,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    pub client: String,
+    pub pipeline: String,
+    pub run: String,
+    pub task: usize,
+    pub outcome: RunOutcome,
+    pub started_at: Timestamp,
+    pub finished_at: Timestamp,
+    pub rows: u64,
+    pub bytes: u64,
+    pub streams: Vec<StreamSummary>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunOutcome {
+    Done,
+    /// Some streams failed; the others are loaded.
+    Failed,
+    /// A limit of the source, or a signal, ended it early; the next run goes on.
+    Parked,
+    /// Another execution of the pipeline runs.
+    Skipped,
+}
+
+impl Summary {
+    /// The process's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self.outcome {
+            RunOutcome::Done | RunOutcome::Skipped => 0,
+            RunOutcome::Failed => 1,
+            RunOutcome::Parked => 75,
+        }
+    }
+}
+
+/// Why a run could not begin or end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("the source has no stream `{name}`; it has: {}", known.join(", "))]
+    UnknownStream { name: String, known: Vec<String> },
+    #[error("streams `{first}` and `{second}` would both go to table `{table}`")]
+    SameTable {
+        first: String,
+        second: String,
+        table: String,
+    },
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RunError {
+    /// The process's exit code: 2 for what no retry mends.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            RunError::Settings(SettingsError::Api(_)) => 1,
+            RunError::Settings(_) | RunError::UnknownStream { .. } | RunError::SameTable { .. } => {
+                2
+            }
+            RunError::Source(SourceError::Config { .. }) => 2,
+            RunError::Source(SourceError::Parked { .. }) => 75,
+            _ => 1,
+        }
+    }
+}
+
+/// Loads the streams of a bundle: the whole of a Cloud Run task.
+pub async fn run(args: RunArgs) -> Result<Summary, RunError> {
+    let setup = setup(args).await?;
+    stop_on_signal(setup.stop.clone());
+    let bundle = &setup.bundle;
+    let span = tracing::info_span!(
+        "run",
+        client = bundle.client,
+        pipeline = bundle.pipeline,
+        run = setup.run
+    );
+    execute(setup, open).instrument(span).await
+}
+
+/// The bundle's source, with its secrets.
+async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
+    let Setup { google, bundle, .. } = setup;
+    let secrets = Secrets::connect(google).await?;
+    let env = |name: &str| std::env::var(name).ok();
+    let config = settings::config(bundle, &secrets, env).await?;
+    let sink = RotatedSecrets {
+        secrets,
+        fields: bundle.secrets.clone(),
+    };
+    Ok(source::open(
+        &bundle.manifest,
+        source::Config(config),
+        Arc::new(sink),
+    )?)
+}
+
+impl source::SecretSink for RotatedSecrets {
+    fn store<'a>(
+        &'a self,
+        config_path: &'a [String],
+        value: &'a secrecy::SecretString,
+    ) -> BoxFuture<'a, Result<(), source::SinkError>> {
+        async move {
+            self.put(config_path, value)
+                .await
+                .map_err(source::SinkError)
+        }
+        .boxed()
+    }
+}
+
+/// What a run stands on, once settings and credentials are read.
+pub struct Setup {
+    pub google: Google,
+    pub bundle: Bundle,
+    pub run: String,
+    pub task: Task,
+    /// Streams to load; empty for the bundle's.
+    pub streams: Vec<String>,
+    pub stop: CancellationToken,
+}
+
+/// Loads what `setup` says from a source, under the pipeline's lease.
+pub async fn execute(
+    setup: Setup,
+    open: impl AsyncFnOnce(&Setup) -> Result<Box<dyn Source>, RunError>,
+) -> Result<Summary, RunError> {
+    let started_at = Timestamp::now();
+    let bucket = setup.google.storage().bucket(&setup.bundle.bucket);
+    let layout = Layout {
+        pipeline: setup.bundle.pipeline.clone(),
+    };
+    let holder = Holder {
+        bucket,
+        name: layout.lease(),
+        run: setup.run.clone(),
+        task: setup.task.index,
+        tasks: setup.task.count,
+    };
+    if let Claim::Held { by, until } = holder.take().await? {
+        tracing::warn!(by, %until, "another execution of this pipeline runs; skipped");
+        return Ok(summary(&setup, started_at, Vec::new(), RunOutcome::Skipped));
+    }
+    let keeper = tokio::spawn({
+        let (holder, stop) = (holder.clone(), setup.stop.clone());
+        async move { holder.keep(stop).await }
+    });
+    let done = load_all(&setup, open, started_at).await;
+    keeper.abort();
+    if let Err(error) = holder.give_back().await {
+        tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
+    }
+    done
+}
+
+async fn load_all(
+    setup: &Setup,
+    open: impl AsyncFnOnce(&Setup) -> Result<Box<dyn Source>, RunError>,
+    started_at: Timestamp,
+) -> Result<Summary, RunError> {
+    let pipeline = Pipeline {
+        source: Arc::from(open(setup).await?),
+        loader: loader(setup).await?,
+        bundle: setup.bundle.clone(),
+        task: setup.task,
+        readers: Semaphore::new(READERS),
+        stop: setup.stop.clone(),
+    };
+    let chosen = chosen(setup, pipeline.source.as_ref())?;
+    let count = chosen.len();
+    let streams: Vec<StreamSummary> = futures::stream::iter(chosen)
+        .map(|index| pipeline.load_stream(index))
+        .buffered(count.max(1))
+        .collect()
+        .await;
+    let outcome = outcome(&streams);
+    let summary = summary(setup, started_at, streams, outcome);
+    log_summary(&summary);
+    keep_summary(&pipeline.loader, &summary).await?;
+    Ok(summary)
+}
+
+async fn loader(setup: &Setup) -> Result<Loader, RunError> {
+    let Setup {
+        google,
+        bundle,
+        run,
+        ..
+    } = setup;
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    Ok(Loader {
+        bucket: google.storage().bucket(&bundle.bucket),
+        dataset: Dataset::connect(google, &bundle.project, &bundle.dataset, &bundle.location)
+            .await?,
+        layout: Layout {
+            pipeline: bundle.pipeline.clone(),
+        },
+        labels: HashMap::from([
+            label("managed-by", "xetl"),
+            label("xetl-client", &bundle.client),
+            label("xetl-pipeline", &bundle.pipeline),
+        ]),
+        run: run.clone(),
+    })
+}
+
+/// The places of the streams to load.
+fn chosen(setup: &Setup, source: &dyn Source) -> Result<Vec<usize>, RunError> {
+    let known: Vec<String> = source
+        .streams()
+        .iter()
+        .map(|stream| stream.info().name.clone())
+        .collect();
+    let wanted: Vec<&String> = match (setup.streams.is_empty(), setup.bundle.streams.is_empty()) {
+        (false, _) => setup.streams.iter().collect(),
+        (true, false) => setup.bundle.streams.keys().collect(),
+        (true, true) => known.iter().collect(),
+    };
+    let mut tables: BTreeMap<String, &String> = BTreeMap::new();
+    let mut places = Vec::new();
+    for name in wanted {
+        let Some(place) = known.iter().position(|stream| stream == name) else {
+            return Err(RunError::UnknownStream {
+                name: name.clone(),
+                known,
+            });
+        };
+        let table = table_name(name);
+        match tables.insert(table.to_ascii_lowercase(), name) {
+            Some(first) if first != name => {
+                return Err(RunError::SameTable {
+                    first: first.clone(),
+                    second: name.clone(),
+                    table,
+                });
+            }
+            Some(_) => {}
+            None => places.push(place),
+        }
+    }
+    Ok(places)
+}
+
+fn outcome(streams: &[StreamSummary]) -> RunOutcome {
+    let any = |outcome| streams.iter().any(|stream| stream.outcome == outcome);
+    if any(Outcome::Failed) {
+        RunOutcome::Failed
+    } else if any(Outcome::Parked) || any(Outcome::Stopped) {
+        RunOutcome::Parked
+    } else {
+        RunOutcome::Done
+    }
+}
+
+fn summary(
+    setup: &Setup,
+    started_at: Timestamp,
+    streams: Vec<StreamSummary>,
+    outcome: RunOutcome,
+) -> Summary {
+    Summary {
+        client: setup.bundle.client.clone(),
+        pipeline: setup.bundle.pipeline.clone(),
+        run: setup.run.clone(),
+        task: setup.task.index,
+        outcome,
+        started_at,
+        finished_at: Timestamp::now(),
+        rows: streams.iter().map(|stream| stream.rows).sum(),
+        bytes: streams.iter().map(|stream| stream.bytes).sum(),
+        streams,
+    }
+}
+
+/// The run's last log entry.
+fn log_summary(summary: &Summary) {
+    let mut logged = summary.clone();
+    for stream in &mut logged.streams {
+        if stream.state.to_string().len() > LONGEST_LOGGED_STATE {
+            stream.state = serde_json::Value::Null;
+        }
+    }
+    let json = serde_json::to_string(&logged).unwrap_or_default();
+    let failed: Vec<&str> = failed(summary).collect();
+    match summary.outcome {
+        RunOutcome::Failed => {
+            tracing::error!(
+                summary_json = json,
+                failed = failed.join(", "),
+                "run summary"
+            );
+        }
+        RunOutcome::Parked => tracing::warn!(summary_json = json, "run summary"),
+        _ => tracing::info!(summary_json = json, "run summary"),
+    }
+}
+
+fn failed(summary: &Summary) -> impl Iterator<Item = &str> {
+    let failed = summary
+        .streams
+        .iter()
+        .filter(|stream| stream.outcome == Outcome::Failed);
+    failed.map(|stream| stream.stream.as_str())
+}
+
+async fn keep_summary(loader: &Loader, summary: &Summary) -> Result<(), StoreError> {
+    let name = match summary.task {
+        0 => loader.layout.summary(&summary.run),
+        task => loader
+            .layout
+            .summary(&format!("{}.task-{task}", summary.run)),
+    };
+    state::write(&loader.bucket, &name, summary, Precondition::None).await?;
+    Ok(())
+}
+
+/// Cloud Run tells a task to end (timeout, cancel) with SIGTERM, and kills it 10 s later.
+pub fn stop_on_signal(stop: CancellationToken) {
+    tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+            return;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        tracing::warn!("told to stop: no more pages are taken, finished slices are committed");
+        stop.cancel();
+    });
+}
+
+/// Settings and credentials of this process.
+pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
+    let at = args
+        .bundle
+        .filter(|at| !at.is_empty())
+        .ok_or(SettingsError::NoBundle)?;
+    let env = |name: &str| std::env::var(name).ok();
+    let google = Google::from_environment()?;
+    let bundle = settings::bundle(&google, &at).await?;
+    Ok(Setup {
+        google,
+        bundle,
+        run: settings::run_id(env),
+        task: settings::task(env),
+        streams: args.streams,
+        stop: CancellationToken::new(),
+    })
+}

@@ -1,0 +1,140 @@
+//! The config of a source, with its secrets, and how neither reaches a log.
+
+use std::fmt;
+use std::sync::{Arc, RwLock};
+
+use futures::future::BoxFuture;
+use secrecy::SecretString;
+use serde_json::{Map, Value as Json};
+
+/// A source's config; printing it shows only the names of its fields.
+#[derive(Clone, Default, PartialEq)]
+pub struct Config(pub Map<String, Json>);
+
+impl fmt::Debug for Config {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Config {
+    /// The value at a path of keys.
+    pub fn at<S: AsRef<str>>(&self, path: &[S]) -> Option<&Json> {
+        let (first, rest) = path.split_first()?;
+        let start = self.0.get(first.as_ref())?;
+        rest.iter()
+            .try_fold(start, |value, key| value.get(key.as_ref()))
+    }
+}
+
+/// Why a rotated secret could not be stored.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SinkError(pub String);
+
+/// Where a secret that the source replaced is kept. When `store` returns, it is durable.
+pub trait SecretSink: Send + Sync {
+    fn store<'a>(
+        &'a self,
+        config_path: &'a [String],
+        value: &'a SecretString,
+    ) -> BoxFuture<'a, Result<(), SinkError>>;
+}
+
+/// Texts that must not be shown.
+#[derive(Clone, Default)]
+pub struct Redactor(Arc<RwLock<Vec<String>>>);
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Redactor")
+    }
+}
+
+/// Shorter texts would blot out ordinary words.
+const SHORTEST_SECRET: usize = 4;
+
+impl Redactor {
+    /// Hides what the specification calls `airbyte_secret`.
+    pub fn new(config: &Config, specification: &Json) -> Redactor {
+        let redactor = Redactor::default();
+        redactor.hide_secrets(specification, &Json::Object(config.0.clone()));
+        redactor
+    }
+
+    pub fn hide(&self, secret: &str) {
+        if secret.len() < SHORTEST_SECRET {
+            return;
+        }
+        if let Ok(mut secrets) = self.0.write() {
+            secrets.push(secret.to_owned());
+            let encoded = super::template::quote_plus(secret);
+            if encoded != secret {
+                secrets.push(encoded);
+            }
+            // A secret may hold another one.
+            secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+            secrets.dedup();
+        }
+    }
+
+    /// `text` with stars for secrets.
+    pub fn clean(&self, text: &str) -> String {
+        let Ok(secrets) = self.0.read() else {
+            return "****".to_owned();
+        };
+        secrets
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "****"))
+    }
+
+    fn hide_secrets(&self, schema: &Json, value: &Json) {
+        if schema["airbyte_secret"] == Json::Bool(true) {
+            self.hide_all(value);
+        }
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            if let Some(value) = value.get(name) {
+                self.hide_secrets(field, value);
+            }
+        }
+        for choice in ["oneOf", "anyOf", "allOf"] {
+            for schema in schema[choice].as_array().into_iter().flatten() {
+                self.hide_secrets(schema, value);
+            }
+        }
+        for item in value.as_array().into_iter().flatten() {
+            self.hide_secrets(&schema["items"], item);
+        }
+    }
+
+    fn hide_all(&self, value: &Json) {
+        match value {
+            Json::String(text) => self.hide(text),
+            Json::Number(number) => self.hide(&number.to_string()),
+            Json::Array(values) => values.iter().for_each(|value| self.hide_all(value)),
+            Json::Object(fields) => fields.values().for_each(|value| self.hide_all(value)),
+            Json::Null | Json::Bool(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_of_the_specification_are_hidden_wherever_they_are() {
+        let specification = json!({"properties": {"credentials": {"oneOf": [
+            {"properties": {"kind": {"const": "key"}, "key": {"airbyte_secret": true}}},
+            {"properties": {"pass word": {"airbyte_secret": true}}},
+        ]}}});
+        let config = json!({"credentials": {"kind": "key", "key": "s3cr3t", "pass word": "a b&c"}});
+        let redactor = Redactor::new(&Config(config.as_object().unwrap().clone()), &specification);
+        assert_eq!(
+            redactor.clean("?key=s3cr3t&p=a+b%26c&kind=key"),
+            "?key=****&p=****&kind=key"
+        );
+    }
+}

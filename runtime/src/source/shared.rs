@@ -1,0 +1,95 @@
+//! What all streams of one source share: connections, limits, tokens and the config.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::stream::SourceError;
+
+use super::auth::OAuth;
+use super::budget::{Budget, Call};
+use super::config::{Config, Redactor, SecretSink};
+use super::moment::Moment;
+use super::template::Scope;
+
+/// A wait this long is not worth a running task: the run parks.
+pub const PARK_AFTER: Duration = Duration::from_secs(300);
+/// The source's own window may be an hour long.
+const PARK_AFTER_BUDGET: Duration = Duration::from_secs(3600);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
+
+pub struct Shared {
+    pub client: reqwest::Client,
+    pub config: Config,
+    /// Every template's scope: the config.
+    pub scope: Scope,
+    pub secrets: Arc<dyn SecretSink>,
+    pub redactor: Redactor,
+    budget: Budget,
+    gate: Semaphore,
+    /// One token holder for equal settings, however many streams have them.
+    pub oauths: Mutex<Vec<Arc<OAuth>>>,
+}
+
+impl Shared {
+    pub fn new(
+        config: Config,
+        scope: Scope,
+        secrets: Arc<dyn SecretSink>,
+        redactor: Redactor,
+        budget: Budget,
+        concurrency: usize,
+    ) -> Result<Shared, SourceError> {
+        Ok(Shared {
+            client: client()?,
+            config,
+            scope,
+            secrets,
+            redactor,
+            budget,
+            gate: Semaphore::new(concurrency.max(1)),
+            oauths: Mutex::default(),
+        })
+    }
+
+    /// Waits until the source allows this call; the permit is held until its reply is read.
+    pub async fn enter(&self, call: Call<'_>) -> Result<SemaphorePermit<'_>, SourceError> {
+        loop {
+            let permit = self.gate.acquire().await;
+            let permit = permit.map_err(|error| SourceError::Config {
+                at: "concurrency_level".to_owned(),
+                problem: error.to_string(),
+            })?;
+            let Err(wait) = self.budget.take(call, Moment::now()) else {
+                return Ok(permit);
+            };
+            drop(permit);
+            if wait > PARK_AFTER_BUDGET {
+                return Err(SourceError::Parked { retry_after: wait });
+            }
+            tracing::debug!(
+                seconds = wait.as_secs_f64(),
+                "waiting for the source's budget"
+            );
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    pub fn learn(&self, call: Call<'_>, response: &super::response::Response) {
+        self.budget.learn(call, response, Moment::now());
+    }
+}
+
+fn client() -> Result<reqwest::Client, SourceError> {
+    reqwest::Client::builder()
+        .user_agent(concat!("xetl-runtime/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .build()
+        .map_err(|error| SourceError::Config {
+            at: "http".to_owned(),
+            problem: error.to_string(),
+        })
+}

@@ -1,0 +1,116 @@
+use super::*;
+
+fn scope() -> Scope {
+    let config = super::super::json::decode(
+        br#"{"start": "2024-01-01", "n": 5, "on": true, "list": [1, 2], "none": null, "s": {"k": "v"}}"#,
+    )
+    .unwrap();
+    Scope::new(to_template(&config))
+}
+
+fn template(source: &str) -> Template {
+    Template::new(source, minijinja::context! { p => "param" }).unwrap()
+}
+
+fn value(source: &str) -> String {
+    python::repr(&template(source).value(&scope()).unwrap())
+}
+
+#[test]
+fn renderings_are_read_as_python_literals() {
+    for (source, expected) in [
+        ("plain", "'plain'"),
+        ("5", "5"),
+        ("{{ config.n }}", "5"),
+        ("{{ config['n'] }}0", "50"),
+        ("'{{ config.n }}'", "'5'"),
+        ("{{ config.on }}", "True"),
+        ("{{ config.list }}", "[1, 2]"),
+        ("{{ config.s }}", "{'k': 'v'}"),
+        ("{{ config.none }}", "None"),
+        ("{{ config.start }}", "'2024-01-01'"),
+        ("{{ parameters.p }}", "'param'"),
+        ("{{ config.n + 1 }}", "6"),
+        ("{{ config.n / 2 }}", "2.5"),
+        ("{{ config.get('missing', 'd') }}", "'d'"),
+        ("{{ config['missing'] }}", "''"),
+        ("{{ 'a,b'.split(',') }}", "['a', 'b']"),
+        ("{{ config.s | string }}", "'{\"k\":\"v\"}'"),
+        ("{{ config.n | string }}", "'5'"),
+        ("{{ 'x' if config.on else 'y' }}", "'x'"),
+        ("{{ max(2, 3) }}", "3"),
+        (
+            "{{ format_datetime(config.start, '%d/%m/%Y') }}",
+            "'01/01/2024'",
+        ),
+        ("{{ format_datetime(0, '%Y') }}", "1970"),
+        (
+            "{{ timestamp('2024-01-01T00:00:00Z') | int }}",
+            "1704067200",
+        ),
+        (
+            "{{ (str_to_datetime('2024-03-01') - duration('P1D')).strftime('%F') }}",
+            "'2024-02-29'",
+        ),
+        (
+            "{{ str_to_datetime('2024-03-01') }}",
+            "'2024-03-01 00:00:00+00:00'",
+        ),
+        ("{{ 'a' | hash }}", "'0cc175b9c0f1b6a831c399e269772661'"),
+        ("{{ 'a' | hmac('k') | length }}", "64"),
+        ("{{ 'user:pw' | base64encode | base64decode }}", "'user:pw'"),
+        ("{{ 'id=12;' | regex_search('id=([0-9]+)') }}", "12"),
+        (
+            "{{ 'a-b' | regex_replace('(a)-(b)', '\\\\2\\\\1') }}",
+            "'ba'",
+        ),
+        ("{{ now_utc() < now_utc() + duration('PT1H') }}", "True"),
+    ] {
+        assert_eq!(value(source), expected, "{source}");
+    }
+}
+
+#[test]
+fn wrong_types_leave_the_template_as_it_is() {
+    assert_eq!(value("{{ config.start + 1 }}"), "'{{ config.start + 1 }}'");
+}
+
+#[test]
+fn a_variable_that_is_not_there_is_an_error() {
+    let problem = template("{{ record.id }}").value(&scope()).unwrap_err();
+    assert_eq!(
+        problem.to_string(),
+        "cannot evaluate `{{ record.id }}`: there is no variable `record` here"
+    );
+    assert!(template("{{ config.a.b }}").value(&scope()).is_err());
+}
+
+#[test]
+fn conditions_hold_unless_false_empty_or_undefined() {
+    for (source, expected) in [
+        ("{{ config.on }}", true),
+        ("{{ config.n > 9 }}", false),
+        ("{{ config.missing }}", false),
+        ("{{ config.a.b }}", false),
+        ("{{ [] }}", false),
+        ("0", false),
+        ("x", true),
+    ] {
+        assert_eq!(
+            template(source).condition(&scope()).unwrap(),
+            expected,
+            "{source}"
+        );
+    }
+}
+
+#[test]
+fn entries_of_mappings_are_nothing_when_empty() {
+    let entry = |source, accept| template(source).entry(&scope(), accept).unwrap();
+    assert_eq!(entry("{{ config.missing }}", Accept::Any), Value::Null);
+    assert_eq!(
+        entry("{{ config.n }}", Accept::TextOrList),
+        Value::from("5")
+    );
+    assert_eq!(entry("{{ config.n }}", Accept::Any), Value::Int(5));
+}

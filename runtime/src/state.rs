@@ -1,0 +1,253 @@
+//! What a pipeline keeps in its bucket between runs and between attempts.
+//!
+//! Documents and their names; how they are read and written. What to do about them
+//! is decided in `commit`.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::bundle::Mode;
+use crate::google::ApiError;
+use crate::google::storage::{Bucket, Precondition};
+use crate::schema::TableSchema;
+use crate::stream::{Slice, SliceDone};
+
+/// The names of a pipeline's objects.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    pub pipeline: String,
+}
+
+/// What stays as it is in an object's name; `*` would be a wildcard to BigQuery.
+const UNSAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
+
+impl Layout {
+    pub fn part(&self, stream: &str, run: &str, slice: usize, number: usize) -> String {
+        format!("{}part-{slice}-{number}.parquet", self.of_run(stream, run))
+    }
+
+    /// A file without rows, for a stream that had none.
+    pub fn empty_part(&self, stream: &str, run: &str) -> String {
+        format!("{}part-empty.parquet", self.of_run(stream, run))
+    }
+
+    pub fn slice(&self, stream: &str, run: &str, slice: usize) -> String {
+        format!("{}{slice}.json", self.slices(stream, run))
+    }
+
+    /// What the names of all finished slices begin with.
+    pub fn slices(&self, stream: &str, run: &str) -> String {
+        format!("{}slice-", self.of_run(stream, run))
+    }
+
+    pub fn plan(&self, stream: &str, run: &str) -> String {
+        format!("{}plan.json", self.of_run(stream, run))
+    }
+
+    pub fn schema(&self, stream: &str, run: &str) -> String {
+        format!("{}schema.json", self.of_run(stream, run))
+    }
+
+    pub fn state(&self, stream: &str) -> String {
+        format!("{}/state/{}.json", self.pipeline, safe(stream))
+    }
+
+    pub fn pending(&self, stream: &str) -> String {
+        format!("{}/pending/{}.json", self.pipeline, safe(stream))
+    }
+
+    pub fn lease(&self) -> String {
+        format!("{}/lease.json", self.pipeline)
+    }
+
+    pub fn summary(&self, run: &str) -> String {
+        format!("{}/runs/{run}.json", self.pipeline)
+    }
+
+    fn of_run(&self, stream: &str, run: &str) -> String {
+        format!("{}/{}/run={run}/", self.pipeline, safe(stream))
+    }
+}
+
+fn safe(name: &str) -> String {
+    utf8_percent_encode(name, UNSAFE).to_string()
+}
+
+/// How far a stream is: what the next run starts from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Form of this document; 1.
+    pub version: u32,
+    pub stream: String,
+    /// The run that wrote it.
+    pub run: String,
+    /// The commit that wrote it, to know a pending one as done.
+    pub commit: String,
+    /// The slices of that run that are in the table.
+    pub slices: Vec<usize>,
+    /// Whether those are all of the run's slices.
+    pub complete: bool,
+    /// The stream's state in Airbyte's form.
+    pub state: Json,
+    /// The columns rows were loaded with.
+    pub schema: Option<TableSchema>,
+    /// When the run that wrote it began to read.
+    pub extracted_at: String,
+}
+
+/// What a run reads of a stream: fixed once, so that a retry reads the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub run: String,
+    pub mode: Mode,
+    /// When the run began to read this stream, in microseconds since 1970.
+    pub extracted_at: i64,
+    /// The state the slices come from.
+    pub state: Json,
+    /// Generation of the checkpoint that had it; 0 for none.
+    pub replaces: i64,
+    pub slices: Vec<Slice>,
+}
+
+/// A slice read to its end, with all its rows in the bucket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SliceManifest {
+    /// Its place in the plan.
+    pub slice: usize,
+    pub done: SliceDone,
+    pub rows: u64,
+    pub pages: u64,
+    pub parts: Vec<PartFile>,
+}
+
+/// One Parquet file of a slice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartFile {
+    pub name: String,
+    pub rows: u64,
+    pub bytes: u64,
+    pub generation: i64,
+}
+
+/// A commit that has begun: written before its load is submitted, so that whoever
+/// comes next finishes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Form of this document; 1.
+    pub version: u32,
+    /// Begins the ids of its load jobs.
+    pub commit: String,
+    pub mode: Mode,
+    pub table: String,
+    pub uris: Vec<String>,
+    pub rows: u64,
+    /// Generation of the checkpoint it replaces; 0 for none.
+    pub replaces: i64,
+    /// The columns the table had when it was last loaded, to notice their loss.
+    pub loaded_before: Option<TableSchema>,
+    /// The checkpoint once the rows are in the table.
+    pub next: Checkpoint,
+}
+
+/// A document and its version in the bucket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored<T> {
+    pub value: T,
+    pub generation: i64,
+}
+
+/// A document that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("{uri} is not what xetl writes there: {problem}; repair or delete it")]
+    Damaged { uri: String, problem: String },
+}
+
+/// Reads a document; `None` if there is none.
+pub async fn read<T: DeserializeOwned>(
+    bucket: &Bucket,
+    name: &str,
+) -> Result<Option<Stored<T>>, StoreError> {
+    let Some(object) = bucket.get(name).await? else {
+        return Ok(None);
+    };
+    let value = serde_json::from_slice(&object.bytes).map_err(|error| StoreError::Damaged {
+        uri: bucket.uri(name),
+        problem: error.to_string(),
+    })?;
+    Ok(Some(Stored {
+        value,
+        generation: object.generation,
+    }))
+}
+
+/// Writes a document if the precondition holds; `None` if another was faster.
+pub async fn write<T: Serialize>(
+    bucket: &Bucket,
+    name: &str,
+    value: &T,
+    precondition: Precondition,
+) -> Result<Option<i64>, StoreError> {
+    let bytes = serde_json::to_vec(value).map_err(|error| StoreError::Damaged {
+        uri: bucket.uri(name),
+        problem: error.to_string(),
+    })?;
+    match bucket
+        .put(name, "application/json", bytes.into(), precondition)
+        .await
+    {
+        Ok(generation) => Ok(Some(generation)),
+        Err(error) if error.is_lost_race() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes a document where there is none yet, and gives the one that is there then.
+pub async fn settle<T: Serialize + DeserializeOwned>(
+    bucket: &Bucket,
+    name: &str,
+    value: T,
+) -> Result<T, StoreError> {
+    if write(bucket, name, &value, Precondition::Absent)
+        .await?
+        .is_some()
+    {
+        return Ok(value);
+    }
+    Ok(read(bucket, name)
+        .await?
+        .map_or(value, |stored| stored.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_have_the_names_of_the_contract() {
+        let layout = Layout {
+            pipeline: "xero".into(),
+        };
+        assert_eq!(
+            layout.part("invoices", "r1", 0, 2),
+            "xero/invoices/run=r1/part-0-2.parquet"
+        );
+        assert_eq!(
+            layout.slice("invoices", "r1", 0),
+            "xero/invoices/run=r1/slice-0.json"
+        );
+        assert_eq!(layout.state("invoices"), "xero/state/invoices.json");
+    }
+
+    #[test]
+    fn a_streams_name_cannot_leave_its_folder() {
+        let layout = Layout {
+            pipeline: "p".into(),
+        };
+        assert_eq!(layout.state("../a*b"), "p/state/..%2Fa%2Ab.json");
+    }
+}
