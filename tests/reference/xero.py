@@ -13,6 +13,7 @@ import sys
 import tempfile
 import urllib.request
 from collections import Counter, defaultdict
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def reference(command: str, settings: dict, catalog=None, state=None) -> list:
         environment = {
             **os.environ,
             "PYTHONPATH": str(HERE),
+            "PYTHONDONTWRITEBYTECODE": "1",
             # The manifest names xetl's own components.
             "AIRBYTE_ENABLE_UNSAFE_CODE": "true",
         }
@@ -221,8 +223,6 @@ def expected_changes(url: str, first: Sync, after: dict) -> dict:
 
 
 def five_seconds_before(moment: str) -> str:
-    from datetime import datetime, timedelta
-
     return (datetime.fromisoformat(moment) - timedelta(seconds=5)).isoformat()
 
 

@@ -18,7 +18,7 @@ use super::ledger::draw::Draw;
 use super::ledger::{Ledger, people};
 use super::limits::{Refusal, Remaining};
 use super::query::{Query, Selection};
-use super::sandbox::Sandbox;
+use super::shared::Sandbox;
 use super::tokens::{
     ACCESS_LIFE, Access, CLIENT_ID, CLIENT_SECRET, Grant, Issued, Refused, TENANT_ID,
 };
@@ -75,10 +75,12 @@ fn granted(issued: &Issued) -> Value {
         "access_token": issued.access,
         "expires_in": ACCESS_LIFE / 1000,
         "token_type": "Bearer",
-        "scope": "accounting.transactions accounting.contacts accounting.settings",
     });
     if let Some(refresh) = &issued.refresh {
         reply["refresh_token"] = json!(refresh);
+    }
+    if let Some(scope) = &issued.scope {
+        reply["scope"] = json!(scope);
     }
     reply
 }

@@ -15,7 +15,7 @@ use super::faults::Fault;
 use super::ledger::Ledger;
 use super::ledger::clock::{iso, parse_seconds};
 use super::ledger::money;
-use super::sandbox::Sandbox;
+use super::shared::Sandbox;
 
 const MOST_DAYS: u32 = 366;
 

@@ -10,8 +10,8 @@ mod faults;
 mod ledger;
 mod limits;
 mod query;
-mod sandbox;
 mod server;
+mod shared;
 mod state;
 mod tokens;
 
@@ -21,7 +21,8 @@ use clap::{Args, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use limits::Allowance;
-use server::{Running, SandboxError};
+use server::Running;
+pub use server::SandboxError;
 
 /// A source to try xetl with, on loopback
 #[derive(Args, Debug)]

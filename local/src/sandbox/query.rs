@@ -74,7 +74,6 @@ impl Query {
                     self.reveal.push(name.to_string());
                 }
             }
-            // Not there for the filter, but to be counted on by none.
             _ => {
                 return Err(BadQuery(format!(
                     "the sandbox does not know the parameter `{name}`"

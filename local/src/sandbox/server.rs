@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::sandbox::{Sandbox, real_clock};
+use super::shared::{Sandbox, real_clock};
 use super::state::{Folder, State};
 use super::tokens::{CLIENT_ID, CLIENT_SECRET, FIRST_REFRESH_TOKEN, TENANT_ID, Tokens};
 use super::{XeroArgs, api, control};
@@ -48,7 +49,7 @@ pub enum SandboxError {
 pub struct Running {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
-    folder: Option<Folder>,
+    folder: Folder,
     stop: CancellationToken,
     task: JoinHandle<io::Result<()>>,
 }
@@ -56,9 +57,7 @@ pub struct Running {
 impl Running {
     pub async fn shutdown(self) -> Result<(), SandboxError> {
         self.stop.cancel();
-        if let Some(folder) = &self.folder {
-            folder.withdraw().map_err(SandboxError::Served)?;
-        }
+        self.folder.withdraw().map_err(SandboxError::Served)?;
         let abort = self.task.abort_handle();
         match tokio::time::timeout(GRACE, self.task).await {
             Ok(Ok(served)) => served.map_err(SandboxError::Served),
@@ -72,47 +71,23 @@ impl Running {
 }
 
 pub async fn start(args: &XeroArgs) -> Result<Running, SandboxError> {
-    let dir = args
-        .dir
-        .as_ref()
-        .map(|dir| dir.display().to_string())
-        .unwrap_or_default();
+    let dir = args.dir.as_deref().unwrap_or(Path::new("")).display();
     let folder_error = |source| SandboxError::Folder {
-        dir: dir.clone(),
+        dir: dir.to_string(),
         source,
     };
-    let folder = args
-        .dir
-        .as_deref()
-        .map(Folder::open)
-        .transpose()
-        .map_err(folder_error)?;
-    let kept = folder
-        .as_ref()
-        .map(Folder::read)
-        .transpose()
-        .map_err(folder_error)?
-        .flatten();
-    let mut state = begin(args, kept, &dir)?;
+    let folder = Folder::open(args.dir.as_deref()).map_err(folder_error)?;
+    let mut state = begin(args, folder.read().map_err(folder_error)?, &folder)?;
     let listener = listen(args.port, state.port).await?;
-    let address = listener
-        .local_addr()
-        .map_err(|source| SandboxError::Listen { port: 0, source })?;
+    let address = listener.local_addr().map_err(SandboxError::Served)?;
     state.port = address.port();
     let url = format!("http://{address}");
     let latency = Duration::from_millis(args.latency);
-    let sandbox = Arc::new(Sandbox::new(
-        state,
-        args.allowance(),
-        latency,
-        folder.clone(),
-    ));
+    let sandbox = Sandbox::new(state, args.allowance(), latency, folder.clone());
     sandbox.save().map_err(folder_error)?;
     let stop = CancellationToken::new();
-    let task = tokio::spawn(serve(listener, sandbox, stop.clone()));
-    if let Some(folder) = &folder {
-        folder.announce(&announcement(&url)).map_err(folder_error)?;
-    }
+    let task = tokio::spawn(serve(listener, Arc::new(sandbox), stop.clone()));
+    folder.announce(&announcement(&url)).map_err(folder_error)?;
     Ok(Running {
         url,
         folder,
@@ -122,7 +97,7 @@ pub async fn start(args: &XeroArgs) -> Result<Running, SandboxError> {
 }
 
 /// Goes on with what the folder holds, if that is what was asked for.
-fn begin(args: &XeroArgs, kept: Option<State>, dir: &str) -> Result<State, SandboxError> {
+fn begin(args: &XeroArgs, kept: Option<State>, folder: &Folder) -> Result<State, SandboxError> {
     let Some(state) = kept else {
         return Ok(fresh(args));
     };
@@ -134,7 +109,7 @@ fn begin(args: &XeroArgs, kept: Option<State>, dir: &str) -> Result<State, Sandb
         return Ok(state);
     }
     Err(SandboxError::OtherLedger {
-        dir: dir.to_string(),
+        dir: folder.to_string(),
         documents: state.documents,
         seed: state.seed,
     })

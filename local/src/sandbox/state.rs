@@ -2,6 +2,7 @@
 //!
 //! One small file, replaced whole, so that a kill leaves the old or the new.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,18 +22,21 @@ pub struct State {
     pub tokens: Tokens,
 }
 
-/// A folder that may hold a state.
+/// Where a state is kept, if it is kept at all.
 #[derive(Debug, Clone)]
-pub struct Folder(PathBuf);
+pub struct Folder(Option<PathBuf>);
 
 impl Folder {
-    pub fn open(path: &Path) -> io::Result<Folder> {
-        fs::create_dir_all(path)?;
-        Ok(Folder(path.to_path_buf()))
+    pub fn open(path: Option<&Path>) -> io::Result<Folder> {
+        path.map_or(Ok(()), fs::create_dir_all)?;
+        Ok(Folder(path.map(Path::to_path_buf)))
     }
 
     pub fn read(&self) -> io::Result<Option<State>> {
-        match fs::read(self.0.join("state.json")) {
+        let Some(folder) = &self.0 else {
+            return Ok(None);
+        };
+        match fs::read(folder.join("state.json")) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -49,13 +53,26 @@ impl Folder {
     }
 
     pub fn withdraw(&self) -> io::Result<()> {
-        fs::remove_file(self.0.join("sandbox.json"))
+        let announced = self.0.as_ref().map(|folder| folder.join("sandbox.json"));
+        announced.map_or(Ok(()), fs::remove_file)
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
+        let Some(folder) = &self.0 else {
+            return Ok(());
+        };
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(bytes)?;
-        file.persist(self.0.join(name))?;
+        file.persist(folder.join(name))?;
         Ok(())
+    }
+}
+
+impl fmt::Display for Folder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(folder) => folder.display().fmt(formatter),
+            None => formatter.write_str("none"),
+        }
     }
 }

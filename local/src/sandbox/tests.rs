@@ -311,7 +311,7 @@ async fn the_call_after_the_last_allowed_one_must_wait() {
 async fn more_calls_at_once_than_allowed_are_refused() {
     let caller = Caller::start(&XeroArgs {
         concurrent: 2,
-        latency: 300,
+        latency: 500,
         ..args()
     })
     .await;

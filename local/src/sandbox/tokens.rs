@@ -54,6 +54,8 @@ pub struct Tokens {
 pub struct Issued {
     pub access: String,
     pub refresh: Option<String>,
+    /// What was asked for, where something was.
+    pub scope: Option<String>,
 }
 
 /// OAuth's error codes, always with status 400.
@@ -100,6 +102,7 @@ impl Tokens {
         Ok(Issued {
             access,
             refresh: None,
+            scope: scope.cloned(),
         })
     }
 
@@ -115,6 +118,7 @@ impl Tokens {
         Ok(Issued {
             access,
             refresh: Some(next),
+            scope: None,
         })
     }
 

@@ -13,7 +13,7 @@ pub fn transaction(ledger: &Ledger, index: usize, decimals: Decimals, with_lines
     let seed = ledger.seed;
     let row = &ledger.bank_transactions[index];
     let mut draw = Draw::new(seed, "bank transaction", &[2, index as u64]);
-    let side = if index % 3 == 0 {
+    let side = if index.is_multiple_of(3) {
         Side::Sale
     } else {
         Side::Purchase

@@ -24,15 +24,15 @@ pub fn date_text(millis: i64) -> String {
     iso(millis.div_euclid(DAY) * DAY)
 }
 
-/// `2025-07-01T00:00:00.123` without a zone, the milliseconds only where there are some.
+/// `2025-07-01T00:00:00.120` without a zone, the milliseconds only where there are some.
 pub fn iso(millis: i64) -> String {
-    match jiff::Timestamp::from_millisecond(millis) {
-        Ok(timestamp) => {
-            let text = timestamp.to_string();
-            text.trim_end_matches('Z').to_string()
-        }
-        Err(_) => String::new(),
-    }
+    let format = match millis.rem_euclid(SECOND) {
+        0 => "%Y-%m-%dT%H:%M:%S",
+        _ => "%Y-%m-%dT%H:%M:%S%.3f",
+    };
+    jiff::Timestamp::from_millisecond(millis)
+        .map(|timestamp| timestamp.strftime(format).to_string())
+        .unwrap_or_default()
 }
 
 /// Reads `2025-07-01T00:00:00`, the one form in which Xero heeds `If-Modified-Since`.
@@ -54,7 +54,8 @@ mod tests {
         assert_eq!(moment(START), "/Date(1751328000000+0000)/");
         assert_eq!(date(START + 5), "/Date(1751328000000+0000)/");
         assert_eq!(date(-5), "/Date(-86400000+0000)/");
-        assert_eq!(iso(START + 5), "2025-07-01T00:00:00.005");
+        assert_eq!(iso(START), "2025-07-01T00:00:00");
+        assert_eq!(iso(START + 520), "2025-07-01T00:00:00.520");
     }
 
     #[test]

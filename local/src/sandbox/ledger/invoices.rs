@@ -214,7 +214,7 @@ pub fn invoice(ledger: &Ledger, index: usize, decimals: Decimals, with_lines: bo
         "AmountCredited": amount(invoice.credited),
         "CurrencyRate": rate,
         "IsDiscounted": lines.iter().any(|line| line.discount > 0),
-        "HasAttachments": index % 25 == 0,
+        "HasAttachments": index.is_multiple_of(25),
         "HasErrors": false,
         "InvoiceAddresses": [],
         "Contact": people::contact_reference(seed, contact),
@@ -237,7 +237,7 @@ pub fn invoice(ledger: &Ledger, index: usize, decimals: Decimals, with_lines: bo
 
 fn add_details(document: &mut Value, invoice: &Invoice, sale: bool) {
     if sale && invoice.status.is_booked() {
-        document["SentToContact"] = json!(invoice.row.version % 2 == 0);
+        document["SentToContact"] = json!(invoice.row.version.is_multiple_of(2));
     }
     match invoice.status {
         Status::Paid => document["FullyPaidOnDate"] = json!(date(invoice.row.updated)),

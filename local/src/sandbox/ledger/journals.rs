@@ -132,7 +132,7 @@ pub fn manual_journal(ledger: &Ledger, index: usize, with_lines: bool) -> Value 
         "UpdatedDateUTC": moment(row.updated),
         "Narration": words::description(&mut draw),
         "JournalLines": if with_lines { manual_lines(seed, &mut draw, moved) } else { json!([]) },
-        "ShowOnCashBasisReports": index % 2 == 0,
+        "ShowOnCashBasisReports": index.is_multiple_of(2),
         "HasAttachments": false,
     })
 }

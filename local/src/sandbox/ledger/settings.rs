@@ -172,7 +172,7 @@ pub fn account(ledger: &Ledger, index: usize) -> Value {
         "TaxType": tax,
         "Class": class,
         "EnablePaymentsToAccount": code == "801" || code == "970",
-        "ShowInExpenseClaims": class == "EXPENSE" && index % 2 == 0,
+        "ShowInExpenseClaims": class == "EXPENSE" && index.is_multiple_of(2),
         "ReportingCode": format!("{}.{code}", &class[..3]),
         "HasAttachments": false,
         "UpdatedDateUTC": moment(row.updated),
@@ -360,19 +360,19 @@ pub fn item(ledger: &Ledger, index: usize, decimals: Decimals) -> Value {
     let mut draw = item_draw(ledger.seed, index);
     let name = words::description(&mut draw);
     let price = draw.between(10_000, 9_999_999) + i64::from(row.version) * 1_234;
-    let tracked = index % 5 == 0;
+    let tracked = index.is_multiple_of(5);
     let mut shown = json!({
         "ItemID": id(ledger.seed, "item", index),
         "Code": item_code(index),
         "Name": name,
-        "Description": if index % 7 == 0 { Value::Null } else { json!(format!("{name} (sold)")) },
+        "Description": if index.is_multiple_of(7) { Value::Null } else { json!(format!("{name} (sold)")) },
         "PurchaseDescription": format!("{name} (bought)"),
         "UpdatedDateUTC": moment(row.updated),
         "PurchaseDetails": {"UnitPrice": fine(price * 3 / 5, decimals), "AccountCode": "310", "TaxType": "INPUT2"},
         "SalesDetails": {"UnitPrice": fine(price, decimals), "AccountCode": "200", "TaxType": "OUTPUT2"},
         "IsTrackedAsInventory": tracked,
         "IsSold": true,
-        "IsPurchased": index % 11 != 0,
+        "IsPurchased": !index.is_multiple_of(11),
     });
     if tracked {
         let held = draw.between(0, 400);

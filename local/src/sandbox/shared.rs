@@ -14,7 +14,7 @@ use super::tokens::Tokens;
 
 pub struct Sandbox {
     inside: Mutex<Inside>,
-    folder: Option<Folder>,
+    folder: Folder,
     pub latency: Duration,
 }
 
@@ -28,12 +28,7 @@ pub struct Inside {
 }
 
 impl Sandbox {
-    pub fn new(
-        state: State,
-        allowance: Allowance,
-        latency: Duration,
-        folder: Option<Folder>,
-    ) -> Sandbox {
+    pub fn new(state: State, allowance: Allowance, latency: Duration, folder: Folder) -> Sandbox {
         let mut ledger = Ledger::new(state.seed, state.documents);
         (0..state.days).for_each(|_| ledger.advance());
         let inside = Inside {
@@ -57,9 +52,7 @@ impl Sandbox {
     /// Writes down what must survive a restart.
     pub fn save(&self) -> io::Result<()> {
         let state = self.lock().state.clone();
-        self.folder
-            .as_ref()
-            .map_or(Ok(()), |folder| folder.write(&state))
+        self.folder.write(&state)
     }
 }
 
