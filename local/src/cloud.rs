@@ -7,8 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
 use crate::identity::Identity;
+use crate::logging::Logs;
+use crate::operations::Operations;
 use crate::policy::Policies;
 use crate::projects::Projects;
+use crate::registry::Registry;
+use crate::run::Runs;
 use crate::secrets::Secrets;
 use crate::services::Services;
 use crate::storage::Storage;
@@ -23,8 +27,12 @@ pub struct Cloud {
     pub shutdown: CancellationToken,
     pub accounts: Arc<Accounts>,
     pub identity: Identity,
+    pub logs: Logs,
+    pub operations: Operations,
     pub policies: Policies,
     pub projects: Arc<Projects>,
+    pub registry: Registry,
+    pub run: Runs,
     pub secrets: Secrets,
     pub services: Services,
     pub storage: Storage,
@@ -36,6 +44,10 @@ impl Cloud {
         let projects = Arc::new(Projects::open(&store)?);
         Ok(Cloud {
             shutdown: CancellationToken::new(),
+            logs: Logs::open(&store)?,
+            operations: Operations::open(&store)?,
+            registry: Registry::open(&store)?,
+            run: Runs::open(&store)?,
             identity: Identity::open(&store, &endpoint)?,
             policies: Policies::open(&store, accounts.clone())?,
             secrets: Secrets::open(&store, projects.clone())?,
