@@ -13,6 +13,7 @@ use crate::policy::Policies;
 use crate::projects::Projects;
 use crate::registry::Registry;
 use crate::run::Runs;
+use crate::scheduler::Scheduler;
 use crate::secrets::Secrets;
 use crate::services::Services;
 use crate::storage::Storage;
@@ -33,6 +34,7 @@ pub struct Cloud {
     pub projects: Arc<Projects>,
     pub registry: Registry,
     pub run: Runs,
+    pub scheduler: Scheduler,
     pub secrets: Secrets,
     pub services: Services,
     pub storage: Storage,
@@ -50,6 +52,7 @@ impl Cloud {
             run: Runs::open(&store)?,
             identity: Identity::open(&store, &endpoint)?,
             policies: Policies::open(&store, accounts.clone())?,
+            scheduler: Scheduler::open(&store)?,
             secrets: Secrets::open(&store, projects.clone())?,
             services: Services::open(&store)?,
             storage: Storage::open(&store)?,
