@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cloud::Cloud;
 use crate::router::{Router, service};
 use crate::store::Store;
-use crate::{accounts, bigquery, metadata, projects, secrets, services, status, storage};
+use crate::{
+    accounts, bigquery, logging, metadata, operations, projects, registry, run, scheduler, secrets,
+    services, status, storage,
+};
 
 /// How long requests under way may take once the end is asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -50,6 +53,7 @@ impl Running {
     /// Lets requests under way finish, and removes `endpoint.json`.
     pub async fn shutdown(self) -> io::Result<()> {
         self.cloud.shutdown.cancel();
+        self.cloud.run.idle().await;
         let abort = self.task.abort_handle();
         if tokio::time::timeout(GRACE, self.task).await.is_err() {
             abort.abort();
@@ -96,10 +100,26 @@ fn router() -> Router {
             projects::routes(),
         ))
         .with(service("serviceusage.googleapis.com", services::routes()))
+        .with(operations::routes())
+        .with(service(
+            "artifactregistry.googleapis.com",
+            registry::routes(),
+        ))
+        .with(service("logging.googleapis.com", logging::routes()))
+        .with(service("run.googleapis.com", run::routes()))
+        .with(service(
+            "cloudscheduler.googleapis.com",
+            scheduler::routes(),
+        ))
+        // Last: it takes every path under /v2/.
+        .with(registry::protocol_routes())
 }
 
 /// Work that goes on without a request; it ends when `cloud.shutdown` is cancelled.
-fn background(_cloud: &Arc<Cloud>) {}
+fn background(cloud: &Arc<Cloud>) {
+    run::recover(cloud);
+    tokio::spawn(scheduler::watch(cloud.clone()));
+}
 
 async fn serve(listener: TcpListener, cloud: Arc<Cloud>) -> io::Result<()> {
     let router = Arc::new(router());
