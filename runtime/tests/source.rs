@@ -1,6 +1,8 @@
 //! A source against a small server that behaves as Xero documents it: tokens that
 //! rotate, pages, If-Modified-Since, limits and errors.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -20,6 +20,8 @@ use crate::value::{Object, Value};
 /// A token this young was rejected for what it asks, not for its age.
 const FRESH: Duration = Duration::from_secs(60);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(300);
+/// An endpoint nobody answers at is more likely a wrong address than a short outage.
+const GIVE_UP_CONNECTING_AFTER: Duration = Duration::from_secs(30);
 /// Where the token is, in replies that wrap it.
 const DEEPEST: usize = 5;
 
@@ -204,7 +206,11 @@ impl OAuth {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
-            if started.elapsed() + wait > GIVE_UP_AFTER {
+            let most = match &error {
+                SourceError::Unreachable { .. } => GIVE_UP_CONNECTING_AFTER,
+                _ => GIVE_UP_AFTER,
+            };
+            if started.elapsed() + wait > most {
                 return Err(error);
             }
             tracing::warn!(%error, "the token endpoint does not answer; trying again");
