@@ -137,7 +137,7 @@ fn check_account(cloud: &Cloud, job: &Job) -> Result<(), ApiError> {
 
 /// Notes the change, and when the job is due by what it says now.
 fn stamp(job: &mut Job) {
-    job.insert("userUpdateTime".to_owned(), json!(forms::now()));
+    job.insert("userUpdateTime".to_owned(), json!(crate::clock::now()));
     match rules::next(job, Timestamp::now()).filter(|_| text(job, "state") == "ENABLED") {
         Some(next) => job.insert("scheduleTime".to_owned(), json!(next.to_string())),
         None => job.remove("scheduleTime"),

@@ -86,7 +86,7 @@ pub async fn fire(cloud: Arc<Cloud>, name: String) {
     };
     let retries = job["retryConfig"]["retryCount"].as_u64().unwrap_or(0);
     for retry in 0..=u32::try_from(retries).unwrap_or(0) {
-        let began = forms::now();
+        let began = crate::clock::now();
         let result = attempt(&cloud, &job).await;
         let (code, message) = match &result {
             Ok(()) => (0, String::new()),
