@@ -13,6 +13,7 @@ use crate::policy::Policies;
 use crate::projects::Projects;
 use crate::registry::Registry;
 use crate::run::Runs;
+use crate::scheduler::Scheduler;
 use crate::secrets::Secrets;
 use crate::services::Services;
 use crate::storage::Storage;
@@ -33,6 +34,7 @@ pub struct Cloud {
     pub projects: Arc<Projects>,
     pub registry: Registry,
     pub run: Runs,
+    pub scheduler: Scheduler,
     pub secrets: Secrets,
     pub services: Services,
     pub storage: Storage,
@@ -48,6 +50,7 @@ impl Cloud {
             operations: Operations::open(&store)?,
             registry: Registry::open(&store)?,
             run: Runs::open(&store)?,
+            scheduler: Scheduler::open(&store)?,
             identity: Identity::open(&store, &endpoint)?,
             policies: Policies::open(&store, accounts.clone())?,
             secrets: Secrets::open(&store, projects.clone())?,

@@ -20,6 +20,7 @@ pub mod registry;
 pub mod roles;
 pub mod router;
 pub mod run;
+pub mod scheduler;
 pub mod secrets;
 pub mod server;
 pub mod services;

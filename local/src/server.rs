@@ -17,8 +17,8 @@ use crate::cloud::Cloud;
 use crate::router::{Router, service};
 use crate::store::Store;
 use crate::{
-    accounts, logging, metadata, operations, projects, registry, run, secrets, services, status,
-    storage,
+    accounts, logging, metadata, operations, projects, registry, run, scheduler, secrets, services,
+    status, storage,
 };
 
 /// How long requests under way may take once the end is asked for.
@@ -106,6 +106,10 @@ fn router() -> Router {
         ))
         .with(service("logging.googleapis.com", logging::routes()))
         .with(service("run.googleapis.com", run::routes()))
+        .with(service(
+            "cloudscheduler.googleapis.com",
+            scheduler::routes(),
+        ))
         // Last: it takes every path under /v2/.
         .with(registry::protocol_routes())
 }
@@ -113,6 +117,7 @@ fn router() -> Router {
 /// Work that goes on without a request; it ends when `cloud.shutdown` is cancelled.
 fn background(cloud: &Arc<Cloud>) {
     run::recover(cloud);
+    tokio::spawn(scheduler::run(cloud.clone()));
 }
 
 async fn serve(listener: TcpListener, cloud: Arc<Cloud>) -> io::Result<()> {
