@@ -118,7 +118,7 @@ fn router() -> Router {
 /// Work that goes on without a request; it ends when `cloud.shutdown` is cancelled.
 fn background(cloud: &Arc<Cloud>) {
     run::recover(cloud);
-    tokio::spawn(scheduler::watch(cloud.clone()));
+    tokio::spawn(scheduler::run(cloud.clone()));
 }
 
 async fn serve(listener: TcpListener, cloud: Arc<Cloud>) -> io::Result<()> {

@@ -46,19 +46,19 @@ fn structured(mut payload: Map<String, Value>) -> Map<String, Value> {
     let severity = payload.get("severity").and_then(Value::as_str);
     if let Some(rank) = severity.and_then(rank) {
         entry.insert("severity".to_owned(), json!(SEVERITIES[rank]));
-        payload.remove("severity");
+        payload.shift_remove("severity");
     }
     let time = payload.get("time").and_then(Value::as_str);
     if let Some(time) = time.and_then(|time| time.parse::<jiff::Timestamp>().ok()) {
         entry.insert("timestamp".to_owned(), json!(crate::forms::timestamp(time)));
-        payload.remove("time");
+        payload.shift_remove("time");
     }
     for (special, field) in LIFTED {
-        if let Some(value) = payload.remove(*special) {
+        if let Some(value) = payload.shift_remove(*special) {
             entry.insert((*field).to_owned(), value);
         }
     }
-    if let Some(labels @ Value::Object(_)) = payload.remove("logging.googleapis.com/labels") {
+    if let Some(labels @ Value::Object(_)) = payload.shift_remove("logging.googleapis.com/labels") {
         entry.insert("labels".to_owned(), labels);
     }
     entry.insert("jsonPayload".to_owned(), Value::Object(payload));

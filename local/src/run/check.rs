@@ -198,7 +198,7 @@ fn check_limits(limits: &BTreeMap<String, String>) -> Result<(), ApiError> {
             "resources.limits.cpu: a job has 1, 2, 4, 6 or 8 CPUs",
         ));
     }
-    if memory < 512 << 20 || memory > 32 * GIB {
+    if !(512 << 20..=32 * GIB).contains(&memory) {
         return Err(ApiError::invalid(
             "resources.limits.memory: a job has at least 512Mi and at most 32Gi",
         ));

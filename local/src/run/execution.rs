@@ -33,7 +33,7 @@ pub struct Execution {
 
 /// Tasks by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Counts {
     #[serde(skip_serializing_if = "is_zero", rename = "runningCount")]
     pub running: u32,
@@ -389,6 +389,16 @@ mod tests {
         let ended = execution.ended(&[task]);
         assert_eq!(ended.reference().completion_status, "EXECUTION_CANCELLED");
         assert_eq!(ended.counts.cancelled, 1);
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again() {
+        let execution = execution(1);
+        let text = serde_json::to_string(&execution).unwrap();
+        assert_eq!(serde_json::from_str::<Execution>(&text).unwrap(), execution);
+        let task = execution.tasks().remove(0);
+        let text = serde_json::to_string(&task).unwrap();
+        assert_eq!(serde_json::from_str::<Task>(&text).unwrap(), task);
     }
 
     #[test]

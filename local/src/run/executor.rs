@@ -29,6 +29,9 @@ const UNKNOWN: i32 = 2;
 const DEADLINE_EXCEEDED: i32 = 4;
 const ABORTED: i32 = 10;
 
+/// Tasks that run at once on this one machine, whatever the job says.
+const MOST_AT_ONCE: u32 = 64;
+
 /// The image of one execution, ready to run: all its tasks share the digest.
 struct Prepared {
     root: PathBuf,
@@ -129,7 +132,7 @@ async fn run_tasks(
     cancel: &CancellationToken,
 ) -> Result<(), ApiError> {
     let tasks = cloud.run.tasks_of(execution);
-    let parallelism = execution.parallelism().max(1) as usize;
+    let parallelism = execution.parallelism().clamp(1, MOST_AT_ONCE) as usize;
     let mut ends = futures::stream::iter(tasks)
         .map(|task| run_task(cloud, execution, prepared, cancel, task))
         .buffer_unordered(parallelism);

@@ -48,7 +48,8 @@ impl Runs {
             jobs: store.collection("run/jobs")?,
             executions: store.collection("run/executions")?,
             tasks: store.collection("run/tasks")?,
-            images: store.folder("run/images")?,
+            // Absolute, as tasks have working folders of their own.
+            images: store.folder("run/images")?.canonicalize()?,
             unpacking: tokio::sync::Mutex::new(()),
             live: Mutex::new(HashMap::new()),
             ended: Notify::new(),

@@ -1,189 +1,118 @@
-//! Fires jobs: one request a due time, and its retries.
+//! One firing of a job: attempts, deadlines, backoff, and what is remembered of them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Job, rules, text};
+use super::Job;
+use super::spec::HttpTarget;
 use crate::cloud::Cloud;
+use crate::error::ApiError;
 use crate::forms;
+use crate::operations::Status;
 
-/// A late firing still counts up to this age, as after a short sleep; older ones are passed over.
-const LATEST: i64 = 60;
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// `google.rpc.Code` numbers.
+const UNKNOWN: i32 = 2;
+const DEADLINE_EXCEEDED: i32 = 4;
+const UNAVAILABLE: i32 = 14;
 
-/// Fires due jobs until the cloud shuts down.
-pub async fn watch(cloud: Arc<Cloud>) {
-    loop {
-        let now = Timestamp::now();
-        let wait = fire_due(&cloud, now)
-            .unwrap_or(LONGEST_WAIT)
-            .min(LONGEST_WAIT);
-        tokio::select! {
-            () = cloud.shutdown.cancelled() => return,
-            () = cloud.scheduler.changed.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-    }
-}
-
-/// Starts what is due and says how long until something is again.
-fn fire_due(cloud: &Arc<Cloud>, now: Timestamp) -> Option<Duration> {
-    let mut soonest: Option<Timestamp> = None;
-    for (name, job) in cloud.scheduler.jobs.list("") {
-        if text(&job, "state") != "ENABLED" {
-            continue;
-        }
-        let due = text(&job, "scheduleTime").parse::<Timestamp>().ok();
-        let next = match due {
-            Some(due) if due > now => Some(due),
-            due => {
-                let next = rules::next(&job, now);
-                move_on(cloud, &name, next);
-                if due.is_some_and(|due| now.as_second() - due.as_second() <= LATEST) {
-                    tokio::spawn(fire(cloud.clone(), name));
-                }
-                next
-            }
-        };
-        soonest = [soonest, next].into_iter().flatten().min();
-    }
-    soonest.map(|time| Duration::try_from(time.duration_since(now)).unwrap_or_default())
-}
-
-/// Notes the next due time before the request goes out, so that a crash fires nothing twice.
-fn move_on(cloud: &Cloud, name: &str, next: Option<Timestamp>) {
-    change(cloud, name, |job| match next {
-        Some(next) => {
-            job.insert("scheduleTime".to_owned(), json!(next.to_string()));
-        }
-        None => {
-            job.remove("scheduleTime");
-        }
-    });
-}
-
-fn change(cloud: &Cloud, name: &str, edit: impl FnOnce(&mut Job)) {
-    let changed = cloud.scheduler.jobs.update(name, |job| {
-        if let Some(job) = job {
-            edit(job);
-        }
-        Ok::<_, std::io::Error>(())
-    });
-    if let Err(error) = changed {
-        tracing::error!(job = name, %error, "the job's state cannot be kept");
-    }
-}
-
-/// Sends a job's request, again after failures as its retry configuration says.
-pub async fn fire(cloud: Arc<Cloud>, name: String) {
-    let Some(job) = cloud.scheduler.jobs.get(&name) else {
-        return;
-    };
-    let retries = job["retryConfig"]["retryCount"].as_u64().unwrap_or(0);
-    for retry in 0..=u32::try_from(retries).unwrap_or(0) {
-        let began = crate::clock::now();
+/// Sends the job's request, and again after a failure as its retry settings say.
+pub async fn fire(cloud: Arc<Cloud>, job: Job) {
+    let began = Instant::now();
+    let retry = &job.spec.retry_config;
+    let longest = forms::duration(&retry.max_retry_duration).unwrap_or_default();
+    for number in 0.. {
         let result = attempt(&cloud, &job).await;
-        let (code, message) = match &result {
-            Ok(()) => (0, String::new()),
-            Err((code, message)) => (*code, message.clone()),
-        };
-        change(&cloud, &name, |job| {
-            job.insert("lastAttemptTime".to_owned(), json!(began));
-            job.insert("status".to_owned(), status(code, &message));
-        });
-        if result.is_ok() {
+        if let Err(status) = &result {
+            tracing::warn!(
+                job = job.name,
+                code = status.code,
+                message = status.message,
+                "a scheduled request failed"
+            );
+        }
+        let failed = result.is_err();
+        if let Err(error) = remember(&cloud, &job.name, result) {
+            tracing::error!(job = job.name, %error, "an attempt could not be kept");
+        }
+        let late = longest > Duration::ZERO && began.elapsed() >= longest;
+        if !failed || late || !may_retry(retry.retry_count, longest, number) {
             return;
         }
-        tracing::warn!(job = name, message, "a scheduled request failed");
         tokio::select! {
+            () = tokio::time::sleep(retry.backoff(number)) => {}
             () = cloud.shutdown.cancelled() => return,
-            () = tokio::time::sleep(rules::backoff(&job, retry)) => {}
         }
     }
 }
 
-/// `google.rpc.Status`, with nothing in it for success.
-fn status(code: i32, message: &str) -> Value {
-    match code {
-        0 => json!({}),
-        code => json!({"code": code, "message": message}),
+/// With only a duration set, retries go on until it is over.
+fn may_retry(count: u32, longest: Duration, number: u32) -> bool {
+    match (count, longest) {
+        (0, longest) => longest > Duration::ZERO,
+        (count, _) => number < count,
     }
 }
 
-/// One request; an error is a gRPC code and a sentence.
-async fn attempt(cloud: &Cloud, job: &Job) -> Result<(), (i32, String)> {
-    let empty = Job::new();
-    let target = job
-        .get("httpTarget")
-        .and_then(Value::as_object)
-        .unwrap_or(&empty);
-    let uri = text(target, "uri");
-    let method = text(target, "httpMethod")
-        .parse()
-        .unwrap_or(reqwest::Method::POST);
-    let deadline =
-        forms::duration(text(job, "attemptDeadline")).unwrap_or(Duration::from_secs(180));
-    let body = STANDARD.decode(text(target, "body")).unwrap_or_default();
-    let mut request = reqwest::Client::new()
-        .request(method, address(cloud, uri))
-        .timeout(deadline)
+fn remember(cloud: &Cloud, name: &str, result: Result<(), Status>) -> Result<(), ApiError> {
+    cloud.scheduler.jobs.update(name, |job| {
+        if let Some(job) = job {
+            job.last_attempt = Some(Timestamp::now());
+            job.status = Some(result.err().unwrap_or_default());
+        }
+        Ok(())
+    })
+}
+
+async fn attempt(cloud: &Cloud, job: &Job) -> Result<(), Status> {
+    let target = job.spec.http_target.as_ref();
+    let target = target.ok_or_else(|| failed(UNKNOWN, "the job has no target"))?;
+    let deadline = forms::duration(&job.spec.attempt_deadline);
+    let request = request(cloud, target)?
+        .timeout(deadline.unwrap_or(Duration::from_secs(180)))
         .header("user-agent", "Google-Cloud-Scheduler")
-        .body(body);
-    for (key, value) in target
-        .get("headers")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
-        request = request.header(key, value.as_str().unwrap_or(""));
-    }
-    if let Some(account) = account(target) {
-        if !cloud.accounts.exists(account) {
-            return Err((7, format!("service account {account} does not exist")));
-        }
-        request = request.bearer_auth(cloud.identity.token(account));
-    }
-    let reply = request
+        .header("x-cloudscheduler", "true");
+    let response = request
         .send()
         .await
-        .map_err(|error| (14, error.without_url().to_string()))?;
-    match reply.status() {
+        .map_err(|error| match error.is_timeout() {
+            true => failed(DEADLINE_EXCEEDED, "URL_TIMEOUT"),
+            false => failed(UNAVAILABLE, format!("URL_UNREACHABLE: {error}")),
+        })?;
+    match response.status() {
         status if status.is_success() => Ok(()),
-        status => Err((
-            code(status.as_u16()),
-            format!("the target answered {status}"),
-        )),
-    }
-}
-
-/// Google's hosts are this cloud, on one port.
-fn address(cloud: &Cloud, uri: &str) -> String {
-    match url::Url::parse(uri) {
-        Ok(url) if rules::is_google(uri) => {
-            let query = url
-                .query()
-                .map(|query| format!("?{query}"))
-                .unwrap_or_default();
-            format!("{}{}{query}", cloud.endpoint, url.path())
+        status => {
+            let text = response.text().await.unwrap_or_default();
+            Err(failed(
+                code_of(status.as_u16()),
+                message_of(status.as_u16(), &text),
+            ))
         }
-        _ => uri.to_owned(),
     }
 }
 
-fn account(target: &Job) -> Option<&str> {
-    let token = target
-        .get("oauthToken")
-        .or_else(|| target.get("oidcToken"))?;
-    token.get("serviceAccountEmail")?.as_str()
+fn failed(code: i32, message: impl Into<String>) -> Status {
+    Status {
+        code,
+        message: message.into(),
+    }
 }
 
-/// The gRPC code Cloud Scheduler shows for an HTTP status.
-fn code(status: u16) -> i32 {
+/// Google's error message where there is one.
+fn message_of(status: u16, body: &str) -> String {
+    let json: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    match json["error"]["message"].as_str() {
+        Some(message) => format!("HTTP {status}: {message}"),
+        None => format!("HTTP {status}"),
+    }
+}
+
+/// The `google.rpc.Code` of an HTTP status.
+fn code_of(status: u16) -> i32 {
     match status {
         400 => 3,
         401 => 16,
@@ -191,9 +120,113 @@ fn code(status: u16) -> i32 {
         404 => 5,
         409 => 10,
         429 => 8,
+        499 => 1,
         501 => 12,
-        503 => 14,
+        503 => UNAVAILABLE,
+        504 => DEADLINE_EXCEEDED,
         500..=599 => 13,
-        _ => 2,
+        _ => UNKNOWN,
+    }
+}
+
+fn request(cloud: &Cloud, target: &HttpTarget) -> Result<reqwest::RequestBuilder, Status> {
+    let method = target.http_method.parse();
+    let method: reqwest::Method = method.map_err(|_| failed(UNKNOWN, "no such method"))?;
+    let body = STANDARD.decode(&target.body);
+    let body = body.map_err(|_| failed(UNKNOWN, "the body is not base64"))?;
+    let mut request = client()?
+        .request(method, address(&cloud.endpoint, target)?)
+        .headers(headers(target))
+        .body(body);
+    if let Some(account) = target.account() {
+        if !cloud.accounts.exists(account) {
+            let message = format!("service account {account} does not exist");
+            return Err(failed(7, message));
+        }
+        if !target.is_google() {
+            // Only this cloud's own token exists, and no other host may see it.
+            let message = "the local cloud issues no OIDC tokens for other hosts";
+            return Err(failed(12, message));
+        }
+        request = request.bearer_auth(cloud.identity.token(account));
+    }
+    Ok(request)
+}
+
+fn client() -> Result<reqwest::Client, Status> {
+    // A redirect is a failed attempt, and a token must not follow it.
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    client
+        .build()
+        .map_err(|error| failed(UNAVAILABLE, error.to_string()))
+}
+
+/// Google's APIs are this cloud itself: the path stays, the host is ours.
+fn address(endpoint: &str, target: &HttpTarget) -> Result<String, Status> {
+    let url = url::Url::parse(&target.uri).map_err(|error| failed(3, error.to_string()))?;
+    if !target.is_google() {
+        return Ok(url.to_string());
+    }
+    let query = url
+        .query()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
+    Ok(format!("{endpoint}{}{query}", url.path()))
+}
+
+fn headers(target: &HttpTarget) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if !target.body.is_empty() {
+        // Cloud Scheduler's own default for a body.
+        let binary = HeaderValue::from_static("application/octet-stream");
+        headers.insert(reqwest::header::CONTENT_TYPE, binary);
+    }
+    for (name, value) in &target.headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(uri: &str) -> HttpTarget {
+        HttpTarget {
+            uri: uri.into(),
+            ..HttpTarget::default()
+        }
+    }
+
+    #[test]
+    fn googles_hosts_are_this_cloud() {
+        let run = target("https://run.googleapis.com/v2/projects/p/locations/l/jobs/j:run?x=1");
+        assert_eq!(
+            address("http://127.0.0.1:1", &run).unwrap(),
+            "http://127.0.0.1:1/v2/projects/p/locations/l/jobs/j:run?x=1"
+        );
+        let other = target("https://example.com/hook");
+        assert_eq!(
+            address("http://127.0.0.1:1", &other).unwrap(),
+            "https://example.com/hook"
+        );
+        assert!(!target("https://googleapis.com.example.com/").is_google());
+    }
+
+    #[test]
+    fn retries_end_with_their_count_or_their_time() {
+        let hour = Duration::from_secs(3600);
+        assert!(!may_retry(0, Duration::ZERO, 0));
+        assert!(may_retry(0, hour, 9));
+        assert!(may_retry(2, hour, 1) && !may_retry(2, hour, 2));
+    }
+
+    #[test]
+    fn a_refusal_is_permission_denied_in_googles_words() {
+        assert_eq!(code_of(403), 7);
+        let message = message_of(403, r#"{"error":{"message":"no"}}"#);
+        assert_eq!(message, "HTTP 403: no");
     }
 }
