@@ -18,7 +18,7 @@ mod tests;
 
 pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
-pub(crate) use error::nearest;
+pub(crate) use error::{nearest, shown};
 pub use file::{ClientFile, Defaults, PipelineFile, ScheduleFile, TargetKind, WorkspaceFile};
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use workspace::Workspace;

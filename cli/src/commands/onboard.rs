@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use crate::apply::SecretValues;
 use crate::cloud::CloudError;
-use crate::config::{ClientFile, PipelineFile, ScheduleFile, Workspace, with_pipeline};
+use crate::config::{ClientFile, PipelineFile, ScheduleFile, Workspace, shown, with_pipeline};
 use crate::context::Context;
 use crate::execution::ExecutionState;
 use crate::failure::{Failure, Kind};
@@ -110,7 +110,7 @@ fn declare(
         if config != existing.config {
             return Err(differs(&path, &name));
         }
-        view.note(format!("{} declares `{name}` already.", path.display()));
+        view.note(format!("{} declares `{name}` already.", shown(&path)));
         return Ok((name, secrets));
     }
     ask(view, args, &mut interview)?;
@@ -134,14 +134,14 @@ fn declare(
     file.schedule = schedule(workspace, view, args, &name, &file)?;
     let text = with_pipeline(&path, &args.client, before.as_deref(), &name, &file)?;
     workspace.write_client(&args.client, &text)?;
-    view.note(format!("Wrote {}.", path.display()));
+    view.note(format!("Wrote {}.", shown(&path)));
     Ok((name, secrets))
 }
 
 fn differs(path: &std::path::Path, name: &str) -> Failure {
     let sentence = format!(
         "{} says other things of `{name}` than the arguments",
-        path.display()
+        shown(path)
     );
     Failure::new(Kind::Usage, sentence).hint("edit the file, or leave out `--config`")
 }
@@ -208,7 +208,7 @@ fn complete(
     missing.retain(|field| !field.secret);
     match missing.is_empty() {
         true => Ok((config, interview.finish().1)),
-        false => Err(lacking(&missing, args).hint(format!("add them to {}", path.display()))),
+        false => Err(lacking(&missing, args).hint(format!("add them to {}", shown(path)))),
     }
 }
 

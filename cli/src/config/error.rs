@@ -102,7 +102,7 @@ fn known_names(what: &str, name: &str, known: &[String]) -> String {
 }
 
 /// The path as a person in the workspace's folder would write it.
-pub(super) fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     let cwd = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(&cwd)
         .unwrap_or(path)

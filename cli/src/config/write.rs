@@ -4,7 +4,7 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 
-use super::{ClientFile, ConfigError, PipelineFile, parse_yaml};
+use super::{ClientFile, ConfigError, PipelineFile, parse_yaml, shown};
 
 /// The text of the client's file with one more pipeline.
 ///
@@ -33,7 +33,7 @@ pub fn with_pipeline(
     match parse_yaml::<ClientFile>(path, &text) {
         Ok(file) if file == wanted => Ok(text),
         _ => Err(ConfigError::Invalid {
-            at: path.display().to_string(),
+            at: shown(path),
             problem: format!("cannot add pipeline `{name}` without rewriting the file"),
             hint: Some(format!(
                 "add below `pipelines:`\n{}",
@@ -77,7 +77,7 @@ fn indented(block: &str, indent: &str) -> String {
 
 fn yaml(path: &Path, value: &impl serde::Serialize) -> Result<String, ConfigError> {
     serde_saphyr::to_string(value)
-        .map_err(|error| ConfigError::invalid(path.display().to_string(), error.to_string()))
+        .map_err(|error| ConfigError::invalid(shown(path), error.to_string()))
 }
 
 #[cfg(test)]
