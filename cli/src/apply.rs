@@ -143,30 +143,16 @@ impl<P: PushImage> Apply<'_, P> {
         })
     }
 
-    /// Does a step again while what refuses it is only slow to learn of an earlier one.
     async fn patiently(
         &self,
         step: &Step,
         observer: &Mutex<&mut dyn Observer>,
     ) -> Result<(), ApplyError> {
-        let began = Instant::now();
-        let mut pause = Duration::from_millis(500);
-        loop {
-            let error = match self.cloud.carry_out(step).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            let waited = began.elapsed();
-            match error.lag() {
-                None => return Err(error.into()),
-                Some(Lag { why, longest }) if waited >= longest => {
-                    return Err(ApplyError::Waited { error, waited, why });
-                }
-                Some(lag) => observer.lock().await.step_waits(step, lag.why),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(15));
-        }
+        let carry_out = || self.cloud.carry_out(step);
+        patiently(carry_out, async |why| {
+            observer.lock().await.step_waits(step, why)
+        })
+        .await
     }
 
     /// All APIs in one call, as Service Usage likes it.
@@ -197,7 +183,11 @@ impl<P: PushImage> Apply<'_, P> {
                 _ => None,
             });
             let owner = owner.unwrap_or_default();
-            self.cloud.store_secret(name, &owner, value).await?;
+            let store = async || {
+                let stored = self.cloud.store_secret(name, &owner, value).await;
+                stored.map(drop)
+            };
+            patiently(store, async |_| ()).await?;
         }
         Ok(())
     }
@@ -224,6 +214,31 @@ impl<P: PushImage> Apply<'_, P> {
     }
 }
 
+/// Does it again while what refuses it is only slow to learn of an earlier step.
+async fn patiently(
+    action: impl AsyncFn() -> Result<(), CloudError>,
+    mut waits: impl AsyncFnMut(&'static str),
+) -> Result<(), ApplyError> {
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let error = match action().await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let waited = began.elapsed();
+        match error.lag() {
+            None => return Err(error.into()),
+            Some(Lag { why, longest }) if waited >= longest => {
+                return Err(ApplyError::Waited { error, waited, why });
+            }
+            Some(lag) => waits(lag.why).await,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(15));
+    }
+}
+
 fn acts(step: &Step) -> bool {
     !matches!(step.change, Change::Keep { .. } | Change::Refuse { .. })
 }
@@ -233,4 +248,42 @@ fn apis(stage: &[Step]) -> Option<Vec<String>> {
         .iter()
         .all(|step| step.address.kind == Kind::Api && !step.deletes());
     all.then(|| stage.iter().map(|step| step.address.name.clone()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    fn disabled() -> CloudError {
+        CloudError::Disabled {
+            what: "job a".to_owned(),
+            api: "run.googleapis.com".to_owned(),
+            message: "off".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_only_lags_is_waited_for() {
+        let tries = AtomicUsize::new(0);
+        let action = async || match tries.fetch_add(1, Relaxed) {
+            0 | 1 => Err(disabled()),
+            _ => Ok(()),
+        };
+        let mut waits = 0;
+        patiently(action, async |_| waits += 1).await.unwrap();
+        assert_eq!(waits, 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_is_not_waited_for() {
+        let refused = || CloudError::Denied {
+            what: "job a".to_owned(),
+            message: "no".to_owned(),
+        };
+        let error = patiently(async || Err(refused()), async |_| panic!("waits"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.to_string(), "job a: no");
+    }
 }

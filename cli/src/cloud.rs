@@ -34,7 +34,7 @@ mod step;
 pub use credentials::access_token;
 pub use error::{CloudError, Lag};
 pub use read::Actual;
-pub use secrets::Stored;
+pub use secrets::{SecretVersion, Stored};
 
 use clients::Clients;
 use rest::Rest;

@@ -4,18 +4,25 @@
 
 use std::path::{Path, PathBuf};
 
+mod clash;
 mod client;
 mod error;
 mod file;
 mod source;
 mod value;
 mod workspace;
+mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
+pub(crate) use error::nearest;
 pub use file::{ClientFile, Defaults, PipelineFile, ScheduleFile, TargetKind, WorkspaceFile};
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use workspace::Workspace;
+pub use write::with_pipeline;
 
 /// Reads a YAML file into `T`; an error names file, line, column and the nearest known key.
 pub(crate) fn read_yaml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {

@@ -50,7 +50,7 @@ pub fn resources(client: &Client, image: &Image) -> Resources {
         secrets(client, &names, pipeline, &mut resources);
         let job = job_resource(client, &names, pipeline, &image, bundle);
         let name = names::job(&client.name, &pipeline.name);
-        resources.insert(Address::new(Kind::Job, name), Resource::Job(job));
+        resources.insert(Address::new(Kind::Job, name), Resource::Job(Box::new(job)));
         schedule(client, &names, pipeline, &mut resources);
     }
     resources

@@ -9,7 +9,10 @@ use std::io;
 use crate::apply::ApplyError;
 use crate::cloud::CloudError;
 use crate::config::ConfigError;
-use crate::target::TargetError;
+use crate::image::ImageError;
+use crate::image::registry::RegistryError;
+use crate::local::LocalError;
+use crate::questions::AnswerError;
 
 /// What went wrong, by what a script may want to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,15 @@ pub fn chain(error: &dyn Error) -> String {
     sentence
 }
 
+/// What is at the bottom of an error, where the layers above it say the same.
+pub fn root(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         Failure::of(Kind::Failed, &error)
@@ -94,9 +106,40 @@ impl From<ConfigError> for Failure {
     }
 }
 
-impl From<TargetError> for Failure {
-    fn from(error: TargetError) -> Failure {
-        Failure::of(Kind::Unreachable, &error).hint("start it with `xetl local up`")
+impl From<LocalError> for Failure {
+    fn from(error: LocalError) -> Failure {
+        Failure {
+            hint: error.hint(),
+            ..Failure::of(Kind::Unreachable, &error)
+        }
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Failure {
+        Failure::of(Kind::Failed, &error)
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Failure {
+        let kind = match error {
+            RegistryError::Unreachable { .. } => Kind::Unreachable,
+            _ => Kind::Failed,
+        };
+        Failure {
+            hint: error.hint(),
+            ..Failure::of(kind, &error)
+        }
+    }
+}
+
+impl From<AnswerError> for Failure {
+    fn from(error: AnswerError) -> Failure {
+        Failure {
+            hint: error.hint(),
+            ..Failure::of(Kind::Usage, &error)
+        }
     }
 }
 

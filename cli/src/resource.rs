@@ -176,7 +176,7 @@ pub enum Resource {
         #[serde(skip)]
         object: Object,
     },
-    Job(Job),
+    Job(Box<Job>),
     Schedule(Schedule),
 }
 

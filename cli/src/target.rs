@@ -2,36 +2,16 @@
 //!
 //! Everything else is the same for Google and for the local cloud.
 
-use std::path::PathBuf;
-
 use secrecy::SecretString;
-use serde::Deserialize;
 
 use crate::config::{TargetKind, Workspace};
+use crate::local::{self, LocalError};
 
 /// Where the APIs are, and with which credentials they are called.
 #[derive(Debug, Clone)]
 pub struct Target {
     endpoint: Option<String>,
     token: Option<SecretString>,
-}
-
-/// Why the target cannot be reached.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetError {
-    #[error("the local cloud is not running: no `{}`", path.display())]
-    NotRunning { path: PathBuf },
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        path: PathBuf,
-        source: serde_json::Error,
-    },
-}
-
-/// What the local cloud writes to `endpoint.json` while it serves.
-#[derive(Debug, Deserialize)]
-struct Served {
-    url: String,
 }
 
 impl Target {
@@ -51,11 +31,11 @@ impl Target {
         }
     }
 
-    /// The workspace's target.
-    pub async fn of(workspace: &Workspace) -> Result<Target, TargetError> {
+    /// The workspace's target; starts the local cloud where it is that.
+    pub async fn of(workspace: &Workspace) -> Result<Target, LocalError> {
         match workspace.file.target {
             TargetKind::Gcp => Ok(Target::google()),
-            TargetKind::Local => running(workspace.local_state().join("endpoint.json")),
+            TargetKind::Local => Ok(Target::local(&local::ensure(workspace).await?.url)),
         }
     }
 
@@ -82,13 +62,4 @@ impl Target {
     pub fn token(&self) -> Option<&SecretString> {
         self.token.as_ref()
     }
-}
-
-fn running(path: PathBuf) -> Result<Target, TargetError> {
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        return Err(TargetError::NotRunning { path });
-    };
-    let served: Served =
-        serde_json::from_str(&text).map_err(|source| TargetError::Read { path, source })?;
-    Ok(Target::local(&served.url))
 }

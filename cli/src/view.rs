@@ -14,19 +14,28 @@ use serde_json::json;
 
 use crate::failure::Failure;
 
+mod ask;
 mod plan;
 mod progress;
+mod run;
+mod status;
+mod table;
 
 pub use plan::{MissingValue, PlanPicture};
 pub use progress::Progress;
+pub use run::RunPicture;
+pub use status::{PipelineStatus, StatusPicture};
 
 /// Form of results.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// For people
+    #[value(alias = "table")]
     Text,
     /// One JSON document
     Json,
+    /// Comma-separated values; of queries only
+    Csv,
 }
 
 /// Where a command's results and remarks go.

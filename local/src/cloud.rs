@@ -6,11 +6,18 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
+use crate::bigquery::BigQuery;
 use crate::identity::Identity;
+use crate::logging::Logs;
+use crate::operations::Operations;
 use crate::policy::Policies;
 use crate::projects::Projects;
+use crate::registry::Registry;
+use crate::run::Runs;
+use crate::scheduler::Scheduler;
 use crate::secrets::Secrets;
 use crate::services::Services;
+use crate::storage::Storage;
 use crate::store::Store;
 
 /// The cloud's shared state.
@@ -21,11 +28,18 @@ pub struct Cloud {
     /// Cancelled when the process is asked to end; long work must watch it.
     pub shutdown: CancellationToken,
     pub accounts: Arc<Accounts>,
+    pub bigquery: BigQuery,
     pub identity: Identity,
+    pub logs: Logs,
+    pub operations: Operations,
     pub policies: Policies,
     pub projects: Arc<Projects>,
+    pub registry: Registry,
+    pub run: Runs,
+    pub scheduler: Scheduler,
     pub secrets: Secrets,
     pub services: Services,
+    pub storage: Storage,
 }
 
 impl Cloud {
@@ -34,10 +48,17 @@ impl Cloud {
         let projects = Arc::new(Projects::open(&store)?);
         Ok(Cloud {
             shutdown: CancellationToken::new(),
+            logs: Logs::open(&store)?,
+            operations: Operations::open(&store)?,
+            registry: Registry::open(&store)?,
+            run: Runs::open(&store)?,
             identity: Identity::open(&store, &endpoint)?,
             policies: Policies::open(&store, accounts.clone())?,
+            scheduler: Scheduler::open(&store)?,
             secrets: Secrets::open(&store, projects.clone())?,
+            bigquery: BigQuery::open(&store)?,
             services: Services::open(&store)?,
+            storage: Storage::open(&store)?,
             accounts,
             projects,
             endpoint,

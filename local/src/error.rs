@@ -106,6 +106,12 @@ impl From<std::io::Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if code == StatusCode::NOT_MODIFIED {
+            return code.into_response();
+        }
+        if self.code == 500 {
+            tracing::error!("internal error: {}", self.message);
+        }
         (code, Json(self.body())).into_response()
     }
 }

@@ -5,17 +5,27 @@
 //! served answers 501 and names the method: nothing here pretends.
 
 pub mod accounts;
+pub mod bigquery;
 pub mod clock;
 pub mod cloud;
 pub mod error;
+pub mod forms;
 pub mod identity;
+pub mod logging;
+pub mod metadata;
+pub mod operations;
 pub mod paging;
 pub mod policy;
 pub mod projects;
+pub mod registry;
 pub mod roles;
 pub mod router;
+pub mod run;
+pub mod sandbox;
+pub mod scheduler;
 pub mod secrets;
 pub mod server;
 pub mod services;
 pub mod status;
+pub mod storage;
 pub mod store;

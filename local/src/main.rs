@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use xetl_local::server;
+use xetl_local::{sandbox, server};
 
 /// The part of Google Cloud xetl uses, on loopback
 #[derive(Parser)]
@@ -28,6 +28,7 @@ enum Command {
         #[arg(long)]
         port: Option<u16>,
     },
+    Sandbox(sandbox::SandboxArgs),
 }
 
 #[tokio::main]
@@ -36,6 +37,7 @@ async fn main() -> ExitCode {
     log_to_stderr();
     let done = match args.command {
         Command::Serve { dir, port } => serve(dir, port).await,
+        Command::Sandbox(args) => sandbox::run(args).await.map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -51,11 +51,11 @@ impl Paging {
     }
 }
 
-fn encode(key: String) -> String {
+pub fn encode(key: String) -> String {
     URL_SAFE_NO_PAD.encode(key)
 }
 
-fn decode(token: &str) -> Result<String, ApiError> {
+pub fn decode(token: &str) -> Result<String, ApiError> {
     URL_SAFE_NO_PAD
         .decode(token)
         .ok()

@@ -1,13 +1,22 @@
-//! Projects: every well-formed id exists here and keeps one number.
+//! Projects: every well-formed id exists here and keeps one number. Resource
+//! Manager v1 and v3.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
+use axum::Json;
+use axum::http::Method;
+use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::clock::now;
+use crate::cloud::Cloud;
 use crate::error::ApiError;
+use crate::policy;
+use crate::router::{Reply, Request, Route};
 use crate::store::{Collection, Store};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -82,6 +91,96 @@ impl Projects {
         };
         Ok(format!("projects/{}{rest}", self.number(project)?))
     }
+}
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/v3/projects/{project}", get_v3),
+        Route::new(Method::GET, "/v1/projects/{project}", get_v1),
+        Route::new(
+            Method::POST,
+            "/v3/projects/{project}:getIamPolicy",
+            get_policy,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/projects/{project}:getIamPolicy",
+            get_policy,
+        ),
+        Route::new(
+            Method::POST,
+            "/v3/projects/{project}:setIamPolicy",
+            set_policy,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/projects/{project}:setIamPolicy",
+            set_policy,
+        ),
+        Route::new(
+            Method::POST,
+            "/v3/projects/{project}:testIamPermissions",
+            test_permissions,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/projects/{project}:testIamPermissions",
+            test_permissions,
+        ),
+    ]
+}
+
+async fn get_v3(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let project = admitted(&cloud, &request, "resourcemanager.projects.get")?;
+    Ok(Json(json!({
+        "name": format!("projects/{}", project.number),
+        "projectId": project.project_id,
+        "displayName": project.project_id,
+        "state": "ACTIVE",
+        "createTime": project.create_time,
+        "updateTime": project.create_time,
+        "labels": project.labels,
+    }))
+    .into_response())
+}
+
+async fn get_v1(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let project = admitted(&cloud, &request, "resourcemanager.projects.get")?;
+    Ok(Json(json!({
+        "projectNumber": project.number,
+        "projectId": project.project_id,
+        "name": project.project_id,
+        "lifecycleState": "ACTIVE",
+        "createTime": project.create_time,
+        "labels": project.labels,
+    }))
+    .into_response())
+}
+
+/// The project a request names, if the caller may do this to it.
+fn admitted(cloud: &Cloud, request: &Request, permission: &str) -> Result<Project, ApiError> {
+    let project = cloud.projects.get(request.var("project"))?;
+    policy::require(cloud, &request.caller, &resource_of(&project), permission)?;
+    Ok(project)
+}
+
+fn resource_of(project: &Project) -> String {
+    format!("projects/{}", project.project_id)
+}
+
+async fn get_policy(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let project = admitted(&cloud, &request, "resourcemanager.projects.getIamPolicy")?;
+    policy::get_iam_policy(&cloud, request, &resource_of(&project)).await
+}
+
+async fn set_policy(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let project = admitted(&cloud, &request, "resourcemanager.projects.setIamPolicy")?;
+    policy::set_iam_policy(&cloud, request, &resource_of(&project)).await
+}
+
+async fn test_permissions(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let project = cloud.projects.get(request.var("project"))?;
+    policy::test_iam_permissions(&cloud, request, &resource_of(&project)).await
 }
 
 /// `projects/P/rest` as `P` and `/rest`.

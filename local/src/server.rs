@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cloud::Cloud;
 use crate::router::{Router, service};
 use crate::store::Store;
-use crate::{accounts, secrets, status};
+use crate::{
+    accounts, bigquery, logging, metadata, operations, projects, registry, run, scheduler, secrets,
+    services, status, storage,
+};
 
 /// How long requests under way may take once the end is asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -50,6 +53,7 @@ impl Running {
     /// Lets requests under way finish, and removes `endpoint.json`.
     pub async fn shutdown(self) -> io::Result<()> {
         self.cloud.shutdown.cancel();
+        self.cloud.run.idle().await;
         let abort = self.task.abort_handle();
         if tokio::time::timeout(GRACE, self.task).await.is_err() {
             abort.abort();
@@ -86,12 +90,36 @@ pub async fn start(dir: &Path, port: Option<u16>) -> Result<Running, ServeError>
 fn router() -> Router {
     Router::default()
         .with(status::routes())
+        .with(metadata::routes())
         .with(service("secretmanager.googleapis.com", secrets::routes()))
+        .with(service("storage.googleapis.com", storage::routes()))
         .with(service("iam.googleapis.com", accounts::routes()))
+        .with(service("bigquery.googleapis.com", bigquery::routes()))
+        .with(service(
+            "cloudresourcemanager.googleapis.com",
+            projects::routes(),
+        ))
+        .with(service("serviceusage.googleapis.com", services::routes()))
+        .with(operations::routes())
+        .with(service(
+            "artifactregistry.googleapis.com",
+            registry::routes(),
+        ))
+        .with(service("logging.googleapis.com", logging::routes()))
+        .with(service("run.googleapis.com", run::routes()))
+        .with(service(
+            "cloudscheduler.googleapis.com",
+            scheduler::routes(),
+        ))
+        // Last: it takes every path under /v2/.
+        .with(registry::protocol_routes())
 }
 
 /// Work that goes on without a request; it ends when `cloud.shutdown` is cancelled.
-fn background(_cloud: &Arc<Cloud>) {}
+fn background(cloud: &Arc<Cloud>) {
+    run::recover(cloud);
+    tokio::spawn(scheduler::watch(cloud.clone()));
+}
 
 async fn serve(listener: TcpListener, cloud: Arc<Cloud>) -> io::Result<()> {
     let router = Arc::new(router());
@@ -184,10 +212,13 @@ impl Folder {
             .and_then(|()| lock.rewind())
             .and_then(|()| write!(lock, "{}", std::process::id()))
             .map_err(state_error)?;
-        Ok(Folder {
+        let folder = Folder {
             dir: dir.to_owned(),
             _lock: lock,
-        })
+        };
+        // A killed process left its own; nobody may follow it to a port that is not ours.
+        folder.leave().map_err(state_error)?;
+        Ok(folder)
     }
 
     fn last_port(&self) -> Option<u16> {
@@ -203,7 +234,10 @@ impl Folder {
     }
 
     fn leave(&self) -> io::Result<()> {
-        fs::remove_file(self.dir.join("endpoint.json"))
+        match fs::remove_file(self.dir.join("endpoint.json")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -261,7 +295,7 @@ mod tests {
         assert_eq!(reply.status(), 501);
         let body: serde_json::Value = reply.json().await.unwrap();
         insta::assert_snapshot!(
-            body["error"]["message"],
+            body["error"]["message"].as_str().unwrap(),
             @"the local cloud does not serve GET /v1/unheard/of"
         );
     }

@@ -15,6 +15,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn status(cloud: Arc<Cloud>, _request: Request) -> Reply {
+    let (buckets, objects) = cloud.storage.counts();
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "endpoint": cloud.endpoint,
@@ -22,6 +23,8 @@ async fn status(cloud: Arc<Cloud>, _request: Request) -> Reply {
         "folder": cloud.store.root(),
         "counts": {
             "serviceAccounts": cloud.accounts.count(),
+            "buckets": buckets,
+            "objects": objects,
             "secrets": cloud.secrets.count(),
         },
     }))

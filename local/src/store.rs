@@ -118,6 +118,10 @@ impl<T: Serialize + Clone> Collection<T> {
         self.read().get(key).cloned()
     }
 
+    pub fn count(&self) -> usize {
+        self.read().len()
+    }
+
     /// Documents whose key starts with `prefix`, in order of their keys.
     pub fn list(&self, prefix: &str) -> Vec<(String, T)> {
         self.read()

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::bundle::Mode;
 use crate::google::bigquery::JobState;
-use crate::state::{Checkpoint, Pending, SliceManifest, Stored};
+use crate::state::{Checkpoint, Pending, Plan, SliceManifest, Stored};
 use crate::stream::{SliceDone, StreamInfo};
 
 /// Loads one process submits for a commit before it gives up.
@@ -97,12 +97,12 @@ pub fn default_mode(info: &StreamInfo) -> Mode {
 /// All of them if all are in. Before that only where rows can be added and the state
 /// can say so, and then without a gap: a state past a slice that is missing would
 /// lose it.
-pub fn committable<'a>(
-    finished: &'a [SliceManifest],
+pub fn committable(
+    finished: &[SliceManifest],
     planned: usize,
     mode: Mode,
     has_cursor: bool,
-) -> &'a [SliceManifest] {
+) -> &[SliceManifest] {
     let gapless = finished
         .iter()
         .enumerate()
@@ -128,6 +128,29 @@ pub fn uncommitted<'a>(
         .iter()
         .filter(|manifest| !is_in(manifest.slice))
         .collect()
+}
+
+/// As many slices as one load takes files, at least one.
+pub fn one_load(slices: Vec<&SliceManifest>, most_files: usize) -> Vec<&SliceManifest> {
+    let mut files = 0;
+    let mut taken = 0;
+    for slice in &slices {
+        files += slice.parts.len();
+        if taken > 0 && files > most_files {
+            break;
+        }
+        taken += 1;
+    }
+    slices.into_iter().take(taken).collect()
+}
+
+/// Whether another run has moved the state since `plan` was made from it: what the plan
+/// reads may be in the table already.
+pub fn is_overtaken(plan: &Plan, checkpoint: Option<&Stored<Checkpoint>>) -> bool {
+    match checkpoint {
+        Some(stored) => stored.value.run != plan.run && stored.generation != plan.replaces,
+        None => plan.replaces != 0,
+    }
 }
 
 /// The slices in the form the source takes them.
@@ -166,6 +189,7 @@ pub fn job_id(commit: &str, attempt: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::PartFile;
     use proptest::prelude::*;
 
     fn pending() -> Pending {
@@ -277,6 +301,43 @@ mod tests {
         assert_eq!(committable(&finished, 4, Mode::Append, true).len(), 2);
         assert_eq!(committable(&finished, 4, Mode::Append, false).len(), 0);
         assert_eq!(committable(&finished, 4, Mode::Overwrite, true).len(), 0);
+    }
+
+    #[test]
+    fn a_load_takes_no_more_files_than_bigquery_does() {
+        let part = PartFile {
+            name: String::new(),
+            rows: 1,
+            bytes: 1,
+            generation: 1,
+        };
+        let of_two = |slice| SliceManifest {
+            parts: vec![part.clone(); 2],
+            ..manifest(slice)
+        };
+        let slices: Vec<_> = (0..5).map(of_two).collect();
+        assert_eq!(one_load(slices.iter().collect(), 5).len(), 2);
+        assert_eq!(one_load(slices.iter().collect(), 1).len(), 1);
+        assert_eq!(one_load(slices.iter().collect(), 10).len(), 5);
+    }
+
+    #[test]
+    fn a_plan_is_overtaken_by_another_runs_checkpoint_only() {
+        let plan = Plan {
+            run: "r1".into(),
+            mode: Mode::Append,
+            extracted_at: 0,
+            state: serde_json::Value::Null,
+            replaces: 7,
+            slices: Vec::new(),
+        };
+        let mut stored = checkpoint("c", 7);
+        stored.value.run = "r0".into();
+        assert!(!is_overtaken(&plan, Some(&stored)));
+        stored.generation = 8;
+        assert!(is_overtaken(&plan, Some(&stored)));
+        stored.value.run = "r1".into();
+        assert!(!is_overtaken(&plan, Some(&stored)));
     }
 
     #[test]

@@ -90,7 +90,8 @@ impl SliceReader<'_> {
         let (source, stream, stop) = (self.source.clone(), self.stream, self.stop.clone());
         tokio::spawn(async move {
             let mut pages = source.streams()[stream].pages(&slice);
-            loop {
+            // The place first, then the page: none waits that is not asked for.
+            while let Ok(place) = sender.reserve().await {
                 let page = tokio::select! {
                     biased;
                     () = stop.cancelled() => Some(Err(FetchError::Stopped)),
@@ -98,7 +99,8 @@ impl SliceReader<'_> {
                 };
                 let Some(page) = page else { break };
                 let is_last = page.is_err();
-                if sender.send(page).await.is_err() || is_last {
+                place.send(page);
+                if is_last {
                     break;
                 }
             }
@@ -115,20 +117,27 @@ impl SliceReader<'_> {
         let mut read = Read::default();
         let mut encoder: Option<Encoder> = None;
         let mut to_parts = Some(to_parts);
-        while let Some(page) = pages.recv().await {
-            let page = page?;
+        loop {
+            let place = match &encoder {
+                Some(encoder) => encoder.records.clone().reserve_owned().await.ok(),
+                None => None,
+            };
+            let Some(page) = pages.recv().await.transpose()? else {
+                break;
+            };
             read.count(&page);
             if page.records.is_empty() {
                 continue;
             }
-            if let Some(to_parts) = to_parts.take() {
-                let schema = self.schema.schema(&page.records).await?;
-                encoder = Some(Encoder::start(schema, self.stamp(), to_parts));
-            }
-            if let Some(encoder) = &encoder
-                && encoder.records.send(page.records).await.is_err()
-            {
-                break;
+            match (place, to_parts.take()) {
+                (Some(place), _) => drop(place.send(page.records)),
+                (None, Some(to_parts)) => {
+                    let schema = self.schema.schema(&page.records).await?;
+                    let started = encoder.insert(Encoder::start(schema, self.stamp(), to_parts));
+                    let _ = started.records.send(page.records).await;
+                }
+                // The encoder has ended early: `finish` says why.
+                (None, None) => break,
             }
         }
         drop(to_parts);

@@ -1,16 +1,12 @@
-//! One run of one source: parse, dispatch, exit code.
+//! `xetl-runtime`: parse, dispatch, exit code.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use xetl_runtime::google::secrets::Secrets;
 use xetl_runtime::log::{self, Output};
-use xetl_runtime::run::{self, RunArgs, RunError, Setup};
-use xetl_runtime::source::Config;
-use xetl_runtime::stream::Source;
-use xetl_runtime::{read, settings, source};
+use xetl_runtime::{read, run};
 
+// Pages come and go fast and in all sizes; musl's allocator is slow at that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -24,7 +20,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Mode {
-    Run(RunArgs),
+    Run(run::RunArgs),
     Read(read::ReadArgs),
     Check(read::CheckArgs),
 }
@@ -50,33 +46,13 @@ async fn tried(work: impl Future<Output = Result<(), read::ReadError>>) -> u8 {
     }
 }
 
-async fn load(args: RunArgs) -> u8 {
+async fn load(args: run::RunArgs) -> u8 {
     log::init(Output::Stdout);
-    let setup = match run::setup(args).await {
-        Ok(setup) => setup,
-        Err(error) => return failed(&error),
-    };
-    run::stop_on_signal(setup.stop.clone());
-    match run::execute(setup, open).await {
+    match run::run(args).await {
         Ok(summary) => summary.exit_code(),
-        Err(error) => failed(&error),
+        Err(error) => {
+            tracing::error!(error = run::described(&error), "the run failed");
+            error.exit_code()
+        }
     }
-}
-
-fn failed(error: &RunError) -> u8 {
-    tracing::error!("{error}");
-    error.exit_code()
-}
-
-/// The bundle's source, with its secrets and a place for rotated ones.
-async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
-    let secrets = Secrets::connect(&setup.google).await?;
-    let env = |name: &str| std::env::var(name).ok();
-    let config = settings::config(&setup.bundle, &secrets, env).await?;
-    let rotated = settings::RotatedSecrets {
-        secrets,
-        fields: setup.bundle.secrets.clone(),
-    };
-    let source = source::open(&setup.bundle.manifest, Config(config), Arc::new(rotated))?;
-    Ok(source)
 }

@@ -14,6 +14,7 @@ const BATCH_ROWS: usize = 8 * 1024;
 const BATCH_BYTES: usize = 2 << 20;
 /// A row group under construction takes no more memory than this.
 const ROW_GROUP_BYTES: usize = 8 << 20;
+const PAGE_BYTES: usize = 256 << 10;
 /// Parts close near this size: it waits in memory while it is uploaded.
 const PART_BYTES: usize = 8 << 20;
 
@@ -109,6 +110,9 @@ pub fn empty(schema: &TableSchema) -> Result<Part, EncodeError> {
 fn writer(schema: &TableSchema) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        // Small pages: a table of hundreds of columns keeps one of each in memory.
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_dictionary_page_size_limit(PAGE_BYTES)
         .set_created_by("xetl".to_owned())
         .build();
     ArrowWriter::try_new(Vec::new(), schema.arrow(), Some(properties))

@@ -88,6 +88,11 @@ pub enum StreamError {
     Commit(#[from] CommitError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(
+        "run {by} has loaded this stream since this run planned what to read. \
+         Start a new execution; nothing is lost"
+    )]
+    Overtaken { by: String },
     #[error("{files} files are too many for one load, which takes {MOST_FILES}")]
     TooManyFiles { files: usize },
 }
@@ -266,6 +271,7 @@ impl<'a> StreamRun<'a> {
             mode,
             extracted_at: Timestamp::now().as_microsecond(),
             state,
+            replaces: checkpoint.map_or(0, |stored| stored.generation),
             slices,
         };
         Ok(state::settle(bucket, &name, plan).await?)
@@ -412,20 +418,31 @@ impl<'a> StreamRun<'a> {
                     break;
                 }
             }
-            let new = commit::uncommitted(slices, &plan.run, stored.map(|stored| &stored.value));
-            if new.is_empty() && !is_complete {
-                break;
+            if commit::is_overtaken(plan, stored) {
+                let by = stored
+                    .map(|stored| stored.value.run.clone())
+                    .unwrap_or_default();
+                return Err(StreamError::Overtaken { by });
             }
+            let left = commit::uncommitted(slices, &plan.run, stored.map(|stored| &stored.value));
+            if left.is_empty() && !is_complete {
+                return Ok(Outcome::Shared);
+            }
+            let count = left.len();
+            let new = match plan.mode {
+                Mode::Append => commit::one_load(left, MOST_FILES),
+                Mode::Overwrite => left,
+            };
+            let is_complete = is_complete && new.len() == count;
             let pending = self
                 .pending(plan, schema, &new, is_complete, stored)
                 .await?;
-            summary.count(&new);
-            if !self.loader().begin(&pending).await? {
-                // Another task was faster: its commit first, then a new look.
-                self.finish_begun().await?;
-                continue;
-            }
+            let is_ours = self.loader().begin(&pending).await?;
+            // Where another task was faster, its commit comes first.
             self.finish_begun().await?;
+            if is_ours {
+                summary.count(&new);
+            }
         }
         self.keep_view(plan, schema).await?;
         Ok(Outcome::Loaded)

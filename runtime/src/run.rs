@@ -8,15 +8,19 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::bundle::{BUNDLE_ENV, Bundle};
 use crate::google::bigquery::Dataset;
+use crate::google::secrets::Secrets;
 use crate::google::storage::Precondition;
 use crate::google::{ApiError, Google};
 use crate::lease::{Claim, Holder};
 use crate::load::Loader;
+pub use crate::pipeline::described;
 use crate::pipeline::{Outcome, Pipeline, StreamSummary, Task, table_name};
-use crate::settings::{self, SettingsError};
+use crate::settings::{self, RotatedSecrets, SettingsError};
+use crate::source;
 use crate::state::{self, Layout, StoreError};
 use crate::stream::{Source, SourceError};
 
@@ -109,6 +113,37 @@ impl RunError {
             _ => 1,
         }
     }
+}
+
+/// Loads the streams of a bundle: the whole of a Cloud Run task.
+pub async fn run(args: RunArgs) -> Result<Summary, RunError> {
+    let setup = setup(args).await?;
+    stop_on_signal(setup.stop.clone());
+    let bundle = &setup.bundle;
+    let span = tracing::info_span!(
+        "run",
+        client = bundle.client,
+        pipeline = bundle.pipeline,
+        run = setup.run
+    );
+    execute(setup, open).instrument(span).await
+}
+
+/// The bundle's source, with its secrets.
+async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
+    let Setup { google, bundle, .. } = setup;
+    let secrets = Secrets::connect(google).await?;
+    let env = |name: &str| std::env::var(name).ok();
+    let config = settings::config(bundle, &secrets, env).await?;
+    let sink = RotatedSecrets {
+        secrets,
+        fields: bundle.secrets.clone(),
+    };
+    Ok(source::open(
+        &bundle.manifest,
+        source::Config(config),
+        Arc::new(sink),
+    )?)
 }
 
 /// What a run stands on, once settings and credentials are read.

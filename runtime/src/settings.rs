@@ -185,7 +185,7 @@ pub struct RotatedSecrets {
 
 impl RotatedSecrets {
     /// Stores the value as a new version of the field's secret.
-    pub async fn store(&self, path: &[String], value: &SecretString) -> Result<(), String> {
+    async fn put(&self, path: &[String], value: &SecretString) -> Result<(), String> {
         let field = path.join(".");
         let Some(reference) = self.fields.get(&field) else {
             return Err(format!(
@@ -206,7 +206,7 @@ impl SecretSink for RotatedSecrets {
         config_path: &'a [String],
         value: &'a SecretString,
     ) -> BoxFuture<'a, Result<(), SinkError>> {
-        let stored = RotatedSecrets::store(self, config_path, value);
+        let stored = self.put(config_path, value);
         stored.map(|result| result.map_err(SinkError)).boxed()
     }
 }

@@ -106,6 +106,8 @@ pub struct Plan {
     pub extracted_at: i64,
     /// The state the slices come from.
     pub state: Json,
+    /// Generation of the checkpoint that had it; 0 for none.
+    pub replaces: i64,
     pub slices: Vec<Slice>,
 }
 

@@ -1,6 +1,8 @@
 //! The commit protocol against a bucket and BigQuery in memory: whatever happens, each
 //! row is in the table once.
 
+#![allow(clippy::unwrap_used)]
+
 mod fake;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! Whatever a record holds, its columns and `_xetl_rescued` together hold the same.
 
+#![allow(clippy::unwrap_used)]
+
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::*;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

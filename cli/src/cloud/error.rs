@@ -6,7 +6,7 @@ use google_cloud_gax::error::Error as GaxError;
 use google_cloud_gax::error::rpc::{Code, StatusDetails};
 use serde_json::Value;
 
-use crate::failure::chain;
+use crate::failure::{chain, root};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CloudError {
@@ -83,10 +83,10 @@ impl CloudError {
             let body = error.http_payload().map(|bytes| bytes.as_ref());
             return CloudError::of_response(what, status, body.unwrap_or_default());
         }
-        if error.is_io() || error.is_connect() || error.is_timeout() || error.is_exhausted() {
+        if error.is_io() || error.is_connect() || error.is_transport() || error.is_timeout() {
             return CloudError::Unreachable {
                 endpoint: endpoint.unwrap_or("Google").to_owned(),
-                problem: chain(&error),
+                problem: root(&error),
             };
         }
         CloudError::Unusable {

@@ -175,7 +175,7 @@ impl Cloud {
         let members = try_join_all(members).await?;
         let jobs = jobs
             .into_iter()
-            .map(|(name, job)| (Address::new(Kind::Job, name), Resource::Job(job)));
+            .map(|(name, job)| (Address::new(Kind::Job, name), Resource::Job(Box::new(job))));
         let schedules = schedules
             .into_iter()
             .map(|(name, it)| (Address::new(Kind::Schedule, name), Resource::Schedule(it)));

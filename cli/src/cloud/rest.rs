@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use super::{CloudError, credentials, retry};
-use crate::failure::chain;
+use crate::failure::{chain, root};
 use crate::target::Target;
 
 pub(super) struct Rest {
@@ -101,7 +101,7 @@ impl Rest {
     fn unreachable(&self, call: &Call<'_>, error: &reqwest::Error) -> CloudError {
         CloudError::Unreachable {
             endpoint: self.target.api(call.service),
-            problem: chain(error),
+            problem: root(error),
         }
     }
 }
@@ -119,5 +119,52 @@ async fn finish(call: &Call<'_>, reply: Response) -> Result<Bytes, CloudError> {
             status.as_u16(),
             &body,
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wiremock::matchers::{header, method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    fn call(path: &str) -> Call<'_> {
+        Call {
+            what: "bucket b",
+            method: Method::GET,
+            service: "storage",
+            path: path.to_owned(),
+            body: Body::None,
+            etag: Some("e1"),
+        }
+    }
+
+    async fn rest(server: &MockServer) -> Rest {
+        let target = Target::local(&server.uri());
+        let credentials = credentials::of(&target).unwrap();
+        Rest::new(target, credentials).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_is_signed_and_sent_again_after_503() {
+        let server = MockServer::start().await;
+        let busy = Mock::given(path("/b")).respond_with(ResponseTemplate::new(503));
+        busy.up_to_n_times(1).expect(1).mount(&server).await;
+        let good = Mock::given(method("GET"))
+            .and(header("authorization", "Bearer local-user"))
+            .and(header("if-match", "e1"))
+            .respond_with(ResponseTemplate::new(200).set_body_string(r#"{"name": "b"}"#));
+        good.expect(1).mount(&server).await;
+        let reply = rest(&server).await.json(&call("/b")).await.unwrap();
+        assert_eq!(reply["name"], "b");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_final() {
+        let server = MockServer::start().await;
+        let refusal = Mock::given(path("/b")).respond_with(ResponseTemplate::new(404));
+        refusal.expect(1).mount(&server).await;
+        let error = rest(&server).await.send(&call("/b")).await.unwrap_err();
+        assert!(error.is_absent());
     }
 }

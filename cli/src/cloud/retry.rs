@@ -48,10 +48,10 @@ impl RetryPolicy for Once {
 }
 
 fn passes(error: &Error) -> bool {
-    error.is_io()
-        || error.is_connect()
-        || error.is_transport()
-        || error.http_status_code().is_some_and(status_passes)
+    match error.http_status_code() {
+        Some(status) => status_passes(status),
+        None => error.is_io() || error.is_connect() || error.is_transport(),
+    }
 }
 
 pub(super) fn status_passes(status: u16) -> bool {

@@ -204,3 +204,37 @@ fn resource(secret: &Secret) -> Resource {
         owner: Owner::of_labels(&secret.labels),
     }
 }
+
+/// A version of a secret, without its value.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SecretVersion {
+    pub number: String,
+    /// When it was stored, in RFC 3339.
+    pub created: String,
+    pub enabled: bool,
+}
+
+impl Cloud {
+    /// A secret's versions, the newest first; none where there is no secret.
+    pub async fn secret_versions(&self, name: &str) -> Result<Vec<SecretVersion>, CloudError> {
+        let mut items = self
+            .secrets()
+            .await?
+            .list_secret_versions()
+            .set_parent(self.secret_name(name))
+            .by_item();
+        let mut versions = Vec::new();
+        while let Some(item) = items.next().await {
+            match item.map_err(self.failed(&format!("secret {name}"))) {
+                Ok(version) => versions.push(SecretVersion {
+                    number: last_part(&version.name),
+                    created: version.create_time.map(String::from).unwrap_or_default(),
+                    enabled: version.state == State::Enabled,
+                }),
+                Err(error) if error.is_absent() => return Ok(Vec::new()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(versions)
+    }
+}

@@ -106,7 +106,10 @@ impl Cloud {
             Kind::Secret => self.find_secret(name).await,
             Kind::Repository => self.find_repository(name).await,
             Kind::Dataset => Ok(self.find_dataset(name).await?.map(|found| found.resource)),
-            Kind::Job => Ok(self.find_job(name).await?.map(Resource::Job)),
+            Kind::Job => Ok(self
+                .find_job(name)
+                .await?
+                .map(|job| Resource::Job(Box::new(job)))),
             Kind::Schedule => Ok(self.find_schedule(name).await?.map(Resource::Schedule)),
             _ => Ok(None),
         }

@@ -11,9 +11,20 @@ use crate::failure::{Failure, Kind};
 use crate::view::{Format, View};
 
 pub mod apply;
+pub mod completions;
 pub mod destroy;
+pub mod image;
+pub mod init;
+pub mod local;
+pub mod logs;
+pub mod onboard;
 pub mod plan;
+pub mod query;
+pub mod run;
 pub mod schema;
+pub mod secrets;
+pub mod sources;
+pub mod status;
 
 /// Data pipelines of many clients on Google Cloud
 #[derive(Parser, Debug)]
@@ -38,10 +49,21 @@ pub struct Globals {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Init(init::InitArgs),
+    Onboard(onboard::OnboardArgs),
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Destroy(destroy::DestroyArgs),
+    Run(run::RunArgs),
+    Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
+    Query(query::QueryArgs),
+    Secrets(secrets::SecretsArgs),
+    Sources(sources::SourcesArgs),
+    Image(image::ImageArgs),
+    Local(local::LocalArgs),
     Schema(schema::SchemaArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 impl Cli {
@@ -51,10 +73,24 @@ impl Cli {
 
     pub async fn run(self, view: &mut View) -> Result<ExitCode, Failure> {
         let context = Context::new(self.globals.workspace)?;
+        if self.globals.format == Format::Csv && !matches!(self.command, Command::Query(_)) {
+            return Err(Failure::new(Kind::Usage, "only `query` prints csv"));
+        }
         match self.command {
+            Command::Init(args) => init::run(&context, view, &args)?,
+            Command::Onboard(args) => onboard::run(&context, view, &args).await?,
+            Command::Secrets(args) => secrets::run(&context, view, &args).await?,
+            Command::Sources(args) => sources::run(&context, view, &args)?,
+            Command::Image(args) => image::run(&context, view, &args).await?,
+            Command::Local(args) => local::run(&context, view, &args).await?,
+            Command::Completions(args) => completions::run(view, &args)?,
             Command::Plan(args) => plan::run(&context, view, &args).await?,
             Command::Apply(args) => apply::run(&context, view, &args).await?,
             Command::Destroy(args) => destroy::run(&context, view, &args).await?,
+            Command::Run(args) => run::run(&context, view, &args).await?,
+            Command::Status(args) => status::run(&context, view, &args).await?,
+            Command::Logs(args) => logs::run(&context, view, &args).await?,
+            Command::Query(args) => query::run(&context, view, &args).await?,
             Command::Schema(args) => schema::run(view, &args)?,
         }
         Ok(ExitCode::SUCCESS)

@@ -7,8 +7,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use xetl_runtime::bundle::StreamOptions;
 
-use super::error::nearest;
-use super::value::{check_cron, check_dataset, check_memory, check_name, duration, time_zone};
+use super::clash;
+use super::error::{nearest, shown};
+use super::value::{
+    check_cron, check_dataset, check_memory, check_name, check_project, duration, time_zone,
+};
 use super::{ClientFile, ConfigError, Defaults, Manifest, PipelineFile, ScheduleFile, Workspace};
 
 /// One client, ready to be turned into resources.
@@ -70,7 +73,7 @@ pub(super) fn settle(
     name: &str,
     file: &ClientFile,
 ) -> Result<Client, ConfigError> {
-    let at = |key: &str| format!("{}: {key}", path.display());
+    let at = |key: &str| format!("{}: {key}", shown(path));
     if file.client != name {
         return Err(ConfigError::invalid(
             at("client"),
@@ -92,17 +95,22 @@ pub(super) fn settle(
         .pipelines
         .iter()
         .map(|(pipeline, file)| {
-            let at = format!("{}: pipelines.{pipeline}", path.display());
+            let at = format!("{}: pipelines.{pipeline}", shown(path));
             settle_pipeline(workspace, &at, name, pipeline, file)
         })
         .collect::<Result<_, _>>()?;
-    Ok(Client {
+    let project = wanted("project", &file.project, &workspace.file.project)?;
+    check_project(&at("project"), &project)?;
+    let client = Client {
         name: name.to_owned(),
-        project: wanted("project", &file.project, &workspace.file.project)?,
+        project,
         region: wanted("region", &file.region, &workspace.file.region)?,
         image: workspace.file.image.clone(),
         pipelines,
-    })
+    };
+    clash::within(&at("pipelines"), &client)?;
+    clash::between(workspace, &at("pipelines"), &client)?;
+    Ok(client)
 }
 
 fn settle_pipeline(

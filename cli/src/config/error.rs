@@ -9,7 +9,7 @@ use serde_saphyr::{Error as YamlError, Location};
 pub enum ConfigError {
     #[error("no xetl.yaml in `{}` or above it", from.display())]
     NoWorkspace { from: PathBuf },
-    #[error("cannot read `{}`", path.display())]
+    #[error("cannot read `{}`", shown(path))]
     Read { path: PathBuf, source: io::Error },
     #[error("{at}: unknown key `{key}`")]
     UnknownKey {
@@ -101,16 +101,22 @@ fn known_names(what: &str, name: &str, known: &[String]) -> String {
     }
 }
 
+/// The path as a person in the workspace's folder would write it.
+pub(super) fn shown(path: &Path) -> String {
+    let cwd = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&cwd)
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
 /// `clients/acme.yaml:3:5`
 fn place(path: &Path, location: Option<Location>) -> String {
     match location {
-        Some(location) if location.line() > 0 => format!(
-            "{}:{}:{}",
-            path.display(),
-            location.line(),
-            location.column()
-        ),
-        _ => path.display().to_string(),
+        Some(location) if location.line() > 0 => {
+            format!("{}:{}:{}", shown(path), location.line(), location.column())
+        }
+        _ => shown(path),
     }
 }
 

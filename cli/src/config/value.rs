@@ -26,6 +26,22 @@ pub(super) fn check_name(at: &str, name: &str, longest: usize) -> Result<(), Con
     Ok(())
 }
 
+/// Google's rule for project ids, with the domain older ones may have (`example.com:p`).
+pub(super) fn check_project(at: &str, id: &str) -> Result<(), ConfigError> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let name = id.rsplit(':').next().unwrap_or(id);
+    let good = (6..=30).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.chars().all(plain);
+    good.then_some(()).ok_or_else(|| {
+        ConfigError::invalid(
+            at,
+            format!("`{id}` is no project id: 6 to 30 lower case letters, digits and `-`"),
+        )
+    })
+}
+
 /// BigQuery's rule for dataset names.
 pub(super) fn check_dataset(at: &str, name: &str) -> Result<(), ConfigError> {
     let good = !name.is_empty()
@@ -102,10 +118,10 @@ pub(super) fn check_memory(at: &str, memory: &str, cpu: u32) -> Result<(), Confi
         ));
     }
     let least = match mebibytes {
-        ..=4096 => 1,
-        ..=8192 => 2,
-        ..=16384 => 4,
-        ..=24576 => 6,
+        0..=4096 => 1,
+        4097..=8192 => 2,
+        8193..=16384 => 4,
+        16385..=24576 => 6,
         _ => 8,
     };
     if cpu < least {
@@ -128,6 +144,16 @@ mod tests {
         }
         for bad in ["", "Acme", "1a", "a_b", "a-", "a-name-that-is-far-too-long"] {
             check_name("client", bad, 20).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_project_is_an_id_not_a_name_or_a_number() {
+        for good in ["acme-prod", "example.com:acme-prod"] {
+            check_project("project", good).unwrap();
+        }
+        for bad in ["demo", "123456", "Acme Prod", "acme-prod-"] {
+            check_project("project", bad).unwrap_err();
         }
     }
 

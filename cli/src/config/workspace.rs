@@ -85,6 +85,21 @@ impl Workspace {
         self.settle(&path, name, &file)
     }
 
+    /// A client's file as it is written.
+    pub fn client_file_of(&self, name: &str) -> Result<ClientFile, ConfigError> {
+        read_yaml(&self.client_file(name))
+    }
+
+    /// Replaces a client's file whole: a reader sees the old text or the new.
+    pub fn write_client(&self, name: &str, text: &str) -> std::io::Result<()> {
+        let folder = self.root.join("clients");
+        std::fs::create_dir_all(&folder)?;
+        let path = self.client_file(name);
+        let part = folder.join(format!(".{name}.yaml.part"));
+        std::fs::write(&part, text)?;
+        std::fs::rename(part, path)
+    }
+
     /// The client that `file` would be as `clients/<name>.yaml`; `path` is for errors.
     pub fn settle(
         &self,

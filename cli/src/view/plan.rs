@@ -56,6 +56,7 @@ impl View {
         }
         match done {
             0 => Ok(()),
+            1 => self.line("Done: 1 step."),
             done => self.line(format!("Done: {done} steps.")),
         }
     }

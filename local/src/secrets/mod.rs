@@ -80,7 +80,7 @@ impl Secrets {
     }
 
     pub fn count(&self) -> usize {
-        self.secrets.list("").len()
+        self.secrets.count()
     }
 
     /// Whether there is a secret `projects/P/secrets/S`.

@@ -112,12 +112,12 @@ impl Secrets {
             .service
             .list_secret_versions()
             .set_parent(secret)
-            .set_filter("NOT state:DESTROYED")
+            .set_filter("state:ENABLED")
             .by_item();
         while let Some(version) = versions.next().await {
             let version =
                 version.map_err(|error| api_error("secretmanager list versions", error))?;
-            if version.state == State::Destroyed || version_number(&version.name) >= number {
+            if version.state != State::Enabled || version_number(&version.name) >= number {
                 continue;
             }
             self.service

@@ -2,28 +2,28 @@
 //!
 //! Knows resources only by their names; whether one exists is its service's matter.
 
-use std::collections::BTreeMap;
+mod api;
+mod tidy;
+
 use std::io;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::response::IntoResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+pub use api::{get_iam_policy, require, set_iam_policy, test_iam_permissions, tested};
 
 use crate::accounts::Accounts;
-use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::identity::Caller;
 use crate::roles;
-use crate::router::{Reply, Request};
 use crate::store::{Collection, Store};
+use tidy::{is_google_managed, tidy};
 
 /// The etag of a policy nobody has set.
 const UNSET: &str = "ACAB";
-const MOST_MEMBERS: usize = 1500;
 
 /// Who has which roles on a resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -175,7 +175,7 @@ impl Policy {
     }
 
     /// The policy as a reader of `version` sees it: below 3 there are no conditions.
-    fn seen_at(mut self, version: u8) -> Policy {
+    pub fn seen_at(mut self, version: u8) -> Policy {
         if version < 3 && self.version == 3 {
             self.version = 1;
             for (index, binding) in self.bindings.iter_mut().enumerate() {
@@ -196,103 +196,6 @@ impl Binding {
     }
 }
 
-/// One binding a role and condition, members sorted, empty bindings dropped, a new etag.
-fn tidy(policy: Policy) -> Result<Policy, ApiError> {
-    let mut merged: BTreeMap<(String, String), Binding> = BTreeMap::new();
-    for binding in policy.bindings {
-        check_role(&binding.role)?;
-        let condition = binding.condition.clone().filter(|value| !value.is_null());
-        let key = (
-            binding.role.clone(),
-            condition.as_ref().map(Value::to_string).unwrap_or_default(),
-        );
-        let entry = merged.entry(key).or_insert(Binding {
-            role: binding.role,
-            members: Vec::new(),
-            condition,
-        });
-        for member in binding.members {
-            entry.members.push(tidy_member(&member)?);
-        }
-        entry.members.sort();
-        entry.members.dedup();
-    }
-    merged.retain(|_, binding| !binding.members.is_empty());
-    let bindings: Vec<Binding> = merged.into_values().collect();
-    let conditional = bindings.iter().any(|binding| binding.condition.is_some());
-    if conditional && policy.version != 3 {
-        return Err(ApiError::invalid(
-            "A policy with conditions must be sent with version 3.",
-        ));
-    }
-    if bindings
-        .iter()
-        .map(|binding| binding.members.len())
-        .sum::<usize>()
-        > MOST_MEMBERS
-    {
-        return Err(ApiError::invalid(format!(
-            "The number of members in the policy exceeds {MOST_MEMBERS}."
-        )));
-    }
-    Ok(Policy {
-        version: if conditional { 3 } else { 1 },
-        etag: new_etag(),
-        bindings,
-        audit_configs: policy.audit_configs,
-    })
-}
-
-fn check_role(role: &str) -> Result<(), ApiError> {
-    let known = ["roles/", "projects/", "organizations/"];
-    if known.iter().any(|prefix| role.starts_with(prefix)) {
-        return Ok(());
-    }
-    Err(ApiError::invalid(format!(
-        "Role ({role}) does not exist in the resource's hierarchy."
-    )))
-}
-
-/// Google treats emails as case-insensitive and gives them back in lower case.
-fn tidy_member(member: &str) -> Result<String, ApiError> {
-    const KINDS: [&str; 9] = [
-        "user",
-        "serviceAccount",
-        "group",
-        "domain",
-        "deleted",
-        "projectOwner",
-        "projectEditor",
-        "projectViewer",
-        "principal",
-    ];
-    if matches!(member, "allUsers" | "allAuthenticatedUsers") || member.starts_with("principalSet:")
-    {
-        return Ok(member.to_owned());
-    }
-    match member.split_once(':') {
-        Some((kind @ ("user" | "serviceAccount" | "group" | "domain"), name))
-            if !name.is_empty() =>
-        {
-            Ok(format!("{kind}:{}", name.to_lowercase()))
-        }
-        Some((kind, name)) if KINDS.contains(&kind) && !name.is_empty() => Ok(member.to_owned()),
-        _ => Err(ApiError::invalid(format!(
-            "Invalid value at 'policy.bindings.members': `{member}` is no member; \
-             write for example `serviceAccount:NAME@PROJECT.iam.gserviceaccount.com`."
-        ))),
-    }
-}
-
-/// Accounts Google keeps in its own projects: service agents and the defaults.
-fn is_google_managed(email: &str) -> bool {
-    email.starts_with("service-") && email.ends_with(".iam.gserviceaccount.com")
-        || email.ends_with("-compute@developer.gserviceaccount.com")
-        || email.ends_with("@appspot.gserviceaccount.com")
-        || email.ends_with("@cloudbuild.gserviceaccount.com")
-        || email.ends_with("@cloudservices.gserviceaccount.com")
-}
-
 fn project_of(resource: &str) -> Option<&str> {
     let rest = resource.strip_prefix("projects/")?;
     let end = rest
@@ -305,84 +208,10 @@ fn new_etag() -> String {
     STANDARD.encode(rand::random::<u64>().to_be_bytes())
 }
 
-/// Refuses a service account without the permission, in Google's words.
-pub fn require(
-    cloud: &Cloud,
-    caller: &Caller,
-    resource: &str,
-    permission: &str,
-) -> Result<(), ApiError> {
-    if cloud.policies.permits(resource, permission, caller) {
-        return Ok(());
-    }
-    let mut error = ApiError::permission_denied(format!(
-        "Permission '{permission}' denied on resource '{resource}' (or it may not exist) for {}.",
-        caller.email()
-    ));
-    error.details.push(json!({
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": "IAM_PERMISSION_DENIED",
-        "domain": "iam.googleapis.com",
-        "metadata": {"resource": resource, "permission": permission},
-    }));
-    Err(error)
-}
-
-/// `:getIamPolicy` of a resource that exists.
-pub async fn get_iam_policy(cloud: &Cloud, mut request: Request, resource: &str) -> Reply {
-    let body: Value = request.json().await?;
-    let version = request
-        .query("options.requestedPolicyVersion")
-        .and_then(|version| version.parse().ok())
-        .or_else(|| body["options"]["requestedPolicyVersion"].as_u64())
-        .unwrap_or(1);
-    let version = u8::try_from(version).unwrap_or(3);
-    Ok(Json(cloud.policies.get(resource).seen_at(version)).into_response())
-}
-
-/// `:setIamPolicy` of a resource that exists.
-pub async fn set_iam_policy(cloud: &Cloud, mut request: Request, resource: &str) -> Reply {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    struct Body {
-        policy: Policy,
-        #[serde(default)]
-        #[allow(dead_code, reason = "Only bindings and etag are ever written")]
-        update_mask: Option<String>,
-    }
-    let body: Body = request.json().await?;
-    Ok(Json(cloud.policies.set(resource, body.policy)?).into_response())
-}
-
-/// `:testIamPermissions` of a resource that exists.
-pub async fn test_iam_permissions(cloud: &Cloud, mut request: Request, resource: &str) -> Reply {
-    #[derive(Deserialize)]
-    struct Body {
-        #[serde(default)]
-        permissions: Vec<String>,
-    }
-    let caller = request.caller.clone();
-    let body: Body = request.json().await?;
-    Ok(Json(tested(cloud, &caller, resource, body.permissions)).into_response())
-}
-
-/// Those of `permissions` the caller has, in the shape of the reply.
-pub fn tested(
-    cloud: &Cloud,
-    caller: &Caller,
-    resource: &str,
-    mut permissions: Vec<String>,
-) -> Value {
-    permissions.retain(|permission| cloud.policies.permits(resource, permission, caller));
-    if permissions.is_empty() {
-        return json!({});
-    }
-    json!({ "permissions": permissions })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn policies(folder: &tempfile::TempDir) -> Policies {
         let store = Store::open(folder.path()).unwrap();

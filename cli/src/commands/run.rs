@@ -1,0 +1,178 @@
+//! `xetl run`: an execution of a pipeline, now.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::config::{Client, Pipeline};
+use crate::context::Context;
+use crate::execution::{Execution, ExecutionState, LogQuery, RunSummary};
+use crate::failure::{Failure, Kind};
+use crate::names;
+use crate::session::Session;
+use crate::view::{RunPicture, View};
+
+/// Run a pipeline now
+#[derive(clap::Args, Debug)]
+pub struct RunArgs {
+    /// Client whose pipeline to run
+    #[arg(long, value_name = "NAME")]
+    client: String,
+    /// Pipeline to run; may be left out where the client has one
+    #[arg(long, value_name = "NAME")]
+    pipeline: Option<String>,
+    /// Stream to load instead of all; may be repeated
+    #[arg(long = "stream", value_name = "NAME")]
+    streams: Vec<String>,
+    /// Wait for the end and show the log on the way
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Between two looks at a running execution.
+const LOOK: Duration = Duration::from_millis(1000);
+
+pub async fn run(context: &Context, view: &mut View, args: &RunArgs) -> Result<(), Failure> {
+    let session = context.session(&args.client).await?;
+    let pipeline = the_pipeline(&session.client, args.pipeline.as_deref())?;
+    execute(&session, view, pipeline, &args.streams, args.wait).await
+}
+
+/// Starts an execution; with `wait`, sees it to its end and shows what it did.
+pub async fn execute(
+    session: &Session,
+    view: &mut View,
+    pipeline: &Pipeline,
+    streams: &[String],
+    wait: bool,
+) -> Result<(), Failure> {
+    let job = names::job(&session.client.name, &pipeline.name);
+    let name = session
+        .cloud
+        .start(&job, arguments(streams))
+        .await
+        .map_err(|error| not_there(session, error.is_absent(), error.into()))?;
+    view.note(format!("Execution {name} started."));
+    let (execution, summary) = match wait {
+        false => (session.cloud.execution(&job, &name).await?, None),
+        true => {
+            let execution = follow(session, view, &job, &name).await?;
+            let summary = session.cloud.run_summary(&pipeline.name, &name).await?;
+            (execution, summary)
+        }
+    };
+    view.run(&RunPicture {
+        client: &session.client.name,
+        pipeline: &pipeline.name,
+        execution: &execution,
+        summary: summary.as_ref(),
+    })?;
+    match wait {
+        false => Ok(()),
+        true => verdict(session, &execution, summary.as_ref()),
+    }
+}
+
+/// The job's own arguments with the streams chosen; `None` leaves them as they are.
+fn arguments(streams: &[String]) -> Option<Vec<String>> {
+    let chosen = streams
+        .iter()
+        .flat_map(|stream| ["--stream".to_owned(), stream.clone()]);
+    (!streams.is_empty()).then(|| std::iter::once("run".to_owned()).chain(chosen).collect())
+}
+
+fn not_there(session: &Session, absent: bool, failure: Failure) -> Failure {
+    match absent {
+        true => failure.hint(format!(
+            "`xetl apply --client {}` makes it",
+            session.client.name
+        )),
+        false => failure,
+    }
+}
+
+/// Shows the log until the execution is over.
+async fn follow(
+    session: &Session,
+    view: &mut View,
+    job: &str,
+    name: &str,
+) -> Result<Execution, Failure> {
+    let mut query = LogQuery {
+        job: job.to_owned(),
+        execution: Some(name.to_owned()),
+        since: None,
+    };
+    let mut seen = BTreeSet::new();
+    loop {
+        let execution = session.cloud.execution(job, name).await?;
+        for line in session.cloud.next_logs(&query).await? {
+            query.since = Some(line.time.clone());
+            if seen.insert(line.id.clone()) {
+                view.progress_log(&line);
+            }
+        }
+        if execution.state.is_over() {
+            return Ok(execution);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The failure a finished run is, if it is one.
+fn verdict(
+    session: &Session,
+    execution: &Execution,
+    summary: Option<&RunSummary>,
+) -> Result<(), Failure> {
+    let outcome = summary.map(|summary| summary.outcome.as_str());
+    let name = &execution.name;
+    if outcome == Some("parked") {
+        return Err(Failure::new(
+            Kind::Parked,
+            format!("execution {name} is parked: the source's limit is spent"),
+        )
+        .hint("what it read is kept; the next run goes on from there"));
+    }
+    if execution.state == ExecutionState::Succeeded && outcome != Some("failed") {
+        return Ok(());
+    }
+    let mut sentence = format!("execution {name} {}", execution.state.word());
+    if let Some(message) = execution.message.as_ref().filter(|it| !it.is_empty()) {
+        sentence.push_str(&format!(": {message}"));
+    }
+    let client = &session.client.name;
+    Err(Failure::new(Kind::RunFailed, sentence).hint(format!(
+        "`xetl logs --client {client} --execution {name}` shows why"
+    )))
+}
+
+/// The pipeline named, or the only one there is.
+pub fn the_pipeline<'a>(client: &'a Client, name: Option<&str>) -> Result<&'a Pipeline, Failure> {
+    match (name, client.pipelines.as_slice()) {
+        (Some(name), _) => Ok(client.pipeline(name)?),
+        (None, [only]) => Ok(only),
+        (None, several) => {
+            let names: Vec<_> = several
+                .iter()
+                .map(|pipeline| pipeline.name.as_str())
+                .collect();
+            let sentence = format!("client `{}` has {} pipelines", client.name, several.len());
+            Err(Failure::new(Kind::Usage, sentence)
+                .hint(format!("choose with --pipeline: {}", names.join(", "))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_replace_the_jobs_arguments() {
+        assert_eq!(arguments(&[]), None);
+        assert_eq!(
+            arguments(&["a".to_owned(), "b".to_owned()]).unwrap(),
+            ["run", "--stream", "a", "--stream", "b"]
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! The files as people write them, and what they are told.
+
+use std::fs;
+
+use super::*;
+use crate::failure::Failure;
+
+const SOURCE: &str = r"
+spec:
+  connection_specification:
+    required: [key]
+    properties: {key: {airbyte_secret: true}, hook: {airbyte_secret: true}}
+streams: [{name: accounts}, {name: invoices}]
+";
+
+fn workspace(client: &str) -> (tempfile::TempDir, Workspace) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::create_dir_all(root.join("clients")).unwrap();
+    fs::create_dir_all(root.join("sources")).unwrap();
+    let file =
+        "target: local\nproject: acme-prod\nregion: r1\ndefaults: {time_zone: Europe/London}\n";
+    fs::write(root.join("xetl.yaml"), file).unwrap();
+    fs::write(root.join("sources/tiny.yaml"), SOURCE).unwrap();
+    fs::write(root.join("clients/acme.yaml"), client).unwrap();
+    let workspace = Workspace::find(&root.join("clients")).unwrap();
+    (folder, workspace)
+}
+
+/// The error and hint for a pipeline with these lines, without the folder's name.
+fn told(pipeline: &str) -> String {
+    let (folder, workspace) = workspace(&format!(
+        "client: acme\npipelines:\n  xero:\n    source: tiny\n{pipeline}"
+    ));
+    let failure: Failure = workspace.client("acme").unwrap_err().into();
+    let text = format!(
+        "{} ({})",
+        failure.sentence,
+        failure.hint.unwrap_or_default()
+    );
+    text.replace(&format!("{}/", folder.path().display()), "")
+}
+
+#[test]
+fn a_client_is_settled_with_the_workspaces_defaults() {
+    let (_folder, workspace) = workspace(
+        "client: acme\npipelines:\n  xero:\n    source: tiny\n    schedule: {cron: '0 2 * * *'}\n",
+    );
+    let client = workspace.client("acme").unwrap();
+    let pipeline = &client.pipelines[0];
+    assert_eq!((&*client.project, &*client.region), ("acme-prod", "r1"));
+    assert_eq!(pipeline.dataset, "acme_xero");
+    assert_eq!(pipeline.secrets, ["key"]);
+    assert_eq!(
+        pipeline.schedule.as_ref().unwrap().time_zone,
+        "Europe/London"
+    );
+}
+
+#[test]
+fn an_optional_secret_is_used_where_the_file_names_it() {
+    let (_folder, workspace) =
+        workspace("client: acme\npipelines:\n  xero: {source: tiny, secrets: [hook]}\n");
+    let client = workspace.client("acme").unwrap();
+    assert_eq!(client.pipelines[0].secrets, ["hook", "key"]);
+}
+
+#[test]
+fn a_wrong_key_is_told_with_its_place_and_the_nearest() {
+    insta::assert_snapshot!(
+        told("    shedule: {cron: x}\n"),
+        @"clients/acme.yaml:5:5: unknown key `shedule` (did you mean `schedule`?)"
+    );
+}
+
+#[test]
+fn what_is_not_built_is_no_key() {
+    assert!(told("    models: {a: SELECT 1}\n").contains("5:5: unknown key `models`"));
+    assert!(told("    streams: {accounts: {load: external}}\n").contains("unknown key `load`"));
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused() {
+    assert!(told("    config: {key: x}\n").contains("config.key: is a secret"));
+}
+
+#[test]
+fn a_stream_the_source_has_not_is_refused() {
+    assert!(told("    streams: {invoicse: {}}\n").contains("did you mean `invoices`?"));
+}
+
+#[test]
+fn a_client_that_is_not_there_is_told_with_those_that_are() {
+    let (_folder, workspace) = workspace("client: acme\npipelines: {}\n");
+    let failure: Failure = workspace.client("globex").unwrap_err().into();
+    assert_eq!(failure.sentence, "no client named `globex`");
+    assert_eq!(failure.hint.unwrap(), "known clients: acme");
+}
+
+#[test]
+fn two_clients_with_one_job_name_are_refused() {
+    let (folder, workspace) = workspace("client: acme\npipelines:\n  nz-xero: {source: tiny}\n");
+    let other = "client: acme-nz\npipelines:\n  xero: {source: tiny}\n";
+    fs::write(folder.path().join("clients/acme-nz.yaml"), other).unwrap();
+    let error = workspace.client("acme-nz").unwrap_err().to_string();
+    assert!(error.contains("its job `acme-nz-xero` would also be client `acme`'s"));
+}
+
+#[test]
+fn two_pipelines_with_one_dataset_are_refused() {
+    let (_folder, workspace) = workspace(
+        "client: acme\npipelines:\n  a: {source: tiny, dataset: d}\n  b: {source: tiny, dataset: D}\n",
+    );
+    let error = workspace.client("acme").unwrap_err().to_string();
+    assert!(error.contains("pipelines `a` and `b` would share `d`"));
+}

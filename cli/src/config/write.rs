@@ -1,0 +1,148 @@
+//! Adding a pipeline to a client's file: what is there stays as it is, comments and all.
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+
+use super::{ClientFile, ConfigError, PipelineFile, parse_yaml};
+
+/// The text of the client's file with one more pipeline.
+///
+/// `before` is the file's text, where there is one.
+pub fn with_pipeline(
+    path: &Path,
+    client: &str,
+    before: Option<&str>,
+    name: &str,
+    pipeline: &PipelineFile,
+) -> Result<String, ConfigError> {
+    let Some(before) = before else {
+        let file = ClientFile {
+            client: client.to_owned(),
+            project: None,
+            region: None,
+            pipelines: IndexMap::from([(name.to_owned(), pipeline.clone())]),
+        };
+        return yaml(path, &file);
+    };
+    let mut wanted: ClientFile = parse_yaml(path, before)?;
+    wanted.pipelines.insert(name.to_owned(), pipeline.clone());
+    let block = yaml(path, &IndexMap::from([(name, pipeline)]))?;
+    let text = inserted(before, &block);
+    // The file may be written in a way that lines cannot be put into.
+    match parse_yaml::<ClientFile>(path, &text) {
+        Ok(file) if file == wanted => Ok(text),
+        _ => Err(ConfigError::Invalid {
+            at: path.display().to_string(),
+            problem: format!("cannot add pipeline `{name}` without rewriting the file"),
+            hint: Some(format!(
+                "add below `pipelines:`\n{}",
+                indented(&block, "  ")
+            )),
+        }),
+    }
+}
+
+/// The text with the block at the end of what is below `pipelines:`.
+fn inserted(text: &str, block: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let start = lines
+        .iter()
+        .position(|line| line.starts_with("pipelines:"))
+        .map_or(lines.len(), |at| at + 1);
+    let below = &lines[start..];
+    let is_top = |line: &&str| !line.is_empty() && !line.starts_with([' ', '#', '\t']);
+    let end = start + below.iter().position(is_top).unwrap_or(below.len());
+    let used = lines[start..end]
+        .iter()
+        .rposition(|line| !line.trim().is_empty());
+    let end = start + used.map_or(0, |at| at + 1);
+    let indent: String = below
+        .iter()
+        .find(|line| line.starts_with(' ') && !line.trim_start().starts_with('#'))
+        .map_or("  ".to_owned(), |line| {
+            " ".repeat(line.len() - line.trim_start().len())
+        });
+    let block = indented(block, &indent);
+    let head = lines[..end].iter().copied();
+    let tail = lines[end..].iter().copied();
+    let all: Vec<&str> = head.chain(block.lines()).chain(tail).collect();
+    all.join("\n") + "\n"
+}
+
+fn indented(block: &str, indent: &str) -> String {
+    let lines = block.lines().map(|line| format!("{indent}{line}\n"));
+    lines.collect()
+}
+
+fn yaml(path: &Path, value: &impl serde::Serialize) -> Result<String, ConfigError> {
+    serde_saphyr::to_string(value)
+        .map_err(|error| ConfigError::invalid(path.display().to_string(), error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipeline() -> PipelineFile {
+        let text = "source: xero\nconfig: {start_date: 2024-01-01, tenants: [a, 'b: c']}\n\
+                    schedule: {cron: '0 2 * * *', time_zone: Pacific/Auckland}\n";
+        parse_yaml(Path::new("p"), text).unwrap()
+    }
+
+    fn add(before: Option<&str>) -> Result<String, ConfigError> {
+        let path = Path::new("clients/acme.yaml");
+        with_pipeline(path, "acme", before, "xero", &pipeline())
+    }
+
+    #[test]
+    fn a_new_file_holds_the_client_and_the_pipeline() {
+        let text = add(None).unwrap();
+        insta::assert_snapshot!(text, @r#"
+        client: acme
+        pipelines:
+          xero:
+            source: xero
+            config:
+              start_date: "2024-01-01"
+              tenants:
+              - a
+              - "b: c"
+            schedule:
+              cron: 0 2 * * *
+              time_zone: Pacific/Auckland
+        "#);
+    }
+
+    #[test]
+    fn a_pipeline_is_added_below_the_others_and_comments_stay() {
+        let before = "# Acme Ltd, since 2024\nclient: acme\npipelines:\n    # the CRM\n    \
+                      crm:\n        source: close   # see the wiki\n\nproject: p1 # theirs\n";
+        insta::assert_snapshot!(add(Some(before)).unwrap(), @r#"
+        # Acme Ltd, since 2024
+        client: acme
+        pipelines:
+            # the CRM
+            crm:
+                source: close   # see the wiki
+            xero:
+              source: xero
+              config:
+                start_date: "2024-01-01"
+                tenants:
+                - a
+                - "b: c"
+              schedule:
+                cron: 0 2 * * *
+                time_zone: Pacific/Auckland
+
+        project: p1 # theirs
+        "#);
+    }
+
+    #[test]
+    fn a_file_in_another_style_is_left_alone() {
+        let error = add(Some("{client: acme, pipelines: {crm: {source: close}}}\n"));
+        assert!(error.unwrap_err().to_string().contains("without rewriting"));
+    }
+}

@@ -1,0 +1,182 @@
+//! The two JSON documents that describe the image.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use oci_spec::OciSpecError;
+use oci_spec::image::{
+    Arch, ConfigBuilder, Descriptor, DescriptorBuilder, HistoryBuilder, ImageConfigurationBuilder,
+    ImageManifestBuilder, MediaType, Os, RootFsBuilder, SCHEMA_VERSION, Sha256Digest,
+};
+use serde::Serialize;
+
+use super::layer::{CA_FILE, Layer, PROGRAM};
+use super::{BlobInfo, ImageError};
+
+/// An image of 1970 has the same digest whenever it is packed.
+const CREATED: &str = "1970-01-01T00:00:00Z";
+/// "nonroot", by number as the image has no /etc/passwd.
+const USER: &str = "65532:65532";
+
+/// The config and the manifest of the image with this layer, byte for byte.
+pub fn describe(layer: &Layer) -> Result<(Bytes, Bytes), ImageError> {
+    let config = config(&layer.diff_id).map_err(ImageError::Describe)?;
+    let manifest = manifest(&BlobInfo::of(&config), &layer.info).map_err(ImageError::Describe)?;
+    Ok((config, manifest))
+}
+
+fn config(diff_id: &str) -> Result<Bytes, OciSpecError> {
+    let process = ConfigBuilder::default()
+        .user(USER)
+        .entrypoint([PROGRAM.to_owned()])
+        .env(["PATH=/app".to_owned(), format!("SSL_CERT_FILE={CA_FILE}")])
+        .working_dir("/")
+        .labels(labels())
+        .build()?;
+    let rootfs = RootFsBuilder::default()
+        .typ("layers")
+        .diff_ids([diff_id.to_owned()])
+        .build()?;
+    let history = HistoryBuilder::default()
+        .created(CREATED)
+        .created_by("xetl image")
+        .build()?;
+    let config = ImageConfigurationBuilder::default()
+        .created(CREATED)
+        .architecture(Arch::Amd64)
+        .os(Os::Linux)
+        .config(process)
+        .rootfs(rootfs)
+        .history([history])
+        .build()?;
+    stable_json(&config)
+}
+
+fn manifest(config: &BlobInfo, layer: &BlobInfo) -> Result<Bytes, OciSpecError> {
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(SCHEMA_VERSION)
+        .media_type(MediaType::ImageManifest)
+        .config(descriptor(MediaType::ImageConfig, config)?)
+        .layers([descriptor(MediaType::ImageLayerGzip, layer)?])
+        .annotations(labels())
+        .build()?;
+    stable_json(&manifest)
+}
+
+pub fn descriptor(kind: MediaType, blob: &BlobInfo) -> Result<Descriptor, OciSpecError> {
+    let hex = blob.digest.trim_start_matches("sha256:");
+    DescriptorBuilder::default()
+        .media_type(kind)
+        .digest(Sha256Digest::from_str(hex)?)
+        .size(blob.size)
+        .build()
+}
+
+/// Said twice, as some tools read the config's labels and some the manifest's annotations.
+fn labels() -> HashMap<String, String> {
+    [
+        ("created", CREATED),
+        (
+            "description",
+            "Fetches what a source has and loads it into BigQuery",
+        ),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+        ("title", "xetl-runtime"),
+        ("vendor", "xetl"),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ]
+    .map(|(key, value)| (format!("org.opencontainers.image.{key}"), value.to_owned()))
+    .into()
+}
+
+/// JSON with sorted keys: the types hold maps of random order, and digests are of bytes.
+pub fn stable_json(document: &impl Serialize) -> Result<Bytes, OciSpecError> {
+    let mut document = serde_json::to_value(document)?;
+    document.sort_all_objects();
+    Ok(serde_json::to_vec(&document)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documents_say_what_cloud_run_needs() {
+        let layer = Layer {
+            gzip: Vec::new(),
+            info: BlobInfo {
+                digest: format!("sha256:{}", "a".repeat(64)),
+                size: 7,
+            },
+            diff_id: format!("sha256:{}", "b".repeat(64)),
+        };
+        let (config, manifest) = describe(&layer).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+        insta::assert_json_snapshot!(config, @r#"
+        {
+          "architecture": "amd64",
+          "config": {
+            "Entrypoint": [
+              "/app/xetl-runtime"
+            ],
+            "Env": [
+              "PATH=/app",
+              "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"
+            ],
+            "Labels": {
+              "org.opencontainers.image.created": "1970-01-01T00:00:00Z",
+              "org.opencontainers.image.description": "Fetches what a source has and loads it into BigQuery",
+              "org.opencontainers.image.licenses": "MIT",
+              "org.opencontainers.image.title": "xetl-runtime",
+              "org.opencontainers.image.vendor": "xetl",
+              "org.opencontainers.image.version": "0.1.0"
+            },
+            "User": "65532:65532",
+            "WorkingDir": "/"
+          },
+          "created": "1970-01-01T00:00:00Z",
+          "history": [
+            {
+              "created": "1970-01-01T00:00:00Z",
+              "created_by": "xetl image"
+            }
+          ],
+          "os": "linux",
+          "rootfs": {
+            "diff_ids": [
+              "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+            ],
+            "type": "layers"
+          }
+        }
+        "#);
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        insta::assert_json_snapshot!(manifest, @r#"
+        {
+          "annotations": {
+            "org.opencontainers.image.created": "1970-01-01T00:00:00Z",
+            "org.opencontainers.image.description": "Fetches what a source has and loads it into BigQuery",
+            "org.opencontainers.image.licenses": "MIT",
+            "org.opencontainers.image.title": "xetl-runtime",
+            "org.opencontainers.image.vendor": "xetl",
+            "org.opencontainers.image.version": "0.1.0"
+          },
+          "config": {
+            "digest": "sha256:dbe9291c4ee38283ea3205469b397b3025a96589b8622aeaeb00af0f18c68b73",
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "size": 749
+          },
+          "layers": [
+            {
+              "digest": "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+              "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+              "size": 7
+            }
+          ],
+          "mediaType": "application/vnd.oci.image.manifest.v1+json",
+          "schemaVersion": 2
+        }
+        "#);
+    }
+}

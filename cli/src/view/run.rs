@@ -1,0 +1,210 @@
+//! How a run looks: its log on the way, its streams at the end.
+
+use std::io;
+
+use serde_json::json;
+
+use super::{BOLD, DIM, GREEN, RED, View, YELLOW};
+use crate::execution::{Execution, LogLine, RunSummary, StreamSummary};
+
+/// An execution, and what its run says of itself once it is over.
+pub struct RunPicture<'a> {
+    pub client: &'a str,
+    pub pipeline: &'a str,
+    pub execution: &'a Execution,
+    pub summary: Option<&'a RunSummary>,
+}
+
+impl View {
+    pub fn run(&mut self, picture: &RunPicture<'_>) -> io::Result<()> {
+        if self.is_json() {
+            return self.json(&json!({
+                "client": picture.client,
+                "pipeline": picture.pipeline,
+                "execution": picture.execution,
+                "summary": picture.summary,
+            }));
+        }
+        let Some(summary) = picture.summary else {
+            return Ok(());
+        };
+        self.streams(summary)?;
+        self.line(format!("{BOLD}{}{BOLD:#}", sum(summary)))
+    }
+
+    /// A run's streams, a line each.
+    pub(super) fn streams(&mut self, summary: &RunSummary) -> io::Result<()> {
+        let header = [
+            "stream", "outcome", "mode", "rows", "size", "seconds", "up to",
+        ];
+        let rows = summary.streams.iter().map(stream_row).collect();
+        self.cells(&header, rows, &[3, 4, 5])?;
+        for stream in &summary.streams {
+            if let Some(error) = &stream.error {
+                self.line(format!("{RED}{}{RED:#}: {error}", stream.stream))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An entry of the log while waiting, beside the result.
+    pub fn progress_log(&mut self, line: &LogLine) {
+        let text = log_text(line);
+        self.note(text);
+    }
+
+    /// Entries of the log as the result; as JSON one document.
+    pub fn logs(&mut self, lines: &[LogLine]) -> io::Result<()> {
+        match self.is_json() {
+            true => self.json(&lines),
+            false => self.logs_on(lines),
+        }
+    }
+
+    /// Entries of a log without end; as JSON a document a line.
+    pub fn logs_on(&mut self, lines: &[LogLine]) -> io::Result<()> {
+        for line in lines {
+            let text = match self.is_json() {
+                true => serde_json::to_string(line)?,
+                false => log_text(line),
+            };
+            self.line(text)?;
+        }
+        Ok(())
+    }
+}
+
+fn log_text(line: &LogLine) -> String {
+    let style = match line.severity.as_str() {
+        "ERROR" | "CRITICAL" | "ALERT" | "EMERGENCY" => RED,
+        "WARNING" => YELLOW,
+        _ => DIM,
+    };
+    let time = line.time.get(11..19).unwrap_or(&line.time);
+    let fields: Vec<String> = line
+        .fields
+        .iter()
+        .filter(|(_, value)| !value.is_object() && !value.is_array())
+        // A document inside an entry is for machines: `--format json` has it.
+        .filter(|(name, _)| !name.ends_with("_json"))
+        .map(|(name, value)| match value.as_str() {
+            Some(text) => format!("{name}={text}"),
+            None => format!("{name}={value}"),
+        })
+        .collect();
+    let severity = &line.severity;
+    let text = format!(
+        "{DIM}{time}{DIM:#} {style}{severity:<7}{style:#} {} {DIM}{}{DIM:#}",
+        line.message,
+        fields.join(" ")
+    );
+    text.trim_end().to_owned()
+}
+
+fn stream_row(stream: &StreamSummary) -> Vec<String> {
+    let style = outcome_style(&stream.outcome);
+    vec![
+        stream.stream.clone(),
+        format!("{style}{}{style:#}", stream.outcome),
+        stream.mode.clone().unwrap_or_default(),
+        grouped(stream.rows),
+        size(stream.bytes),
+        format!("{:.1}", stream.seconds),
+        cursor(stream),
+    ]
+}
+
+pub(super) fn outcome_style(outcome: &str) -> anstyle::Style {
+    match outcome {
+        "failed" | "cancelled" => RED,
+        "parked" | "skipped" | "running" | "pending" => YELLOW,
+        _ => GREEN,
+    }
+}
+
+/// Where the next run goes on, where the state is one cursor.
+fn cursor(stream: &StreamSummary) -> String {
+    let mut values = stream
+        .state
+        .as_object()
+        .into_iter()
+        .flat_map(|state| state.values());
+    match (values.next(), values.next()) {
+        (Some(serde_json::Value::String(cursor)), None) => cursor.clone(),
+        _ => String::new(),
+    }
+}
+
+fn sum(summary: &RunSummary) -> String {
+    let count = summary.streams.len();
+    let took = seconds(&summary.started_at, &summary.finished_at)
+        .map(|seconds| format!(" in {seconds:.1}s"))
+        .unwrap_or_default();
+    format!(
+        "Run {}: {} rows of {count} streams, {}{took}.",
+        summary.outcome,
+        grouped(summary.rows),
+        size(summary.bytes)
+    )
+}
+
+/// Seconds between two times in RFC 3339.
+pub(super) fn seconds(from: &str, to: &str) -> Option<f64> {
+    let (from, to): (jiff::Timestamp, jiff::Timestamp) = (from.parse().ok()?, to.parse().ok()?);
+    Some(to.duration_since(from).as_secs_f64())
+}
+
+/// 1,234,567
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// 1.2 MB
+fn size(bytes: u64) -> String {
+    let (mut value, mut unit) = (bytes as f64, "B");
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if value < 1000.0 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, larger);
+    }
+    match unit {
+        "B" => format!("{bytes} B"),
+        unit => format!("{value:.1} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_sizes_have_units() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(123), "123");
+        assert_eq!(grouped(1234567), "1,234,567");
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1_250_000), "1.2 MB");
+    }
+
+    #[test]
+    fn a_log_line_shows_plain_fields_and_leaves_documents_out() {
+        let line = LogLine {
+            time: "2026-11-21T04:05:06.7Z".to_owned(),
+            severity: "INFO".to_owned(),
+            message: "loaded".to_owned(),
+            fields: serde_json::from_str(r#"{"rows":3,"stream":"a","summary_json":"{}"}"#).unwrap(),
+            id: "1".to_owned(),
+        };
+        let text = anstream::adapter::strip_str(&log_text(&line)).to_string();
+        assert_eq!(text, "04:05:06 INFO    loaded rows=3 stream=a");
+    }
+}

@@ -1,0 +1,377 @@
+//! Jobs: inserted once, run in the background, kept for ever.
+//!
+//! A job id stays taken in its location even when the job failed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{Method, StatusCode};
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+
+use super::files::RESULTS;
+use super::job::{Failure, Job, State, key};
+use super::load;
+use super::load::Load;
+use super::reference::TableRef;
+use super::resource::{Object, check_labels, now_ms, page};
+use super::sql::{self, Query};
+use crate::cloud::Cloud;
+use crate::error::ApiError;
+use crate::router::{Reply, Request, Route};
+
+/// The multi-regions that a job is looked for in when a request names no location.
+const DEFAULT_LOCATIONS: [&str; 2] = ["US", "EU"];
+
+pub fn routes() -> Vec<Route> {
+    const ALL: &str = "/bigquery/v2/projects/{project}/jobs";
+    const ONE: &str = "/bigquery/v2/projects/{project}/jobs/{job}";
+    vec![
+        Route::new(Method::POST, ALL, insert),
+        Route::new(Method::GET, ALL, list),
+        Route::new(Method::GET, ONE, get),
+        Route::new(
+            Method::POST,
+            "/bigquery/v2/projects/{project}/jobs/{job}/cancel",
+            cancel,
+        ),
+    ]
+}
+
+/// What a configuration asks for, checked.
+enum Work {
+    Load(Box<Load>),
+    Query(Box<Query>),
+}
+
+impl Work {
+    fn parse(project: &str, configuration: &mut Value) -> Result<Work, ApiError> {
+        check_labels(configuration.as_object().unwrap_or(&Object::new()))?;
+        if configuration["load"].is_object() {
+            own_project(project, &mut configuration["load"]["destinationTable"]);
+            configuration["jobType"] = "LOAD".into();
+            return Ok(Work::Load(Box::new(Load::parse(&configuration["load"])?)));
+        }
+        if configuration["query"].is_object() {
+            own_project(project, &mut configuration["query"]["destinationTable"]);
+            own_project(project, &mut configuration["query"]["defaultDataset"]);
+            configuration["jobType"] = "QUERY".into();
+            return Ok(Work::Query(Box::new(Query::parse(
+                project,
+                &configuration["query"],
+            )?)));
+        }
+        for kind in ["copy", "extract"] {
+            if configuration[kind].is_object() {
+                return Err(ApiError::unimplemented(format!(
+                    "the local cloud runs no {kind} jobs"
+                )));
+            }
+        }
+        Err(ApiError::invalid(
+            "Required parameter is missing: configuration.load or configuration.query",
+        ))
+    }
+
+    /// Where the job runs when the request does not say.
+    fn location(&self, cloud: &Cloud) -> Result<String, ApiError> {
+        match self {
+            Work::Load(load) => Ok(cloud
+                .bigquery
+                .dataset(&load.destination.dataset())?
+                .location),
+            Work::Query(query) => Ok(sql::location(cloud, query)),
+        }
+    }
+
+    fn check_location(&self, cloud: &Cloud, location: &str) -> Result<(), ApiError> {
+        let dataset = match self {
+            Work::Load(load) => load.destination.dataset(),
+            Work::Query(_) => return Ok(()),
+        };
+        let place = cloud.bigquery.dataset(&dataset)?.location;
+        if place.eq_ignore_ascii_case(location) {
+            return Ok(());
+        }
+        Err(ApiError::not_found(format!(
+            "Not found: Dataset {dataset} was not found in location {location}"
+        )))
+    }
+}
+
+/// A reference without a project means the job's.
+fn own_project(project: &str, reference: &mut Value) {
+    if let Value::Object(reference) = reference {
+        reference
+            .entry("projectId")
+            .or_insert_with(|| project.into());
+    }
+}
+
+async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    let user = request.caller.email().to_owned();
+    let body: Value = request.json().await?;
+    let job = submit(&cloud, request.var("project"), &user, body).await?;
+    Ok(Json(job.view(&cloud.endpoint)).into_response())
+}
+
+/// Checks a job, takes its id and starts it.
+pub async fn submit(
+    cloud: &Arc<Cloud>,
+    project: &str,
+    user: &str,
+    body: Value,
+) -> Result<Job, ApiError> {
+    let mut configuration = body["configuration"].clone();
+    let work = Work::parse(project, &mut configuration)?;
+    let id = match body["jobReference"]["jobId"].as_str() {
+        Some(id) if !id.is_empty() => id.to_owned(),
+        _ => format!("job_{}", uuid::Uuid::new_v4().simple()),
+    };
+    check_id(&id)?;
+    let location = match body["jobReference"]["location"].as_str() {
+        Some(location) if !location.is_empty() => location.to_owned(),
+        _ => work.location(cloud)?,
+    };
+    work.check_location(cloud, &location)?;
+    if let (Work::Query(_), true) = (&work, configuration["query"]["destinationTable"].is_null()) {
+        let results = TableRef::new(
+            project,
+            RESULTS,
+            &format!("anon{}", uuid::Uuid::new_v4().simple()),
+        );
+        configuration["query"]["destinationTable"] = json!(results);
+    }
+    let job = Job {
+        project: project.to_owned(),
+        id,
+        location,
+        configuration,
+        state: State::Pending,
+        failure: None,
+        statistics: Object::new(),
+        user: user.to_owned(),
+        created: now_ms(),
+        started: None,
+        ended: None,
+        cancelled: false,
+    };
+    if job.configuration["dryRun"].as_bool() == Some(true) {
+        return dry_run(cloud, job, work).await;
+    }
+    take_id(cloud, &job)?;
+    let inner = Arc::clone(cloud);
+    let key = job.key();
+    cloud
+        .bigquery
+        .engine
+        .spawn(async move { execute(&inner, &key, work).await });
+    Ok(job)
+}
+
+fn check_id(id: &str) -> Result<(), ApiError> {
+    let good = id.len() <= 1024
+        && id
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    good.then_some(()).ok_or_else(|| {
+        ApiError::invalid(format!(
+            "Invalid job ID \"{id}\". Job IDs must be alphanumeric (plus underscores and dashes) and at most 1024 \
+             characters long."
+        ))
+    })
+}
+
+fn take_id(cloud: &Cloud, job: &Job) -> Result<(), ApiError> {
+    cloud
+        .bigquery
+        .jobs
+        .update(&job.key(), |present| match present {
+            Some(_) => Err(ApiError::already_exists(format!(
+                "Already Exists: Job {}:{}.{}",
+                job.project, job.location, job.id
+            ))),
+            None => {
+                *present = Some(job.clone());
+                Ok(())
+            }
+        })
+}
+
+/// Plans a query and says what it would do; the job is not kept.
+async fn dry_run(cloud: &Arc<Cloud>, mut job: Job, work: Work) -> Result<Job, ApiError> {
+    let Work::Query(query) = work else {
+        return Err(ApiError::invalid("dryRun is for query jobs"));
+    };
+    let inner = Arc::clone(cloud);
+    let statistics = cloud
+        .bigquery
+        .engine
+        .run(async move { sql::dry_run(&inner, &query) })
+        .await?;
+    job.statistics = statistics;
+    job.state = State::Done;
+    Ok(job)
+}
+
+async fn execute(cloud: &Arc<Cloud>, key: &str, work: Work) {
+    let started = cloud.bigquery.jobs.update(key, |job| {
+        let job = job
+            .as_mut()
+            .ok_or_else(|| ApiError::internal("the job is gone"))?;
+        job.state = State::Running;
+        job.started = Some(now_ms());
+        Ok::<_, ApiError>(job.clone())
+    });
+    let result = match started {
+        Ok(job) if job.cancelled => {
+            Err(ApiError::invalid("Job execution was cancelled").reason("stopped"))
+        }
+        Ok(job) => perform(cloud, key, &job, work).await,
+        Err(error) => Err(error),
+    };
+    let saved = cloud.bigquery.jobs.update(key, |job| {
+        if let Some(job) = job {
+            finish(job, result);
+        }
+        Ok::<_, ApiError>(())
+    });
+    if let Err(error) = saved {
+        tracing::error!(job = key, %error, "cannot save a finished job");
+    }
+    cloud.bigquery.engine.job_finished();
+}
+
+async fn perform(cloud: &Arc<Cloud>, key: &str, job: &Job, work: Work) -> Result<Object, ApiError> {
+    match work {
+        Work::Query(query) => {
+            let results = job
+                .results()
+                .ok_or_else(|| ApiError::internal("a query without a destination"))?;
+            let (inner, location, key) = (Arc::clone(cloud), job.location.clone(), key.to_owned());
+            // A task of its own: should the engine panic, the job fails and the cloud goes on.
+            let work =
+                tokio::spawn(
+                    async move { sql::run(&inner, &query, &results, &location, &key).await },
+                );
+            work.await.unwrap_or_else(|error| {
+                Err(ApiError::internal(format!("the query failed: {error}")))
+            })
+        }
+        Work::Load(load) => {
+            let (inner, key) = (Arc::clone(cloud), key.to_owned());
+            let work = tokio::task::spawn_blocking(move || load::run(&inner, &load, &key));
+            work.await.unwrap_or_else(|error| {
+                Err(ApiError::internal(format!("the load failed: {error}")))
+            })
+        }
+    }
+}
+
+fn finish(job: &mut Job, result: Result<Object, ApiError>) {
+    job.state = State::Done;
+    job.ended = Some(now_ms());
+    match result {
+        Ok(statistics) => job.statistics = statistics,
+        Err(error) => {
+            job.failure = Some(Failure {
+                reason: error.reason.to_owned(),
+                message: error.message,
+            });
+        }
+    }
+}
+
+/// The job a request names; without a location only the multi-regions are looked in.
+pub fn find(
+    cloud: &Cloud,
+    project: &str,
+    id: &str,
+    location: Option<&str>,
+) -> Result<Job, ApiError> {
+    let places: Vec<&str> = match location {
+        Some(location) if !location.is_empty() => vec![location],
+        _ => DEFAULT_LOCATIONS.to_vec(),
+    };
+    places
+        .iter()
+        .find_map(|place| cloud.bigquery.jobs.get(&key(project, place, id)))
+        .ok_or_else(|| ApiError::not_found(format!("Not found: Job {project}:{id}")))
+}
+
+/// Waits until the job is done or `limit` has passed, and returns it as it is then.
+pub async fn wait(cloud: &Cloud, job: Job, limit: Duration) -> Job {
+    let mut finishes = cloud.bigquery.engine.finishes();
+    let key = job.key();
+    let done = async {
+        loop {
+            finishes.borrow_and_update();
+            match cloud.bigquery.jobs.get(&key) {
+                Some(job) if job.state != State::Done => {}
+                _ => return,
+            }
+            if finishes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(limit, done).await;
+    cloud.bigquery.jobs.get(&key).unwrap_or(job)
+}
+
+async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let job = find(
+        &cloud,
+        request.var("project"),
+        request.var("job"),
+        request.query("location"),
+    )?;
+    Ok(Json(job.view(&cloud.endpoint)).into_response())
+}
+
+/// Best effort: a job that has not begun does not begin; one that runs goes on.
+async fn cancel(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let job = find(
+        &cloud,
+        request.var("project"),
+        request.var("job"),
+        request.query("location"),
+    )?;
+    let job = cloud.bigquery.jobs.update(&job.key(), |present| {
+        let job = present
+            .as_mut()
+            .ok_or_else(|| ApiError::internal("the job is gone"))?;
+        job.cancelled = true;
+        Ok::<_, ApiError>(job.clone())
+    })?;
+    let reply = json!({"kind": "bigquery#jobCancelResponse", "job": job.view(&cloud.endpoint)});
+    Ok((StatusCode::OK, Json(reply)).into_response())
+}
+
+async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let states: Vec<String> = request
+        .queries("stateFilter")
+        .map(str::to_uppercase)
+        .collect();
+    let wanted = |job: &Job| {
+        let state = json!(job.state);
+        states.is_empty() || states.iter().any(|wanted| state == wanted.as_str())
+    };
+    let mut jobs: Vec<Job> = cloud
+        .bigquery
+        .jobs
+        .list(&format!("{}/", request.var("project")))
+        .into_iter()
+        .map(|(_, job)| job)
+        .filter(wanted)
+        .collect();
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.created));
+    let (jobs, next) = page(jobs, &request, 1000)?;
+    let items: Vec<Value> = jobs.iter().map(|job| job.item(&cloud.endpoint)).collect();
+    let mut reply = json!({"kind": "bigquery#jobList", "etag": "", "jobs": items});
+    if let Some(next) = next {
+        reply["nextPageToken"] = next.into();
+    }
+    Ok(Json(reply).into_response())
+}

@@ -1,0 +1,180 @@
+//! SQL: BigQuery's dialect, answered by DataFusion.
+//!
+//! `parse` -> `names` (tables, views) -> `rewrite` (expressions) -> the engine.
+//! DataFusion is used in this folder only.
+
+mod calls;
+mod catalog;
+mod ddl;
+mod dml;
+mod functions;
+mod names;
+mod parameters;
+mod parse;
+mod provider;
+mod rewrite;
+mod run;
+mod statements;
+mod types;
+mod unnest;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::load::Write;
+use super::reference::{DatasetRef, TableRef};
+use super::resource::Object;
+use super::schema::Schema;
+use super::table::Commit;
+use crate::cloud::Cloud;
+use crate::error::ApiError;
+use parse::Text;
+
+/// `configuration.query`, as far as it is served.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub project: String,
+    pub sql: String,
+    pub default: Option<DatasetRef>,
+    /// Where the caller wants the rows, and how they get there.
+    pub destination: Option<TableRef>,
+    pub write: Write,
+    pub create: bool,
+    parameters: Value,
+}
+
+impl Query {
+    pub fn parse(project: &str, config: &Value) -> Result<Query, ApiError> {
+        if config["useLegacySql"].as_bool().unwrap_or(true) {
+            return Err(legacy("useLegacySql"));
+        }
+        let reference = |name: &str| -> Result<Option<Value>, ApiError> {
+            Ok(Some(config[name].clone()).filter(Value::is_object))
+        };
+        let bad = |error: serde_json::Error| {
+            ApiError::invalid(format!("Invalid value in configuration.query: {error}"))
+        };
+        let write = config["writeDisposition"].clone();
+        let destination: Option<TableRef> = reference("destinationTable")?
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(bad)?;
+        if let Some(destination) = &destination {
+            destination.check()?;
+        }
+        Ok(Query {
+            project: project.to_owned(),
+            sql: config["query"].as_str().unwrap_or_default().to_owned(),
+            default: reference("defaultDataset")?
+                .map(serde_json::from_value)
+                .transpose()
+                .map_err(bad)?,
+            destination,
+            write: match write {
+                Value::Null => Write::Empty,
+                given => serde_json::from_value(given).map_err(bad)?,
+            },
+            create: config["createDisposition"].as_str() != Some("CREATE_NEVER"),
+            parameters: config["queryParameters"].clone(),
+        })
+    }
+}
+
+/// Legacy SQL is the API's default, so the flag must be sent.
+pub fn legacy(field: &str) -> ApiError {
+    ApiError::invalid(format!(
+        "Legacy SQL, which is the default, is not served by the local cloud: send {field}=false."
+    ))
+    .reason("invalidQuery")
+}
+
+pub fn invalid(message: String) -> ApiError {
+    ApiError::invalid(message).reason("invalidQuery")
+}
+
+pub fn not_served(what: &str) -> ApiError {
+    invalid(format!("{what}: not served by the local cloud"))
+}
+
+/// Parses a job's SQL and puts its parameters in.
+fn read(query: &Query) -> Result<Text, ApiError> {
+    let mut text = parse::parse(&query.sql)?;
+    parameters::bind(&mut text.statement, &query.parameters)?;
+    Ok(text)
+}
+
+/// Where a query runs when its job does not say: with the first dataset it names.
+pub fn location(cloud: &Cloud, query: &Query) -> String {
+    let named = read(query)
+        .ok()
+        .map(|text| statements::relations(&text, &query.project, query.default.as_ref()));
+    let datasets = named.into_iter().flatten().map(|table| table.dataset());
+    datasets
+        .chain(query.destination.as_ref().map(TableRef::dataset))
+        .chain(query.default.clone())
+        .find_map(|dataset| Some(cloud.bigquery.dataset(&dataset).ok()?.location))
+        .unwrap_or_else(|| "US".to_owned())
+}
+
+/// The columns of a view's query.
+pub fn describe(cloud: &Arc<Cloud>, project: &str, sql: &str) -> Result<Schema, ApiError> {
+    let text = parse::parse(sql)?;
+    let datafusion::sql::sqlparser::ast::Statement::Query(query) = text.statement else {
+        return Err(invalid("A view's query must be a SELECT".to_owned()));
+    };
+    let catalog = catalog::Tables::new(cloud, None);
+    Ok(run::plan(*query, text.written, &catalog, project, None)?.schema)
+}
+
+/// What a query would return, without running it.
+pub fn dry_run(cloud: &Arc<Cloud>, query: &Query) -> Result<Object, ApiError> {
+    let text = read(query)?;
+    let kind = statements::kind(&text.statement);
+    let schema = match text.statement {
+        datafusion::sql::sqlparser::ast::Statement::Query(select) => {
+            let catalog = catalog::Tables::new(cloud, None);
+            run::plan(
+                *select,
+                text.written,
+                &catalog,
+                &query.project,
+                query.default.as_ref(),
+            )?
+            .schema
+        }
+        _ => Schema::default(),
+    };
+    let statistics = json!({
+        "totalBytesProcessed": "0",
+        "query": {"statementType": kind, "totalBytesProcessed": "0", "schema": schema},
+    });
+    Ok(statistics.as_object().cloned().unwrap_or_default())
+}
+
+/// Runs a query job; `results` is where a SELECT's rows go.
+pub async fn run(
+    cloud: &Arc<Cloud>,
+    query: &Query,
+    results: &TableRef,
+    location: &str,
+    job: &str,
+) -> Result<Object, ApiError> {
+    let text = read(query)?;
+    let context = statements::Context {
+        cloud,
+        query,
+        results,
+        location,
+        job,
+    };
+    context.run(text).await
+}
+
+/// A commit of this job with these statistics.
+fn commit(job: &str, statistics: &Object) -> Commit {
+    Commit {
+        job: job.to_owned(),
+        statistics: statistics.clone(),
+    }
+}

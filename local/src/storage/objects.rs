@@ -1,0 +1,148 @@
+//! The HTTP methods of objects that move no bytes in.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::{Method, StatusCode};
+use axum::response::IntoResponse;
+use serde_json::{Map, Value, json};
+
+use super::listing::{self, Wanted};
+use super::{Object, admitted, conditions::Conditions, download, no_object, settings, view};
+use crate::cloud::Cloud;
+use crate::error::ApiError;
+use crate::paging;
+use crate::router::{Reply, Request, Route};
+
+const MOST_LISTED: usize = 1000;
+
+pub fn routes() -> Vec<Route> {
+    const ONE: &str = "/storage/v1/b/{bucket}/o/{object}";
+    vec![
+        Route::new(Method::GET, "/storage/v1/b/{bucket}/o", list),
+        Route::new(Method::GET, ONE, get),
+        Route::new(
+            Method::GET,
+            "/download/storage/v1/b/{bucket}/o/{object}",
+            get,
+        ),
+        Route::new(Method::PATCH, ONE, patch),
+        Route::new(Method::PUT, ONE, replace),
+        Route::new(Method::DELETE, ONE, delete),
+    ]
+}
+
+async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let bucket = admitted(
+        &cloud,
+        &request.caller,
+        request.var("bucket"),
+        "storage.objects.list",
+    )?;
+    let wanted = wanted(&request)?;
+    let objects = cloud.storage.list(&bucket.name, &wanted.prefix);
+    let listed = listing::page(&objects, &wanted);
+    let items: Vec<Value> = listed
+        .items
+        .iter()
+        .map(|object| view::object(&cloud, object))
+        .collect();
+    let mut reply = json!({"kind": "storage#objects"});
+    if !items.is_empty() {
+        reply["items"] = items.into();
+    }
+    if !listed.prefixes.is_empty() {
+        reply["prefixes"] = listed.prefixes.into();
+    }
+    if let Some(next) = listed.next {
+        reply["nextPageToken"] = paging::encode(next).into();
+    }
+    Ok(Json(reply).into_response())
+}
+
+fn wanted(request: &Request) -> Result<Wanted, ApiError> {
+    for parameter in ["matchGlob", "filter"] {
+        if request
+            .query(parameter)
+            .is_some_and(|value| !value.is_empty())
+        {
+            return Err(ApiError::unimplemented(format!(
+                "the local cloud does not serve `{parameter}` of a listing"
+            )));
+        }
+    }
+    let text = |name: &str| request.query(name).unwrap_or("").to_owned();
+    let most = match request.query("maxResults").map(str::parse::<usize>) {
+        None | Some(Ok(0)) => MOST_LISTED,
+        Some(Ok(most)) => most.min(MOST_LISTED),
+        Some(Err(_)) => return Err(ApiError::invalid("Invalid value for maxResults.")),
+    };
+    Ok(Wanted {
+        prefix: text("prefix"),
+        delimiter: text("delimiter"),
+        start: text("startOffset"),
+        end: text("endOffset"),
+        after: match request.query("pageToken").unwrap_or("") {
+            "" => None,
+            token => Some(paging::decode(token)?),
+        },
+        most,
+        include_trailing_delimiter: request.query("includeTrailingDelimiter") == Some("true"),
+    })
+}
+
+async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let object = present(&cloud, &request, "storage.objects.get")?;
+    Conditions::of(&request)?.check_read(Some(&object))?;
+    if request.query("alt") == Some("media") {
+        return download::reply(&object, request.header("range")).await;
+    }
+    Ok(Json(view::object(&cloud, &object)).into_response())
+}
+
+/// The object a request names.
+fn present(cloud: &Cloud, request: &Request, permission: &str) -> Result<Object, ApiError> {
+    let (bucket, name) = (request.var("bucket"), request.var("object"));
+    admitted(cloud, &request.caller, bucket, permission)?;
+    cloud
+        .storage
+        .object(bucket, name)
+        .ok_or_else(|| no_object(bucket, name))
+}
+
+async fn patch(cloud: Arc<Cloud>, request: Request) -> Reply {
+    write(cloud, request, settings::patch_object).await
+}
+
+async fn replace(cloud: Arc<Cloud>, request: Request) -> Reply {
+    write(cloud, request, |settings, sent| {
+        *settings = settings::new_object(sent)?;
+        Ok(())
+    })
+    .await
+}
+
+async fn write(
+    cloud: Arc<Cloud>,
+    mut request: Request,
+    change: impl FnOnce(&mut Map<String, Value>, &Map<String, Value>) -> Result<(), ApiError>,
+) -> Reply {
+    let object = present(&cloud, &request, "storage.objects.update")?;
+    let conditions = Conditions::of(&request)?;
+    let sent: Map<String, Value> = request.json().await?;
+    let object = cloud
+        .storage
+        .change(&object.bucket, &object.name, &conditions, |object| {
+            change(&mut object.settings, &sent)
+        })?;
+    Ok(Json(view::object(&cloud, &object)).into_response())
+}
+
+async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let object = present(&cloud, &request, "storage.objects.delete")?;
+    let conditions = Conditions::of(&request)?;
+    cloud
+        .storage
+        .delete(&object.bucket, &object.name, &conditions)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
