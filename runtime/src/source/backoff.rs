@@ -46,10 +46,10 @@ impl Backoff {
         let jitter = jitter.and_then(serde_json::Value::as_f64);
         let header = || component.need_template("header");
         let kind = match component.kind() {
-            "ConstantBackoff" => {
+            "ConstantBackoffStrategy" => {
                 Kind::Constant(component.need_template("backoff_time_in_seconds")?, jitter)
             }
-            "ExponentialBackoff" => {
+            "ExponentialBackoffStrategy" => {
                 Kind::Exponential(component.template_or("factor", "5")?, jitter)
             }
             "WaitTimeFromHeader" => Kind::Header(header()?, component.template("regex")?),
@@ -208,9 +208,9 @@ mod tests {
 
     #[test]
     fn each_strategy_has_its_wait() {
-        let constant = json!({"type": "ConstantBackoff", "backoff_time_in_seconds": 2.5});
+        let constant = json!({"type": "ConstantBackoffStrategy", "backoff_time_in_seconds": 2.5});
         assert_eq!(wait(constant, &[], 1), Wait::Seconds(2.5));
-        let exponential = json!({"type": "ExponentialBackoff", "factor": 3});
+        let exponential = json!({"type": "ExponentialBackoffStrategy", "factor": 3});
         assert_eq!(wait(exponential, &[], 2), Wait::Seconds(12.0));
         let header = json!({"type": "WaitTimeFromHeader", "header": "retry-after", "max_waiting_time_in_seconds": 60});
         assert_eq!(
