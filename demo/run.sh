@@ -33,7 +33,7 @@ show xetl onboard --client acme --source xero --yes \
     --config credentials.auth_type=custom_connection \
     --config credentials.client_id=sandbox \
     --secret-file credentials.client_secret=.xetl/client-secret \
-    --config start_date=2020-01-01T00:00:00Z \
+    --config start_date=2020-01-01 \
     --config api_url="$xero" --config identity_url="$xero"
 
 say "Its rows"

@@ -216,12 +216,13 @@ pub fn matches(template: &'static str, path: &str) -> Option<BTreeMap<&'static s
         let segment = rest.next().filter(|segment| !segment.is_empty())?;
         variables.insert(name, decode(segment));
     }
-    // A verb the template does not name is another method.
+    // A verb the template does not name is another method. Verbs are letters: the
+    // colon of `sha256:0f..` is part of a name.
     let last_has_verb = verb.is_none()
-        && path
-            .rsplit('/')
-            .next()
-            .is_some_and(|last| last.contains(':'));
+        && path.rsplit('/').next().is_some_and(|last| {
+            let verb = last.rsplit_once(':').map(|(_, verb)| verb);
+            verb.is_some_and(|verb| verb.chars().all(|c| c.is_ascii_alphabetic()))
+        });
     (rest.next().is_none() && !last_has_verb).then_some(variables)
 }
 
@@ -277,6 +278,12 @@ mod tests {
             )
             .is_some()
         );
+    }
+
+    #[test]
+    fn a_digest_is_no_verb() {
+        let found = matches("/v1/dockerImages/{image}", "/v1/dockerImages/i@sha256:0f").unwrap();
+        assert_eq!(found["image"], "i@sha256:0f");
     }
 
     #[test]
