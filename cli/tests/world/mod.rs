@@ -1,6 +1,9 @@
 //! A workspace of its own with the real binaries: xetl, the local cloud it
 //! starts, and a sandbox Xero. All of it ends with the test.
 
+// Each test uses its own part of it, and says aloud what it skips.
+#![allow(dead_code, clippy::print_stderr, clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,7 +27,10 @@ pub struct Done {
 
 impl World {
     pub fn new() -> World {
-        World { folder: tempfile::tempdir().unwrap(), sandbox: None }
+        World {
+            folder: tempfile::tempdir().unwrap(),
+            sandbox: None,
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -39,7 +45,8 @@ impl World {
     }
 
     pub fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+        std::fs::read_to_string(self.path().join(name))
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -62,7 +69,13 @@ impl World {
     /// Runs xetl, which has to succeed; returns stdout.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let done = self.xetl(arguments);
-        assert_eq!(done.code, Some(0), "xetl {arguments:?}\n{}\n{}", done.stdout, done.stderr);
+        assert_eq!(
+            done.code,
+            Some(0),
+            "xetl {arguments:?}\n{}\n{}",
+            done.stdout,
+            done.stderr
+        );
         done.stdout
     }
 
@@ -71,7 +84,8 @@ impl World {
         let mut arguments = arguments.to_vec();
         arguments.extend(["--format", "json"]);
         let stdout = self.ok(&arguments);
-        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{stdout}"))
+        serde_json::from_str(&stdout)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{stdout}"))
     }
 
     /// Starts a sandbox Xero whose limits do not slow the test down; returns its URL.
@@ -108,8 +122,14 @@ impl Drop for World {
 
 /// A binary that `make build` puts into `bin/`.
 pub fn built(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bin").join(name);
-    assert!(path.exists(), "`{}` is missing: `make build` makes it, and `make test` does that first", path.display());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../bin")
+        .join(name);
+    assert!(
+        path.exists(),
+        "`{}` is missing: `make build` makes it, and `make test` does that first",
+        path.display()
+    );
     path
 }
 
@@ -120,8 +140,13 @@ pub fn python() -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    assert!(std::env::var_os("CI").is_none(), "`.venv` is missing: tests/setup.sh makes it");
-    eprintln!("SKIPPED: `.venv` is missing, Google's clients did not judge this run; tests/setup.sh makes it");
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "`.venv` is missing: tests/setup.sh makes it"
+    );
+    eprintln!(
+        "SKIPPED: `.venv` is missing, Google's clients did not judge this run; tests/setup.sh makes it"
+    );
     None
 }
 
@@ -138,7 +163,11 @@ pub fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
 }
 
 fn finish(mut command: Command, arguments: &[&str]) -> Done {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let stdout = reader(child.stdout.take().unwrap());
     let stderr = reader(child.stderr.take().unwrap());
     let deadline = Instant::now() + PATIENCE;
@@ -152,7 +181,11 @@ fn finish(mut command: Command, arguments: &[&str]) -> Done {
         }
         std::thread::sleep(Duration::from_millis(10));
     };
-    Done { code: status.code(), stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+    Done {
+        code: status.code(),
+        stdout: stdout.join().unwrap(),
+        stderr: stderr.join().unwrap(),
+    }
 }
 
 fn reader(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {

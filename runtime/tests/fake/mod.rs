@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array as _, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use axum::Router;
 use axum::body::Bytes;
