@@ -11,6 +11,6 @@ RUN make runtime && mkdir -p /image/tmp /image/app /image/etc/ssl/certs \
 
 FROM scratch
 COPY --from=build /image/ /
-ENV PATH=/app SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+ENV PATH=/app SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt MIMALLOC_PURGE_DELAY=0 MIMALLOC_ARENA_EAGER_COMMIT=0
 USER 65532:65532
 ENTRYPOINT ["/app/xetl-runtime"]

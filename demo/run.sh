@@ -30,6 +30,7 @@ say "Onboard acme: questions answered by flags, the secret from a file"
 umask 077
 printf 'sandbox-secret' >.xetl/client-secret
 show xetl onboard --client acme --source xero --yes \
+    --schedule '0 2 * * *' --time-zone Pacific/Auckland \
     --config credentials.auth_type=custom_connection \
     --config credentials.client_id=sandbox \
     --secret-file credentials.client_secret=.xetl/client-secret \

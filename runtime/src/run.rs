@@ -25,7 +25,7 @@ use crate::state::{self, Layout, StoreError};
 use crate::stream::{Source, SourceError};
 
 /// Slices read at once over all streams.
-const READERS: usize = 5;
+const READERS: usize = 3;
 /// An entry of Cloud Logging holds 256 KiB; long states stay out of it.
 const LONGEST_LOGGED_STATE: usize = 4096;
 
