@@ -171,9 +171,9 @@ mod tests {
             "org.opencontainers.image.version": "0.1.0"
           },
           "config": {
-            "digest": "sha256:dbe9291c4ee38283ea3205469b397b3025a96589b8622aeaeb00af0f18c68b73",
+            "digest": "sha256:102a2cebcebc47ad976cb117babf83fbb56440e68bbb91f25dd4b73cae956e8f",
             "mediaType": "application/vnd.oci.image.config.v1+json",
-            "size": 749
+            "size": 806
           },
           "layers": [
             {
