@@ -52,7 +52,7 @@ impl LocalError {
     pub fn hint(&self) -> Option<String> {
         match self {
             LocalError::NoProgram => {
-                Some("build it with `make local`, or name it in XETL_LOCAL_BIN".to_owned())
+                Some("build it with `make build`, or name it in XETL_LOCAL_BIN".to_owned())
             }
             LocalError::Died { log, .. } | LocalError::Silent { log } => {
                 Some(format!("its log: {}", log.display()))
