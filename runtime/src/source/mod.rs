@@ -34,6 +34,7 @@ mod shared;
 mod strptime;
 mod template;
 mod transform;
+mod yaml;
 
 use std::sync::Arc;
 
