@@ -35,6 +35,7 @@ mod shared;
 mod strptime;
 mod template;
 mod transform;
+mod yaml;
 
 use std::sync::Arc;
 
