@@ -19,6 +19,7 @@ mod error_handler;
 mod intervals;
 mod isoparse;
 mod json;
+pub mod lint;
 mod literal;
 mod manifest;
 mod moment;
