@@ -4,13 +4,19 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{ConfigError, parse_yaml, read_yaml};
+use super::{ConfigError, SourceText, parse_yaml, read_yaml};
 
 /// The manifests compiled in, by name.
 const BUILT_IN: &[(&str, &str)] = &[("xero", include_str!("../../../sources/xero.yaml"))];
 
 pub fn built_in_sources() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, _)| *name)
+}
+
+/// The text of a manifest that is compiled in.
+pub fn built_in_text(name: &str) -> Option<&'static str> {
+    let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+    Some(text)
 }
 
 /// A source's declarative manifest.
@@ -30,9 +36,18 @@ impl Manifest {
         Ok(Manifest(read_yaml(path)?))
     }
 
+    pub fn parse(source: &SourceText) -> Result<Manifest, ConfigError> {
+        parse_yaml(Path::new(&source.label()), &source.text).map(Manifest)
+    }
+
+    /// Whether it has streams that only requests or the config tell.
+    pub fn has_dynamic_streams(&self) -> bool {
+        self.0["dynamic_streams"].is_array()
+    }
+
     /// A manifest that is compiled in, or `None`.
     pub fn built_in(name: &str) -> Option<Result<Manifest, ConfigError>> {
-        let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+        let text = built_in_text(name)?;
         let path = format!("built-in source {name}");
         Some(parse_yaml(Path::new(&path), text).map(Manifest))
     }
