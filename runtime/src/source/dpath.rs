@@ -66,7 +66,9 @@ impl Step {
 
     fn takes_index(&self, index: usize, length: usize) -> bool {
         match self {
-            Step::Key(_, wanted) => wanted.is_some_and(|wanted| place(wanted, length) == Some(index)),
+            Step::Key(_, wanted) => {
+                wanted.is_some_and(|wanted| place(wanted, length) == Some(index))
+            }
             Step::Index(wanted) => place(*wanted, length) == Some(index),
             Step::Pattern(pattern) => matches(pattern, &index.to_string()),
             Step::Deep => true,
@@ -81,7 +83,8 @@ impl Step {
 
 /// Whether the path has a step `*`, which makes the reference take every match.
 pub fn takes_all(path: &[Step]) -> bool {
-    path.iter().any(|step| *step == Step::Pattern("*".to_owned()))
+    path.iter()
+        .any(|step| *step == Step::Pattern("*".to_owned()))
 }
 
 /// A place in a list of this length; a negative one counts from its end.
@@ -153,7 +156,10 @@ pub fn values(body: Value, path: &[Step]) -> Vec<Value> {
         }
         Some((step, rest)) => {
             let children = children(body, step);
-            children.into_iter().flat_map(|child| values(child, rest)).collect()
+            children
+                .into_iter()
+                .flat_map(|child| values(child, rest))
+                .collect()
         }
     }
 }
@@ -195,7 +201,10 @@ fn walk<'v>(
     visit: &mut dyn FnMut(&[Trail<'v>], &'v Value),
 ) {
     for descend in [false, true] {
-        let step = |trail: &mut Vec<Trail<'v>>, at, value, visit: &mut dyn FnMut(&[Trail<'v>], &'v Value)| {
+        let step = |trail: &mut Vec<Trail<'v>>,
+                    at,
+                    value,
+                    visit: &mut dyn FnMut(&[Trail<'v>], &'v Value)| {
             trail.push(at);
             match descend {
                 true => walk(value, trail, visit),
@@ -239,7 +248,8 @@ fn leads(trail: &[Trail<'_>], path: &[Step]) -> bool {
 
 /// Shell patterns with `*`, `?` and `[letters]`.
 fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
     let (mut at, mut here) = (0, 0);
     // Where to go on when a `*` has to stand for one letter more.
     let mut star: Option<(usize, usize)> = None;
@@ -285,7 +295,10 @@ fn set_length(pattern: &[char]) -> Option<usize> {
         '!' => 3,
         _ => 2,
     };
-    let end = pattern.iter().skip(start).position(|letter| *letter == ']')?;
+    let end = pattern
+        .iter()
+        .skip(start)
+        .position(|letter| *letter == ']')?;
     Some(start + end + 1)
 }
 
@@ -638,9 +651,18 @@ mod tests {
             deleted(json!({"l": [{"k": 1, "s": 2}, {"k": 3}]}), "l.*.k"),
             json!({"l": [{"s": 2}, {}]})
         );
-        assert_eq!(deleted(json!({"x_1": 1, "x_2": 2, "y": 3}), "x_*"), json!({"y": 3}));
-        assert_eq!(deleted(json!({"l": [1, 2, 3]}), "l.0"), json!({"l": [null, 2, 3]}));
-        assert_eq!(deleted(json!({"l": [1, 2, 3]}), "l.*"), json!({"l": [null, null]}));
+        assert_eq!(
+            deleted(json!({"x_1": 1, "x_2": 2, "y": 3}), "x_*"),
+            json!({"y": 3})
+        );
+        assert_eq!(
+            deleted(json!({"l": [1, 2, 3]}), "l.0"),
+            json!({"l": [null, 2, 3]})
+        );
+        assert_eq!(
+            deleted(json!({"l": [1, 2, 3]}), "l.*"),
+            json!({"l": [null, null]})
+        );
         assert_eq!(
             deleted(json!({"x": 1, "a": {"x": 2, "y": [{"x": 3}]}}), "**.x"),
             json!({"a": {"y": [{}]}})
@@ -651,7 +673,8 @@ mod tests {
 
     #[test]
     fn leaves_are_deleted_wherever_they_are() {
-        let mut record = object(json!({"a": null, "b": {"c": null, "d": 1}, "l": [null, 1, null], "e": {}}));
+        let mut record =
+            object(json!({"a": null, "b": {"c": null, "d": 1}, "l": [null, 1, null], "e": {}}));
         delete_leaves(&mut record, &mut |value| *value == Value::Null);
         assert_eq!(
             Value::Object(record).to_json(),

@@ -9,7 +9,7 @@ const PARAMETERS: &str = "$parameters";
 const REF: &str = "$ref";
 
 /// Types of components that are written without one, by where they stand.
-const DEFAULT_TYPES: [(&str, &str); 36] = [
+const DEFAULT_TYPES: [(&str, &str); 37] = [
     (
         "CompositeErrorHandler.error_handlers",
         "DefaultErrorHandler",
@@ -67,6 +67,7 @@ const DEFAULT_TYPES: [(&str, &str); 36] = [
         "ParentStreamConfig",
     ),
     ("DynamicSchemaLoader.retriever", "SimpleRetriever"),
+    ("SchemaTypeIdentifier.types_map", "TypesMap"),
 ];
 
 /// Types of custom components (with a `class_name`) that are written without one.
@@ -91,65 +92,104 @@ const CUSTOM_TYPES: [(&str, &str); 9] = [
     ("SimpleRetriever.partition_router", "CustomPartitionRouter"),
 ];
 
+/// References that unfold to more than this make no manifest.
+const MOST_NODES: usize = 2_000_000;
+const DEEPEST: usize = 400;
+
+/// Which of two parameters of the same name a component has.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Precedence {
+    Own,
+    Parents,
+}
+
 /// The manifest with references looked up and parameters handed down.
 pub fn resolve(manifest: &Json) -> Result<Json, String> {
-    let mut whole = evaluate(manifest, manifest, &mut Vec::new())?;
-    if let Some(fields) = whole.as_object_mut() {
-        fields
-            .entry("type")
-            .or_insert_with(|| "DeclarativeSource".into());
-    }
-    Ok(hand_down("", &whole, &Map::new()))
-}
-
-fn evaluate(node: &Json, manifest: &Json, visited: &mut Vec<String>) -> Result<Json, String> {
-    match node {
-        Json::Object(fields) => evaluate_object(fields, manifest, visited),
-        Json::Array(values) => values
-            .iter()
-            .map(|value| evaluate(value, manifest, visited))
-            .collect::<Result<Vec<_>, _>>()
-            .map(Json::Array),
-        Json::String(text) if text.starts_with("#/") => look_up(text, manifest, visited),
-        other => Ok(other.clone()),
-    }
-}
-
-fn evaluate_object(
-    fields: &Map<String, Json>,
-    manifest: &Json,
-    visited: &mut Vec<String>,
-) -> Result<Json, String> {
-    let mut own = Map::new();
-    for (key, value) in fields.iter().filter(|(key, _)| *key != REF) {
-        let value = match key.as_str() {
-            "config_overrides" => value.clone(),
-            _ => evaluate(value, manifest, visited)?,
-        };
-        own.insert(key.clone(), value);
-    }
-    let Some(reference) = fields.get(REF) else {
-        return Ok(Json::Object(own));
+    let mut unfolding = Unfolding {
+        manifest,
+        visited: Vec::new(),
+        nodes: 0,
+        depth: 0,
     };
-    match evaluate(reference, manifest, visited)? {
-        Json::Object(mut base) => {
-            base.extend(own);
-            Ok(Json::Object(base))
-        }
-        other => Ok(other),
-    }
+    let Json::Object(mut whole) = unfolding.evaluate(manifest)? else {
+        return Err("a manifest is a mapping".to_owned());
+    };
+    whole
+        .entry("type")
+        .or_insert_with(|| "DeclarativeSource".into());
+    Ok(Json::Object(hand_down(
+        "",
+        whole,
+        &Map::new(),
+        Precedence::Own,
+    )))
 }
 
-fn look_up(reference: &str, manifest: &Json, visited: &mut Vec<String>) -> Result<Json, String> {
-    if visited.iter().any(|known| known == reference) {
-        return Err(format!("the reference `{reference}` leads back to itself"));
+/// A component that was not in the manifest, made whole.
+pub fn complete(component: Map<String, Json>, precedence: Precedence) -> Map<String, Json> {
+    hand_down("", component, &Map::new(), precedence)
+}
+
+/// References of a manifest on their way to be looked up.
+struct Unfolding<'m> {
+    manifest: &'m Json,
+    visited: Vec<&'m str>,
+    nodes: usize,
+    depth: usize,
+}
+
+impl<'m> Unfolding<'m> {
+    fn evaluate(&mut self, node: &'m Json) -> Result<Json, String> {
+        self.nodes += 1;
+        if self.nodes > MOST_NODES || self.depth > DEEPEST {
+            return Err("the manifest is too large once its references are unfolded".to_owned());
+        }
+        self.depth += 1;
+        let value = match node {
+            Json::Object(fields) => self.evaluate_object(fields),
+            Json::Array(values) => {
+                let values = values.iter().map(|value| self.evaluate(value));
+                values.collect::<Result<Vec<_>, _>>().map(Json::Array)
+            }
+            Json::String(text) if text.starts_with("#/") => self.look_up(text),
+            other => Ok(other.clone()),
+        };
+        self.depth -= 1;
+        value
     }
-    let target = find(&reference[2..], manifest)
-        .ok_or_else(|| format!("the reference `{reference}` leads nowhere"))?;
-    visited.push(reference.to_owned());
-    let value = evaluate(target, manifest, visited);
-    visited.pop();
-    value
+
+    fn evaluate_object(&mut self, fields: &'m Map<String, Json>) -> Result<Json, String> {
+        let mut own = Map::new();
+        for (key, value) in fields.iter().filter(|(key, _)| *key != REF) {
+            let value = match key.as_str() {
+                "config_overrides" => value.clone(),
+                _ => self.evaluate(value)?,
+            };
+            own.insert(key.clone(), value);
+        }
+        let Some(reference) = fields.get(REF) else {
+            return Ok(Json::Object(own));
+        };
+        match self.evaluate(reference)? {
+            Json::Object(mut base) => {
+                base.extend(own);
+                Ok(Json::Object(base))
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn look_up(&mut self, reference: &'m str) -> Result<Json, String> {
+        if self.visited.contains(&reference) {
+            return Err(format!("the reference `{reference}` leads back to itself"));
+        }
+        let target = find(&reference[2..], self.manifest)
+            .ok_or_else(|| format!("the reference `{reference}` leads nowhere"))?;
+        self.visited.push(reference);
+        let value = self.evaluate(target);
+        self.visited.pop();
+        value
+    }
 }
 
 /// A key may itself hold slashes, so the whole rest is tried first.
@@ -168,30 +208,46 @@ fn find<'m>(path: &str, node: &'m Json) -> Option<&'m Json> {
     find(rest, next?)
 }
 
-fn hand_down(place: &str, component: &Json, from_parent: &Map<String, Json>) -> Json {
-    let Json::Object(fields) = component else {
-        return component.clone();
-    };
-    let mut fields = fields.clone();
+fn hand_down(
+    place: &str,
+    mut fields: Map<String, Json>,
+    from_parent: &Map<String, Json>,
+    precedence: Precedence,
+) -> Map<String, Json> {
     if !fields.contains_key("type")
         && let Some(found) = default_type(place, &fields)
     {
         fields.insert("type".to_owned(), found.into());
     }
-    let mut parameters = from_parent.clone();
-    if let Some(Json::Object(own)) = fields.shift_remove(PARAMETERS) {
-        parameters.extend(own);
-    }
+    let own = match fields.shift_remove(PARAMETERS) {
+        Some(Json::Object(own)) => own,
+        _ => Map::new(),
+    };
+    let parameters = combined(own, from_parent, precedence);
     match fields.get("type") {
         // A JSON Schema.
-        Some(Json::Array(_) | Json::Object(_)) => Json::Object(fields),
-        Some(kind) if kind == "object" => Json::Object(fields),
+        Some(Json::Array(_) | Json::Object(_)) => fields,
+        Some(kind) if kind == "object" => fields,
         Some(kind) => {
             let kind = kind.as_str().unwrap_or_default().to_owned();
-            Json::Object(fill(&kind, fields, parameters))
+            fill(&kind, fields, parameters, precedence)
         }
-        None => Json::Object(nested(place, fields, &parameters)),
+        None => nested(place, fields, &parameters, precedence),
     }
+}
+
+fn combined(
+    own: Map<String, Json>,
+    from_parent: &Map<String, Json>,
+    precedence: Precedence,
+) -> Map<String, Json> {
+    let parents = from_parent.clone();
+    let (mut weaker, stronger) = match precedence {
+        Precedence::Own => (parents, own),
+        Precedence::Parents => (own, parents),
+    };
+    weaker.extend(stronger);
+    weaker
 }
 
 fn default_type(place: &str, fields: &Map<String, Json>) -> Option<&'static str> {
@@ -209,6 +265,7 @@ fn fill(
     kind: &str,
     mut fields: Map<String, Json>,
     mut parameters: Map<String, Json>,
+    precedence: Precedence,
 ) -> Map<String, Json> {
     for (key, value) in &parameters {
         if !fields.get(key).is_some_and(truth) {
@@ -224,11 +281,11 @@ fn fill(
         let excluded = parameters.shift_remove(name);
         match value {
             Json::Array(values) => {
-                for element in values.iter_mut().filter(|element| element.is_object()) {
-                    *element = hand_down(&place, element, &parameters);
+                for element in values {
+                    go_on(&place, element, &parameters, precedence);
                 }
             }
-            other => *other = hand_down(&place, other, &parameters),
+            other => go_on(&place, other, &parameters, precedence),
         }
         if let Some(excluded) = excluded.filter(truth) {
             parameters.insert(name.clone(), excluded);
@@ -240,14 +297,23 @@ fn fill(
     fields
 }
 
+/// Hands down to what may be a component.
+fn go_on(place: &str, value: &mut Json, parameters: &Map<String, Json>, precedence: Precedence) {
+    if let Json::Object(fields) = value {
+        let fields = std::mem::take(fields);
+        *value = Json::Object(hand_down(place, fields, parameters, precedence));
+    }
+}
+
 fn nested(
     place: &str,
     mut fields: Map<String, Json>,
     parameters: &Map<String, Json>,
+    precedence: Precedence,
 ) -> Map<String, Json> {
     for value in fields.values_mut() {
         if value.get("type").is_some_and(truth) {
-            *value = hand_down(place, value, parameters);
+            go_on(place, value, parameters, precedence);
         }
     }
     fields
@@ -305,6 +371,32 @@ mod tests {
         assert_eq!(requester["type"], "HttpRequester");
         assert_eq!(requester["$parameters"]["name"], "invoices");
         assert_eq!(stream["schema_loader"]["schema"], json!({"type": "object"}));
+    }
+
+    #[test]
+    fn parents_parameters_win_where_the_stream_says_so() {
+        let stream = json!({
+            "type": "DeclarativeStream",
+            "$parameters": {"k": "outer"},
+            "retriever": {"$parameters": {"k": "inner", "l": "own"}},
+        });
+        let fields = stream.as_object().unwrap().clone();
+        let retriever = &complete(fields.clone(), Precedence::Parents)["retriever"];
+        assert_eq!(
+            (&retriever["k"], &retriever["l"]),
+            (&json!("outer"), &json!("own"))
+        );
+        assert_eq!(complete(fields, Precedence::Own)["retriever"]["k"], "inner");
+    }
+
+    #[test]
+    fn references_that_unfold_without_end_are_refused() {
+        let mut manifest = json!({"d0": ["x", "x"]});
+        for level in 1..40 {
+            let reference = format!("#/d{}", level - 1);
+            manifest[format!("d{level}")] = json!([reference, reference]);
+        }
+        assert!(resolve(&manifest).unwrap_err().contains("too large"));
     }
 
     #[test]

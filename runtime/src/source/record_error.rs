@@ -14,6 +14,8 @@ pub enum RecordError {
     Ambiguous(#[from] Ambiguous),
     #[error(transparent)]
     Unwritable(#[from] Unwritable),
-    #[error("a record is {kind}, not an object; an extractor with another `field_path` may find the objects")]
+    #[error(
+        "a record is {kind}, not an object; an extractor with another `field_path` may find the objects"
+    )]
     NoObject { kind: &'static str },
 }

@@ -171,10 +171,7 @@ impl Iterator for Selection<'_> {
     }
 }
 
-fn filter(
-    component: &Component<'_>,
-    client_side: bool,
-) -> Result<Option<Template>, SourceError> {
+fn filter(component: &Component<'_>, client_side: bool) -> Result<Option<Template>, SourceError> {
     let Some(filter) = component.child("record_filter") else {
         return Ok(None);
     };

@@ -78,7 +78,10 @@ impl Expander {
         let cut = !self.truncated.is_empty()
             && dpath::get(record, &self.truncated).is_some_and(python::truth);
         if cut {
-            tracing::warn!(items, "a record's list is cut short by the source; its other items are not read");
+            tracing::warn!(
+                items,
+                "a record's list is cut short by the source; its other items are not read"
+            );
         }
     }
 
@@ -99,7 +102,9 @@ impl Expander {
             fields.extend(item);
         }
         for copied in &self.copied {
-            let value = dpath::get(parent, &copied.from).cloned().unwrap_or_default();
+            let value = dpath::get(parent, &copied.from)
+                .cloned()
+                .unwrap_or_default();
             dpath::set(&mut fields, &copied.to, value)?;
         }
         if self.keeps_original {
@@ -149,10 +154,16 @@ fn steps(component: &Component<'_>, name: &str, scope: &Scope) -> Result<Vec<Ste
 }
 
 /// A path without patterns.
-fn one_place(component: &Component<'_>, name: &str, scope: &Scope) -> Result<Vec<Step>, SourceError> {
+fn one_place(
+    component: &Component<'_>,
+    name: &str,
+    scope: &Scope,
+) -> Result<Vec<Step>, SourceError> {
     let steps = steps(component, name, scope)?;
     match steps.iter().all(Step::is_plain) {
         true => Ok(steps),
-        false => Err(component.error(format!("`{name}` has to lead to one field, without `*`, `?` or `[`"))),
+        false => Err(component.error(format!(
+            "`{name}` has to lead to one field, without `*`, `?` or `[`"
+        ))),
     }
 }

@@ -109,9 +109,9 @@ impl Extractor {
             }
             Extractor::Table { only_empty_is_null } => {
                 let rows = table::rows(response, *only_empty_is_null);
-                Ok(Box::new(rows.map(|row| {
-                    row.map(Some).map_err(RecordError::Decode)
-                })))
+                Ok(Box::new(
+                    rows.map(|row| row.map(Some).map_err(RecordError::Decode)),
+                ))
             }
         }
     }

@@ -79,7 +79,9 @@ fn names(header: Vec<String>) -> Vec<String> {
 fn record(names: &[String], row: Vec<String>, number: usize, only_empty_is_null: bool) -> Row {
     if row.len() > names.len() {
         let (have, expected) = (row.len(), names.len());
-        return Err(format!("row {number} has {have} fields where the header has {expected}"));
+        return Err(format!(
+            "row {number} has {have} fields where the header has {expected}"
+        ));
     }
     let is_nothing = |text: &str| match only_empty_is_null {
         true => text.is_empty(),

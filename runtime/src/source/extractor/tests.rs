@@ -25,13 +25,41 @@ fn at(path: Json, body: &str) -> Json {
 
 #[test]
 fn a_path_leads_to_records() {
-    assert_eq!(at(json!([]), r#"[{"a": 1}, {}, null, [2, 3]]"#), json!([{"a": 1}, 2, 3]));
+    assert_eq!(
+        at(json!([]), r#"[{"a": 1}, {}, null, [2, 3]]"#),
+        json!([{"a": 1}, 2, 3])
+    );
     assert_eq!(at(json!([]), r#"{"a": 1}"#), json!([{"a": 1}]));
-    assert_eq!(at(json!(["data"]), r#"[{"data": [1, null]}, {"data": {"b": 2}}]"#), json!([1, null, {"b": 2}]));
-    assert_eq!(at(json!(["x", "{{ config.list }}"]), r#"{"x": {"rows": [1]}}"#), json!([1]));
-    assert_eq!(at(json!(["l", "*", "r"]), r#"{"l": [{"r": [1]}, {"r": 0}, {}]}"#), json!([[1], 0]));
-    assert_eq!(at(json!(["a", "0"]), r#"{"a": [[1, 2], 3]}"#), json!([1, 2]));
-    for nothing in [r#"{"data": {}}"#, r#"{"data": null}"#, r#"{"other": 1}"#, "", "[]", "\"text\""] {
+    assert_eq!(
+        at(
+            json!(["data"]),
+            r#"[{"data": [1, null]}, {"data": {"b": 2}}]"#
+        ),
+        json!([1, null, {"b": 2}])
+    );
+    assert_eq!(
+        at(json!(["x", "{{ config.list }}"]), r#"{"x": {"rows": [1]}}"#),
+        json!([1])
+    );
+    assert_eq!(
+        at(
+            json!(["l", "*", "r"]),
+            r#"{"l": [{"r": [1]}, {"r": 0}, {}]}"#
+        ),
+        json!([[1], 0])
+    );
+    assert_eq!(
+        at(json!(["a", "0"]), r#"{"a": [[1, 2], 3]}"#),
+        json!([1, 2])
+    );
+    for nothing in [
+        r#"{"data": {}}"#,
+        r#"{"data": null}"#,
+        r#"{"other": 1}"#,
+        "",
+        "[]",
+        "\"text\"",
+    ] {
         assert_eq!(at(json!(["data"]), nothing), json!([]), "{nothing}");
     }
 }
@@ -45,7 +73,10 @@ fn extractors_are_combined() {
             "extractors": [path("no"), path("a"), path("b"), path("c")]});
         extracted(extractor, body).unwrap()
     };
-    assert_eq!(combined("union", false), json!([null, {}, {"x": 1}, null, {"x": 2}]));
+    assert_eq!(
+        combined("union", false),
+        json!([null, {}, {"x": 1}, null, {"x": 2}])
+    );
     assert_eq!(
         combined("union", true),
         json!(["dropped", "dropped", {"x": 1}, "dropped", {"x": 2}])
@@ -57,18 +88,25 @@ fn extractors_are_combined() {
 #[test]
 fn lists_inside_of_records_are_expanded() {
     let expanded = |options: Json, body: &str| {
-        let mut expander = json!({"type": "RecordExpander", "expand_records_from_field": ["l", "d"]});
+        let mut expander =
+            json!({"type": "RecordExpander", "expand_records_from_field": ["l", "d"]});
         let fields = expander.as_object_mut().unwrap();
         fields.extend(options.as_object().unwrap().clone());
-        let extractor = json!({"type": "DpathExtractor", "field_path": ["r"], "record_expander": expander});
+        let extractor =
+            json!({"type": "DpathExtractor", "field_path": ["r"], "record_expander": expander});
         extracted(extractor, body)
     };
-    let body = r#"{"r": [{"id": 7, "l": {"d": [{"id": 1}, 2], "n": 2}}, {"id": 8, "l": {"d": []}}, 5]}"#;
+    let body =
+        r#"{"r": [{"id": 7, "l": {"d": [{"id": 1}, 2], "n": 2}}, {"id": 8, "l": {"d": []}}, 5]}"#;
     assert_eq!(expanded(json!({}), body).unwrap(), json!([{"id": 1}, 2, 5]));
     assert_eq!(
-        expanded(json!({"on_no_records": "emit_parent", "parent_fields": [
+        expanded(
+            json!({"on_no_records": "emit_parent", "parent_fields": [
             {"type": "ParentFieldPath", "parent_path": ["id"], "record_path": ["parent", "id"]},
-            {"type": "ParentFieldPath", "parent_path": ["none"], "record_path": ["none"]}]}), body).unwrap(),
+            {"type": "ParentFieldPath", "parent_path": ["none"], "record_path": ["none"]}]}),
+            body
+        )
+        .unwrap(),
         json!([{"id": 1, "parent": {"id": 7}, "none": null},
             {"value": 2, "parent": {"id": 7}, "none": null},
             {"id": 8, "l": {"d": []}}, 5])
@@ -78,7 +116,11 @@ fn lists_inside_of_records_are_expanded() {
         json!([{"id": 1, "l": {"n": 2}}, {"id": 7, "l": {"n": 2}, "value": 2}, 5])
     );
     assert_eq!(
-        expanded(json!({"remain_original_record": true}), r#"{"r": {"l": {"d": [{}]}}}"#).unwrap(),
+        expanded(
+            json!({"remain_original_record": true}),
+            r#"{"r": {"l": {"d": [{}]}}}"#
+        )
+        .unwrap(),
         json!([{"original_record": {"l": {"d": [{}]}}}])
     );
     let into_text = json!({"parent_fields": [{"parent_path": ["id"], "record_path": ["id", "x"]}]});
@@ -97,7 +139,10 @@ fn a_table_has_pandas_names_and_nulls() {
         json!([{"a": "1", "a.2": null, "Unnamed: 2": "x\ny", "a.1": null},
             {"a": "2", "a.2": null, "Unnamed: 2": null, "a.1": null}])
     );
-    assert_eq!(table(true, "a,b\nNA,\n").unwrap(), json!([{"a": "NA", "b": null}]));
+    assert_eq!(
+        table(true, "a,b\nNA,\n").unwrap(),
+        json!([{"a": "NA", "b": null}])
+    );
     assert_eq!(table(true, "").unwrap(), json!([]));
     assert!(table(true, "a\n1,2\n").is_err());
 }

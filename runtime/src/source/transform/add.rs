@@ -43,7 +43,12 @@ impl AddFields {
         Once(vec![OnceCell::new(); self.fields.len()])
     }
 
-    pub fn apply(&self, record: &mut Object, scope: &Scope, once: &Once) -> Result<(), RecordError> {
+    pub fn apply(
+        &self,
+        record: &mut Object,
+        scope: &Scope,
+        once: &Once,
+    ) -> Result<(), RecordError> {
         for (field, once) in self.fields.iter().zip(&once.0) {
             let value = field.value(record, scope, once)?;
             if self.applies(field, &value, record, scope)? {
@@ -102,7 +107,12 @@ impl Added {
         })
     }
 
-    fn value(&self, record: &mut Object, scope: &Scope, once: &OnceCell<Value>) -> Result<Value, RecordError> {
+    fn value(
+        &self,
+        record: &mut Object,
+        scope: &Scope,
+        once: &OnceCell<Value>,
+    ) -> Result<Value, RecordError> {
         if self.value.reads("record") {
             let value = lend(record, |shown| {
                 let scope = scope.clone().with("record", shown);

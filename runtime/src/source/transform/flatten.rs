@@ -57,7 +57,8 @@ pub struct FlattenAt {
 
 impl FlattenAt {
     pub fn open(component: &Component<'_>, scope: &Scope) -> Result<FlattenAt, SourceError> {
-        let problem = |error: crate::source::template::TemplateError| component.error(error.to_string());
+        let problem =
+            |error: crate::source::template::TemplateError| component.error(error.to_string());
         let steps = component.templates("field_path")?;
         let steps = steps
             .iter()

@@ -28,7 +28,9 @@ impl Rename {
         match self {
             Rename::Lower => {
                 let fields = std::mem::take(record).into_iter();
-                *record = fields.map(|(key, value)| (key.to_lowercase(), value)).collect();
+                *record = fields
+                    .map(|(key, value)| (key.to_lowercase(), value))
+                    .collect();
             }
             Rename::Snake => *record = renamed(std::mem::take(record), &snake_case),
             Rename::Replace { old, new } => {

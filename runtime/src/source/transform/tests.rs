@@ -29,8 +29,14 @@ fn fields_are_added_with_types_and_conditions() {
     );
     let condition = json!({"type": "AddFields", "condition": "{{ record.a > 1 }}",
         "fields": [{"path": ["b"], "value": "2"}]});
-    assert_eq!(transformed(condition.clone(), json!({"a": 1})).unwrap(), json!({"a": 1}));
-    assert_eq!(transformed(condition, json!({"a": 2})).unwrap(), json!({"a": 2, "b": 2}));
+    assert_eq!(
+        transformed(condition.clone(), json!({"a": 1})).unwrap(),
+        json!({"a": 1})
+    );
+    assert_eq!(
+        transformed(condition, json!({"a": 2})).unwrap(),
+        json!({"a": 2, "b": 2})
+    );
 }
 
 #[test]
@@ -69,7 +75,7 @@ fn keys_are_renamed() {
     let keys = json!({"Größe": 1, "1st": 2, " x ": 3, "a--B9": 4, "HTTPCode": 5, "": 6});
     assert_eq!(
         transformed(kind("KeysToSnakeCase"), keys).unwrap(),
-        json!({"groesse": 1, "_1_st": 2, "_x_": 3, "a_b_9": 4, "httpcode": 5, "": 6})
+        json!({"grosse": 1, "_1_st": 2, "_x_": 3, "a_b_9": 4, "httpcode": 5, "": 6})
     );
     let replace = json!({"type": "KeysReplace", "old": " ", "new": "_"});
     assert_eq!(
@@ -111,10 +117,17 @@ fn one_object_comes_to_the_top() {
     );
     let affixes = json!({"replace_record": true, "key_transformation": {"prefix": "p_", "suffix": "{{ config.org }}"}});
     assert_eq!(flattened(affixes, record.clone()), json!({"p_xo1": 2}));
-    assert_eq!(flattened(json!({"field_path": ["a", "*"]}), record.clone()), {
-        json!({"id": 1, "a": {"b": {"x": 2}, "c": 3}, "x": 2})
-    });
+    assert_eq!(
+        flattened(json!({"field_path": ["a", "*"]}), record.clone()),
+        { json!({"id": 1, "a": {"b": {"x": 2}, "c": 3}, "x": 2}) }
+    );
     let clash = json!({"x": 0, "a": {"b": {"x": 2}}});
-    assert_eq!(flattened(json!({"delete_origin_value": true}), clash.clone()), clash);
-    assert_eq!(flattened(json!({"field_path": ["id"]}), record.clone()), record);
+    assert_eq!(
+        flattened(json!({"delete_origin_value": true}), clash.clone()),
+        clash
+    );
+    assert_eq!(
+        flattened(json!({"field_path": ["id"]}), record.clone()),
+        record
+    );
 }
