@@ -94,7 +94,8 @@ impl Session {
             Value::Array(values) => values.into_iter().next()?,
             other => other,
         };
-        let token = dpath::take(body, &self.path)?;
+        let path: Vec<_> = self.path.iter().map(|key| Step::key(key)).collect();
+        let token = dpath::take(body, &path).ok()??;
         (token != Value::Null).then(|| python::text(&token))
     }
 }
