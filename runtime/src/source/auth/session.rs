@@ -8,11 +8,12 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use crate::source::component::Component;
+use crate::source::dpath::{self, Step};
 use crate::source::moment::{Moment, Span};
+use crate::source::python;
 use crate::source::requester::{Requester, bare};
 use crate::source::response::Response;
 use crate::source::shared::Shared;
-use crate::source::{dpath, python};
 use crate::stream::SourceError;
 use crate::value::Value;
 
@@ -94,7 +95,7 @@ impl Session {
             Value::Array(values) => values.into_iter().next()?,
             other => other,
         };
-        let path: Vec<_> = self.path.iter().map(|key| Step::key(key)).collect();
+        let path: Vec<Step> = self.path.iter().map(|key| Step::key(key)).collect();
         let token = dpath::take(body, &path).ok()??;
         (token != Value::Null).then(|| python::text(&token))
     }
