@@ -81,6 +81,35 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// Puts `value` wherever `path` leads to something; how often that is.
+pub fn replace(node: &mut Value, path: &[String], value: &Value) -> usize {
+    let Some((key, rest)) = path.split_first() else {
+        *node = value.clone();
+        return 1;
+    };
+    let here = match key.as_str() {
+        "**" if !rest.is_empty() => replace(node, rest, value),
+        _ => 0,
+    };
+    let rest = if key == "**" { path } else { rest };
+    let key = if key == "**" { "*" } else { key };
+    let below: usize = match node {
+        Value::Object(fields) => fields
+            .iter_mut()
+            .filter(|(name, _)| matches(key, name))
+            .map(|(_, child)| replace(child, rest, value))
+            .sum(),
+        Value::Array(values) => values
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, _)| matches(key, &index.to_string()))
+            .map(|(_, child)| replace(child, rest, value))
+            .sum(),
+        _ => 0,
+    };
+    here + below
+}
+
 /// Sets the value at `path`, making objects on the way.
 pub fn set(record: &mut Object, path: &[String], value: Value) {
     let Some((last, parents)) = path.split_last() else {
