@@ -29,12 +29,19 @@ pub struct Slice {
     /// The partition, such as a parent's id; empty without partitions.
     #[serde(default)]
     pub partition: serde_json::Map<String, serde_json::Value>,
+    /// What templates may use of a partition's parents, and what does not name it.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub extra_fields: serde_json::Map<String, serde_json::Value>,
     /// The cursor's interval (`start_time`, `end_time`); empty for a full read.
     #[serde(default)]
     pub interval: serde_json::Map<String, serde_json::Value>,
     /// Oldest cursor value to keep, where the runtime and not the source drops older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// The state of the parent streams once this slice and all before it are done;
+    /// absent where it is as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_state: Option<serde_json::Value>,
 }
 
 /// One reply of the source, decoded, filtered and transformed.

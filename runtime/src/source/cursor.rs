@@ -107,12 +107,12 @@ impl DatetimeCursor {
         Ok(slices
             .into_iter()
             .map(|(from, to)| Slice {
-                partition: Map::new(),
                 interval: Map::from_iter([
                     (self.start_field.clone(), self.written(from).into()),
                     (self.end_field.clone(), self.written(to).into()),
                 ]),
                 since: since.clone(),
+                ..Slice::default()
             })
             .collect())
     }

@@ -1,7 +1,7 @@
 //! Sources described in Airbyte's declarative language, run natively.
 //!
 //! A manifest is resolved (`manifest`), opened component by component
-//! (`component`) and gives streams (`retriever`). What decides is pure:
+//! (`component`) and gives streams (`declarative_stream`). What decides is pure:
 //! `paginator`, `intervals`, `error_handler`, `retries`, `budget`, `request`;
 //! only `requester`, `auth` and `shared` touch the network. Where a loaded
 //! record goes is not known here.
@@ -12,6 +12,7 @@ mod budget;
 mod component;
 mod config;
 mod cursor;
+mod declarative_stream;
 mod dotnet;
 mod dpath;
 mod error_handler;
@@ -48,7 +49,7 @@ use crate::value::Value;
 use budget::Budget;
 use component::Component;
 pub use config::{Config, Redactor, SecretSink, SinkError};
-use retriever::{DeclarativeStream, Unreadable, primary_key};
+use declarative_stream::{DeclarativeStream, Unreadable, primary_key};
 use shared::Shared;
 use template::{Scope, to_template};
 

@@ -70,6 +70,7 @@ pub struct SliceScope {
     fields: value::Object,
     partition: Value,
     interval: Value,
+    extra: Value,
 }
 
 impl SliceScope {
@@ -89,6 +90,7 @@ impl SliceScope {
             fields,
             partition: part(&slice.partition),
             interval: part(&slice.interval),
+            extra: part(&slice.extra_fields),
         }
     }
 }
@@ -100,7 +102,7 @@ impl Object for SliceScope {
             (Some(value), _) => Some(to_template(value)),
             (None, "partition") => Some(self.partition.clone()),
             (None, "cursor_slice") => Some(self.interval.clone()),
-            (None, "extra_fields") => Some(Value::from_pairs::<_, &str, Value>([])),
+            (None, "extra_fields") => Some(self.extra.clone()),
             (None, _) => None,
         }
     }

@@ -1,0 +1,72 @@
+//! How the pages of one slice are had: the seam between a stream and its requests.
+//!
+//! A stream (`declarative_stream`) knows slices, cursors and state and nothing of
+//! requests; a retriever knows requests and records and nothing of state.
+
+mod simple;
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+
+use crate::stream::SourceError;
+use crate::value::Value;
+
+use super::component::Component;
+use super::request::Options;
+use super::shared::Shared;
+use super::template::Scope;
+
+pub use simple::SimpleRetriever;
+
+/// The records of one reply, decoded, filtered and transformed.
+pub type Records = Vec<Value>;
+
+type Test<'s> = Box<dyn Fn(&Value) -> bool + Send + Sync + 's>;
+
+/// One slice to read, and what its stream has to say about it.
+pub struct Part<'s> {
+    /// The config and the slice.
+    pub scope: Scope,
+    /// What cursor and partition add to a request.
+    pub options: Options,
+    /// Whether the cursor keeps a record; `None` keeps all.
+    pub keep: Option<Test<'s>>,
+    /// Whether a page that ends with this record is the last one.
+    pub stop: Option<Test<'s>>,
+}
+
+/// What of its stream a retriever must know when it is opened.
+pub struct StreamFacts<'m> {
+    pub name: &'m str,
+    pub transformations: Vec<Component<'m>>,
+    /// The cursor filters here and not at the source.
+    pub client_side: bool,
+}
+
+pub enum Retriever {
+    Simple(Box<SimpleRetriever>),
+}
+
+impl Retriever {
+    pub fn open(
+        component: &Component<'_>,
+        stream: &StreamFacts<'_>,
+        shared: &Arc<Shared>,
+    ) -> Result<Retriever, SourceError> {
+        match component.kind() {
+            "SimpleRetriever" => {
+                let retriever = SimpleRetriever::open(component, stream, shared)?;
+                Ok(Retriever::Simple(Box::new(retriever)))
+            }
+            _ => Err(component.unknown("SimpleRetriever")),
+        }
+    }
+
+    /// The pages of one slice, each requested when the one before was taken.
+    pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
+        match self {
+            Retriever::Simple(retriever) => retriever.pages(part),
+        }
+    }
+}

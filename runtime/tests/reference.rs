@@ -1,0 +1,44 @@
+//! The language's reference and this runtime read the same cases from the same server;
+//! `tests/reference/README.md` tells how.
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The Python of `.venv` with the reference in it; `None` (said aloud) where it is
+/// not set up, which is a failure in CI.
+fn python() -> Option<PathBuf> {
+    let path = repository().join(".venv/bin/python");
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "`.venv` is missing: tests/setup.sh makes it"
+    );
+    eprintln!(
+        "SKIPPED: `.venv` is missing, the reference did not judge this run; tests/setup.sh makes it"
+    );
+    None
+}
+
+#[test]
+fn every_case_makes_the_references_requests_records_and_state() {
+    let Some(python) = python() else { return };
+    let output = Command::new(python)
+        .arg(repository().join("tests/reference/differential.py"))
+        .args(["--runtime", env!("CARGO_BIN_EXE_xetl-runtime")])
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+}
