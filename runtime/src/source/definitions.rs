@@ -139,7 +139,10 @@ pub fn groups(manifest: &Json) -> Map<String, Json> {
 }
 
 /// Fails where a stream would wait for a parent of its own group for ever.
-pub fn check_groups(streams: &mut [Definition], groups: &Map<String, Json>) -> Result<(), SourceError> {
+pub fn check_groups(
+    streams: &mut [Definition],
+    groups: &Map<String, Json>,
+) -> Result<(), SourceError> {
     for stream in streams {
         let name = stream.name().to_owned();
         let Some(group) = groups.get(&name) else {
@@ -198,7 +201,10 @@ mod tests {
         ]});
         let names = |config| -> Vec<String> {
             let found = written(&manifest, &scope(config)).unwrap();
-            found.iter().map(|stream| stream.name().to_owned()).collect()
+            found
+                .iter()
+                .map(|stream| stream.name().to_owned())
+                .collect()
         };
         assert_eq!(names(json!({"more": true})), ["a", "b"]);
         assert_eq!(names(json!({"more": false})), ["a"]);
@@ -216,7 +222,10 @@ mod tests {
         let nested = "/retriever/partition_router/0/partition_routers/0/parent_stream_configs/0/stream/retriever/requester/use_cache";
         assert_eq!(streams[0].fields.pointer(nested), Some(&json!(true)));
         assert_eq!(streams[1].fields.pointer(nested), Some(&json!(false)));
-        assert_eq!(streams[2].fields["retriever"]["requester"], json!({"use_cache": true}));
+        assert_eq!(
+            streams[2].fields["retriever"]["requester"],
+            json!({"use_cache": true})
+        );
         assert_eq!(streams[0].fields["retriever"]["requester"], json!({}));
     }
 
@@ -228,6 +237,9 @@ mod tests {
         });
         let mut streams = written(&manifest, &scope(json!({}))).unwrap();
         let problem = check_groups(&mut streams, &groups(&manifest)).unwrap_err();
-        assert!(problem.to_string().contains("both in group \"one\""), "{problem}");
+        assert!(
+            problem.to_string().contains("both in group \"one\""),
+            "{problem}"
+        );
     }
 }

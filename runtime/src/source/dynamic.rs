@@ -66,8 +66,8 @@ impl<'m> Dynamic<'m> {
     }
 
     fn duplicate(&self, name: &str) -> SourceError {
-        let from_config = self.component.json()["components_resolver"]["type"]
-            == "ConfigComponentsResolver";
+        let from_config =
+            self.component.json()["components_resolver"]["type"] == "ConfigComponentsResolver";
         self.component.error(match from_config {
             true => format!("two dynamic streams are named `{name}`; look at your config"),
             false => format!("two dynamic streams are named `{name}`"),
@@ -83,7 +83,10 @@ impl<'m> Dynamic<'m> {
             let scope = values
                 .scope
                 .with("components_values", to_template(&values.values))
-                .with("stream_template_config", to_template(&template.json().into()));
+                .with(
+                    "stream_template_config",
+                    to_template(&template.json().into()),
+                );
             let mut stream = Value::from(template.json());
             for mapping in &mappings {
                 mapping
@@ -128,7 +131,12 @@ impl<'m> Dynamic<'m> {
         let plain = |values: Vec<Value>| {
             let scope = || shared.scope.clone();
             let values = values.into_iter();
-            values.map(|values| Values { values, scope: scope() }).collect()
+            values
+                .map(|values| Values {
+                    values,
+                    scope: scope(),
+                })
+                .collect()
         };
         match resolver.kind() {
             "HttpComponentsResolver" => self.fetched(resolver, shared).await,
@@ -170,7 +178,10 @@ impl<'m> Dynamic<'m> {
             while let Some(page) = pages.try_next().await? {
                 let scope = || shared.scope.clone().with_slice(&slice);
                 let records = page.records.into_iter();
-                found.extend(records.map(|values| Values { values, scope: scope() }));
+                found.extend(records.map(|values| Values {
+                    values,
+                    scope: scope(),
+                }));
             }
         }
         Ok(found)
@@ -213,7 +224,9 @@ fn listed(
         (1, Some(value)) => vec![value],
         _ => return Err(stream_config.error("`configs_pointer` finds more than one value")),
     };
-    let defaults = stream_config.field("default_values").and_then(Json::as_array);
+    let defaults = stream_config
+        .field("default_values")
+        .and_then(Json::as_array);
     listed.extend(defaults.into_iter().flatten().map(Value::from));
     Ok(listed)
 }
@@ -226,7 +239,9 @@ fn merged(combination: Vec<(usize, Value)>) -> Value {
             Value::Object(more) => fields.extend(more),
             value => {
                 let pair = Value::Array(vec![Value::Int(place as i64), value]);
-                fields.entry(format!("source_config_{index}")).or_insert(pair);
+                fields
+                    .entry(format!("source_config_{index}"))
+                    .or_insert(pair);
             }
         }
     }
@@ -234,5 +249,8 @@ fn merged(combination: Vec<(usize, Value)>) -> Value {
 }
 
 fn texts(templates: &[Template], scope: &Scope) -> Result<Vec<String>, TemplateError> {
-    templates.iter().map(|template| template.text(scope)).collect()
+    templates
+        .iter()
+        .map(|template| template.text(scope))
+        .collect()
 }

@@ -45,9 +45,7 @@ impl Mapping {
                 _ => true,
             },
             creates: kind != "HttpComponentsResolver" && mapping.flag("create_or_update"),
-            condition: condition
-                .map(|text| resolver.compile(text))
-                .transpose()?,
+            condition: condition.map(|text| resolver.compile(text)).transpose()?,
             accept,
         })
     }
@@ -64,7 +62,9 @@ impl Mapping {
         };
         let path = texts(&self.path, scope)?;
         let found = dpath::replace(stream, &path, &value);
-        if found == 0 && self.creates && python::truth(&value)
+        if found == 0
+            && self.creates
+            && python::truth(&value)
             && let Value::Object(fields) = stream
         {
             dpath::set(fields, &path, value);
@@ -104,7 +104,8 @@ mod tests {
         let mappings = Mapping::all(&Component::new(&resolver, "r")).unwrap();
         let scope = Scope::new(minijinja::Value::from(()))
             .with("components_values", to_template(&Value::from(&values)));
-        let mut stream = Value::from(&json!({"name": "", "retriever": {"requester": {"path": "x"}}}));
+        let mut stream =
+            Value::from(&json!({"name": "", "retriever": {"requester": {"path": "x"}}}));
         mappings[0].apply(&mut stream, &scope).unwrap();
         stream.to_json()
     }
@@ -118,22 +119,27 @@ mod tests {
 
     #[test]
     fn a_place_that_is_missing_is_made_only_where_the_mapping_says_so() {
-        let mapping = |creates: bool| {
-            json!({"field_path": ["a", "b"], "value": "[1, x]", "create_or_update": creates})
-        };
+        let mapping = |creates: bool| json!({"field_path": ["a", "b"], "value": "[1, x]", "create_or_update": creates});
         let kind = "ParametrizedComponentsResolver";
-        assert_eq!(applied(kind, mapping(true), json!({}))["a"], json!({"b": [1, "x"]}));
+        assert_eq!(
+            applied(kind, mapping(true), json!({}))["a"],
+            json!({"b": [1, "x"]})
+        );
         assert_eq!(applied(kind, mapping(false), json!({}))["a"], Json::Null);
     }
 
     #[test]
     fn text_is_read_as_yaml_unless_a_string_is_asked_for() {
-        let mapping = |value_type: &str| {
-            json!({"field_path": ["name"], "value": "{{ components_values.n }}", "value_type": value_type})
-        };
+        let mapping = |value_type: &str| json!({"field_path": ["name"], "value": "{{ components_values.n }}", "value_type": value_type});
         let kind = "ConfigComponentsResolver";
         let values = json!({"n": "a: 1"});
-        assert_eq!(applied(kind, mapping("string"), values.clone())["name"], "a: 1");
-        assert_eq!(applied(kind, mapping("integer"), values)["name"], json!({"a": 1}));
+        assert_eq!(
+            applied(kind, mapping("string"), values.clone())["name"],
+            "a: 1"
+        );
+        assert_eq!(
+            applied(kind, mapping("integer"), values)["name"],
+            json!({"a": 1})
+        );
     }
 }
