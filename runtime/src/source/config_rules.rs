@@ -11,6 +11,7 @@ use crate::value::{Object, Value};
 
 use super::component::Component;
 use super::config::Config;
+use super::dpath::Step;
 use super::template::{Accept, Scope, Template, TemplateError, to_template};
 use super::{dpath, python};
 
@@ -102,7 +103,7 @@ fn add(step: &Component<'_>, config: &mut Object) -> Result<(), Problem> {
             .as_ref()
             .map_or(Ok(true), |it| it.condition(&scope))?
         {
-            dpath::set(config, &path, value);
+            dpath::set(config, &path, value).map_err(|error| field.error(error.to_string()))?;
         }
     }
     Ok(())
@@ -126,7 +127,11 @@ fn remove(step: &Component<'_>, config: &mut Object) -> Result<(), Problem> {
     }
     let pointers = step.field("field_pointers").and_then(Json::as_array);
     for pointer in pointers.into_iter().flatten() {
-        dpath::delete(config, &strings(Some(pointer)), &mut |_| true);
+        let pointer: Vec<Step> = strings(Some(pointer))
+            .iter()
+            .map(|key| Step::key(key))
+            .collect();
+        dpath::delete(config, &pointer);
     }
     Ok(())
 }
@@ -170,6 +175,12 @@ fn field<'c>(config: &'c mut Object, parents: &[String], last: &str) -> Option<&
     fields.get_mut(last)
 }
 
+/// The path that templates make.
+fn dpath_of(path: &[Template], scope: &Scope) -> Result<Vec<Step>, TemplateError> {
+    let steps = path.iter().map(|part| Ok(Step::of(&part.value(scope)?)));
+    steps.collect()
+}
+
 fn strings(list: Option<&Json>) -> Vec<String> {
     let list = list.and_then(Json::as_array).into_iter().flatten();
     list.map(|value| python::text(&Value::from(value)))
@@ -185,10 +196,9 @@ fn validate(validation: &Component<'_>, config: &Object) -> Result<(), SourceErr
         "DpathValidator" => {
             let nothing = Scope::new(to_template(&Value::Object(Object::new())));
             let path = validation.templates("field_path")?;
-            let path = path.iter().map(|part| part.text(&nothing));
-            let path = path.collect::<Result<Vec<_>, _>>();
+            let path = dpath_of(&path, &nothing);
             let path = path.map_err(|error| validation.error(error.to_string()))?;
-            dpath::take_all(Value::Object(config.clone()), &path)
+            dpath::values(Value::Object(config.clone()), &path)
         }
         "PredicateValidator" => vec![validation.field("value").unwrap_or(&Json::Null).into()],
         _ => return Err(validation.unknown("DpathValidator or PredicateValidator")),

@@ -15,6 +15,7 @@ use crate::value::{Object, Value};
 
 use super::component::Component;
 use super::definitions::Definition;
+use super::dpath::Step;
 use super::manifest::{self, Precedence};
 use super::shared::Shared;
 use super::template::{Scope, Template, TemplateError, to_template};
@@ -215,14 +216,14 @@ fn listed(
     config: &Value,
     scope: &Scope,
 ) -> Result<Vec<Value>, SourceError> {
-    let path = texts(&stream_config.templates("configs_pointer")?, scope)
+    let path = steps(&stream_config.templates("configs_pointer")?, scope)
         .map_err(|error| stream_config.error(error.to_string()))?;
-    let mut found = dpath::take_all(config.clone(), &path);
-    let mut listed = match (found.len(), found.pop()) {
-        (0, _) => Vec::new(),
-        (1, Some(Value::Array(values))) => values,
-        (1, Some(value)) => vec![value],
-        _ => return Err(stream_config.error("`configs_pointer` finds more than one value")),
+    let found = dpath::take(config.clone(), &path);
+    let found = found.map_err(|error| stream_config.error(error.to_string()))?;
+    let mut listed = match found {
+        None => Vec::new(),
+        Some(Value::Array(values)) => values,
+        Some(value) => vec![value],
     };
     let defaults = stream_config
         .field("default_values")
@@ -248,9 +249,10 @@ fn merged(combination: Vec<(usize, Value)>) -> Value {
     Value::Object(fields)
 }
 
-fn texts(templates: &[Template], scope: &Scope) -> Result<Vec<String>, TemplateError> {
-    templates
-        .iter()
-        .map(|template| template.text(scope))
+/// The path that templates make.
+fn steps(templates: &[Template], scope: &Scope) -> Result<Vec<Step>, TemplateError> {
+    let steps = templates.iter();
+    steps
+        .map(|template| Ok(Step::of(&template.value(scope)?)))
         .collect()
 }

@@ -6,7 +6,7 @@ use crate::value::Value;
 use super::super::component::Component;
 use super::super::template::{Accept, Scope, Template, TemplateError};
 use super::super::{dpath, python, yaml};
-use super::texts;
+use super::steps;
 
 pub struct Mapping {
     path: Vec<Template>,
@@ -60,16 +60,23 @@ impl Mapping {
             Value::String(text) if self.reads_yaml => read(text),
             value => value,
         };
-        let path = texts(&self.path, scope)?;
-        let found = dpath::replace(stream, &path, &value);
-        if found == 0
-            && self.creates
-            && python::truth(&value)
-            && let Value::Object(fields) = stream
-        {
-            dpath::set(fields, &path, value);
+        let found = dpath::replace(stream, &steps(&self.path, scope)?, &value);
+        if found == 0 && self.creates && python::truth(&value) {
+            self.create(stream, value, scope)?;
         }
         Ok(())
+    }
+
+    fn create(&self, stream: &mut Value, value: Value, scope: &Scope) -> Result<(), TemplateError> {
+        let path = self.path.iter().map(|key| key.text(scope));
+        let path: Vec<String> = path.collect::<Result<_, _>>()?;
+        let Value::Object(fields) = stream else {
+            return Ok(());
+        };
+        dpath::set(fields, &path, value).map_err(|error| TemplateError {
+            template: path.join("."),
+            problem: error.to_string(),
+        })
     }
 }
 
