@@ -194,8 +194,20 @@ fn open_shared(
         Some(budget) => Budget::open(&Component::new(budget.json(), "api_budget"), &scope)?,
         None => Budget::unlimited(),
     };
-    let concurrency = concurrency(root, &scope)?;
-    Shared::new(config, scope, secrets, redactor, budget, concurrency)
+    let (concurrency, jobs) = (concurrency(root, &scope)?, jobs(root, &scope));
+    let shared = Shared::new(config, scope, secrets, redactor, budget, concurrency)?;
+    Ok(shared.with_jobs(jobs))
+}
+
+/// How many jobs may be under way; what is no number is one, as for the reference.
+fn jobs(root: &Component<'_>, scope: &Scope) -> usize {
+    let written = root
+        .template("max_concurrent_async_job_count")
+        .ok()
+        .flatten();
+    let text = written.and_then(|written| written.text(scope).ok());
+    let number = text.and_then(|text| text.parse::<i64>().ok()).unwrap_or(1);
+    number.clamp(1, MOST_CONCURRENCY) as usize
 }
 
 /// How many requests may be under way: the level itself, or a template's whole number.

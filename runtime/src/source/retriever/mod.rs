@@ -3,6 +3,7 @@
 //! A stream (`declarative_stream`) knows slices, cursors and state and nothing of
 //! requests; a retriever knows requests and records and nothing of state.
 
+mod asynchronous;
 mod simple;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::request::Options;
 use super::shared::Shared;
 use super::template::Scope;
 
+use asynchronous::AsyncRetriever;
 pub use simple::SimpleRetriever;
 
 /// The records of one reply, decoded, filtered and transformed.
@@ -46,6 +48,7 @@ pub struct StreamFacts<'m> {
 
 pub enum Retriever {
     Simple(Box<SimpleRetriever>),
+    Asynchronous(Box<AsyncRetriever>),
 }
 
 impl Retriever {
@@ -59,7 +62,11 @@ impl Retriever {
                 let retriever = SimpleRetriever::open(component, stream, shared)?;
                 Ok(Retriever::Simple(Box::new(retriever)))
             }
-            _ => Err(component.unknown("SimpleRetriever")),
+            "AsyncRetriever" => {
+                let retriever = AsyncRetriever::open(component, stream, shared)?;
+                Ok(Retriever::Asynchronous(Box::new(retriever)))
+            }
+            _ => Err(component.unknown("SimpleRetriever or AsyncRetriever")),
         }
     }
 
@@ -67,6 +74,7 @@ impl Retriever {
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
         match self {
             Retriever::Simple(retriever) => retriever.pages(part),
+            Retriever::Asynchronous(retriever) => retriever.pages(part),
         }
     }
 }
