@@ -214,7 +214,7 @@ async fn read_slices(
             cursor = page.cursor;
         }
         drop(pages);
-        done.push(SliceDone { slice, cursor });
+        done.push(SliceDone::now(slice, cursor));
     }
     Ok(())
 }

@@ -11,6 +11,34 @@ pub fn take(mut body: Value, path: &[String]) -> Option<Value> {
     Some(std::mem::take(node))
 }
 
+/// The one value at `path`, in which `*` stands for any key; several are an error.
+pub fn find<'v>(node: &'v Value, path: &[String]) -> Result<Option<&'v Value>, String> {
+    let mut found = Vec::new();
+    find_all(node, path, &mut found);
+    match found.len() {
+        0 | 1 => Ok(found.pop()),
+        several => Err(format!("`{}` leads to {several} values", path.join("/"))),
+    }
+}
+
+fn find_all<'v>(node: &'v Value, path: &[String], found: &mut Vec<&'v Value>) {
+    let Some((key, rest)) = path.split_first() else {
+        return found.push(node);
+    };
+    match node {
+        Value::Object(fields) => {
+            let children = fields.iter().filter(|(name, _)| matches(key, name));
+            children.for_each(|(_, child)| find_all(child, rest, found));
+        }
+        Value::Array(values) => {
+            let children = values.iter().enumerate();
+            let children = children.filter(|(index, _)| matches(key, &index.to_string()));
+            children.for_each(|(_, child)| find_all(child, rest, found));
+        }
+        _ => {}
+    }
+}
+
 /// Takes everything at `path`, which has a `*`.
 pub fn take_all(body: Value, path: &[String]) -> Vec<Value> {
     let Some((key, rest)) = path.split_first() else {

@@ -2,7 +2,7 @@
 //!
 //! A manifest is resolved (`manifest`), opened component by component
 //! (`component`) and gives streams (`declarative_stream`). What decides is pure:
-//! `paginator`, `intervals`, `error_handler`, `retries`, `budget`, `request`;
+//! `paginator`, `cursor`, `error_handler`, `retries`, `budget`, `request`;
 //! only `requester`, `auth` and `shared` touch the network. Where a loaded
 //! record goes is not known here.
 
@@ -16,11 +16,11 @@ mod declarative_stream;
 mod dotnet;
 mod dpath;
 mod error_handler;
-mod intervals;
 mod isoparse;
 mod json;
 mod literal;
 mod manifest;
+mod migration;
 mod moment;
 mod paginator;
 mod partition;
@@ -32,6 +32,7 @@ mod retries;
 mod retriever;
 mod selector;
 mod shared;
+mod slicer;
 mod strptime;
 mod template;
 mod transform;
@@ -71,7 +72,10 @@ pub fn open(
     let streams = Component::new(&manifest["streams"], "streams");
     let streams: Vec<Box<dyn Stream>> = elements(&streams)
         .iter()
-        .map(|stream| open_stream(stream, &shared))
+        .map(|stream| {
+            open_stream(stream, &shared)
+                .unwrap_or_else(|error| Box::new(unreadable(info(stream), error)))
+        })
         .collect();
     if streams.is_empty() {
         return Err(root.error("the manifest has no `streams`"));
@@ -139,20 +143,26 @@ fn concurrency(root: &Component<'_>, scope: &Scope) -> Result<usize, SourceError
     Ok(most.map_or(number, |most| number.min(most as usize)))
 }
 
-fn open_stream(component: &Component<'_>, shared: &Arc<Shared>) -> Box<dyn Stream> {
-    let info = StreamInfo {
+/// Opens a stream of the manifest, or one that another stream is read by.
+fn open_stream(
+    component: &Component<'_>,
+    shared: &Arc<Shared>,
+) -> Result<Box<dyn Stream>, SourceError> {
+    match component.kind() {
+        "DeclarativeStream" => {
+            let stream = DeclarativeStream::open(component, info(component), shared)?;
+            Ok(Box::new(stream))
+        }
+        _ => Err(component.unknown("DeclarativeStream")),
+    }
+}
+
+fn info(component: &Component<'_>) -> StreamInfo {
+    StreamInfo {
         name: component.text("name").unwrap_or_default().to_owned(),
         primary_key: primary_key(component.field("primary_key")),
         cursor_field: None,
         schema: schema(component),
-    };
-    let opened = match component.kind() {
-        "DeclarativeStream" => DeclarativeStream::open(component, info.clone(), shared),
-        _ => Err(component.unknown("DeclarativeStream")),
-    };
-    match opened {
-        Ok(stream) => Box::new(stream),
-        Err(error) => Box::new(unreadable(info, error)),
     }
 }
 
