@@ -123,6 +123,11 @@ impl RequestOption {
         }
     }
 
+    /// Whether the value goes in a header.
+    pub fn is_header(&self) -> bool {
+        self.place == Place::Header
+    }
+
     pub fn inject(
         &self,
         options: &mut Options,

@@ -30,10 +30,10 @@ pub struct SubstreamRouter {
 struct Parent {
     at: String,
     stream: Box<dyn Stream>,
-    key: Vec<String>,
+    key: Vec<dpath::Step>,
     field: String,
     /// Names of extra fields and their paths.
-    extra: Vec<(String, Vec<String>)>,
+    extra: Vec<(String, Vec<dpath::Step>)>,
     option: Option<RequestOption>,
     /// It is read from where its own state is, which the child's state keeps.
     is_incremental: bool,
@@ -117,13 +117,13 @@ impl Parent {
 
     /// The partition a record makes; none where it lacks the key.
     fn partition(&self, record: &Value, slice: &Slice) -> Result<Option<Partition>, SourceError> {
-        let find = |path: &[String]| {
+        let find = |path: &[dpath::Step]| {
             dpath::find(record, path).map_err(|problem| SourceError::Config {
                 at: self.at.clone(),
-                problem,
+                problem: problem.to_string(),
             })
         };
-        let Some(value) = find(&self.key)?.filter(|value| **value != Value::Null) else {
+        let Some(value) = find(&self.key)?.filter(|value| *value != Value::Null) else {
             tracing::debug!(parent = self.name(), "a record without its key is skipped");
             return Ok(None);
         };
@@ -138,7 +138,7 @@ impl Parent {
             extra: Map::new(),
         };
         for (name, path) in &self.extra {
-            let value = find(path)?.map(Value::to_json).unwrap_or_default();
+            let value = find(path)?.map(|value| value.to_json()).unwrap_or_default();
             partition.extra.insert(name.clone(), value);
         }
         Ok(Some(partition))
@@ -260,24 +260,26 @@ impl ParentStates {
 }
 
 /// The keys of a path written with slashes.
-fn path(text: &str) -> Vec<String> {
+fn path(text: &str) -> Vec<dpath::Step> {
     let text = text.trim_start_matches('/');
-    text.split('/').map(str::to_owned).collect()
+    text.split('/').map(dpath::Step::key).collect()
 }
 
 fn extra_fields(
     component: &Component<'_>,
     scope: &Scope,
-) -> Result<Vec<(String, Vec<String>)>, SourceError> {
+) -> Result<Vec<(String, Vec<dpath::Step>)>, SourceError> {
     let mut fields = Vec::new();
     let paths = component.field("extra_fields").and_then(Json::as_array);
     for json in paths.into_iter().flatten() {
         let mut path = Vec::new();
         for segment in json.as_array().into_iter().flatten() {
-            let segment = component.template_of(segment)?.text(scope);
+            let segment = component.template_of(segment)?.value(scope);
             path.push(segment.map_err(|error| component.error(error.to_string()))?);
         }
-        fields.push((path.join("."), path));
+        let name: Vec<_> = path.iter().map(python::text).collect();
+        let path = path.iter().map(dpath::Step::of).collect();
+        fields.push((name.join("."), path));
     }
     Ok(fields)
 }
