@@ -7,6 +7,7 @@ use minijinja::Value as Shown;
 
 use crate::value::Value;
 
+use super::decoder::Decoder;
 use super::json;
 use super::template::{Headers, to_template};
 
@@ -17,7 +18,10 @@ pub struct Response {
     pub url: String,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
+    /// How the stream reads bodies, which decides what its paginator sees.
+    pub decoder: Decoder,
     shown: OnceLock<Shown>,
+    first: OnceLock<Shown>,
 }
 
 impl Response {
@@ -27,7 +31,9 @@ impl Response {
             url,
             headers,
             body,
+            decoder: Decoder::default(),
             shown: OnceLock::new(),
+            first: OnceLock::new(),
         }
     }
 
@@ -46,6 +52,12 @@ impl Response {
 
     pub fn json(&self) -> Result<Value, String> {
         json::decode(&self.body)
+    }
+
+    /// The body as a paginator's templates see it: the first document the decoder finds.
+    pub fn shown_first(&self) -> Shown {
+        let decode = || to_template(&self.decoder.first(self));
+        self.first.get_or_init(decode).clone()
     }
 
     /// The body as templates see it, decoded when one asks; an empty mapping where it is no JSON.

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::stream::SourceError;
 
-use super::auth::OAuth;
+use super::auth::{Login, Rotating};
 use super::budget::{Budget, Call};
 use super::config::{Config, Redactor, SecretSink};
 use super::moment::Moment;
@@ -29,8 +29,10 @@ pub struct Shared {
     pub redactor: Redactor,
     budget: Budget,
     gate: Semaphore,
-    /// One token holder for equal settings, however many streams have them.
-    pub oauths: Mutex<Vec<Arc<OAuth>>>,
+    /// Tokens the config holds and streams replace.
+    pub rotating: Mutex<Vec<Rotating>>,
+    /// Session tokens of logins by name and password.
+    pub logins: tokio::sync::Mutex<Vec<Login>>,
 }
 
 impl Shared {
@@ -43,14 +45,15 @@ impl Shared {
         concurrency: usize,
     ) -> Result<Shared, SourceError> {
         Ok(Shared {
-            client: client()?,
+            client: Timeouts::default().client()?,
             config,
             scope,
             secrets,
             redactor,
             budget,
             gate: Semaphore::new(concurrency.max(1)),
-            oauths: Mutex::default(),
+            rotating: Mutex::default(),
+            logins: tokio::sync::Mutex::default(),
         })
     }
 
@@ -82,14 +85,32 @@ impl Shared {
     }
 }
 
-fn client() -> Result<reqwest::Client, SourceError> {
-    reqwest::Client::builder()
-        .user_agent(concat!("xetl-runtime/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .build()
-        .map_err(|error| SourceError::Config {
+/// What a manifest says of a requester's connections.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Timeouts {
+    pub connect: Option<Duration>,
+    /// Between one part of a reply and the next.
+    pub read: Option<Duration>,
+    pub keepalive: bool,
+}
+
+impl Timeouts {
+    /// A client that follows no redirects; what may follow one is decided where requests are sent.
+    pub fn client(&self) -> Result<reqwest::Client, SourceError> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("xetl-runtime/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(self.connect.unwrap_or(CONNECT_TIMEOUT))
+            .read_timeout(self.read.unwrap_or(READ_TIMEOUT));
+        if self.keepalive {
+            builder = builder
+                .tcp_keepalive(Duration::from_secs(60))
+                .tcp_keepalive_interval(Duration::from_secs(10))
+                .tcp_keepalive_retries(6);
+        }
+        builder.build().map_err(|error| SourceError::Config {
             at: "http".to_owned(),
             problem: error.to_string(),
         })
+    }
 }
