@@ -150,15 +150,22 @@ pub fn open_stream(
     shared: &Arc<Shared>,
 ) -> Result<Box<dyn Stream>, SourceError> {
     match component.kind() {
-        "DeclarativeStream" => {
-            let stream = DeclarativeStream::open(component, info(component), shared)?;
-            Ok(Box::new(stream))
-        }
+        "DeclarativeStream" => Ok(Box::new(open_declarative(component, shared)?)),
         "StateDelegatingStream" => {
             let stream = DelegatingStream::open(component, shared)?;
             Ok(Box::new(stream))
         }
         _ => Err(component.unknown("DeclarativeStream or StateDelegatingStream")),
+    }
+}
+
+pub fn open_declarative(
+    component: &Component<'_>,
+    shared: &Arc<Shared>,
+) -> Result<DeclarativeStream, SourceError> {
+    match component.kind() {
+        "DeclarativeStream" => DeclarativeStream::open(component, info(component), shared),
+        _ => Err(component.unknown("DeclarativeStream")),
     }
 }
 

@@ -56,6 +56,10 @@ impl DeclarativeStream {
         })
     }
 
+    pub fn slicer(&self) -> &Slicer {
+        &self.slicer
+    }
+
     /// The state in the form that is written now.
     fn migrated<'s>(&self, state: &'s State) -> Cow<'s, State> {
         let mut state = Cow::Borrowed(state);

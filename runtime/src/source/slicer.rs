@@ -93,6 +93,21 @@ impl Slicer {
         self.time().is_some_and(|cursor| cursor.is_client_side)
     }
 
+    /// Whether the cursor counts and knows no time.
+    pub fn counts(&self) -> bool {
+        matches!(self.cursor, Some(Cursor::Count(_)))
+    }
+
+    /// Until when a state says the stream was read; now, where all of it was.
+    pub fn latest(&self, state: &State) -> Option<Moment> {
+        match &self.cursor {
+            Some(Cursor::Time(cursor)) => cursor.latest(state),
+            Some(Cursor::Partitioned(cursor)) => cursor.each.latest(state.get("state")?),
+            Some(Cursor::Count(_)) => None,
+            None => (state["__ab_no_cursor_state_message"] == true).then(Moment::now),
+        }
+    }
+
     fn problem(&self, error: &TemplateError) -> SourceError {
         SourceError::Config {
             at: self.at.clone(),

@@ -231,6 +231,23 @@ impl DatetimeCursor {
         })
     }
 
+    /// The newest value in a state; none where it has none in a form of the cursor's.
+    pub fn latest(&self, state: &Json) -> Option<Moment> {
+        let value = match is_range(state) {
+            true => {
+                let first = state["slices"].get(0)?;
+                let newest = &first["most_recent_cursor_value"];
+                if newest.is_null() {
+                    &first["end"]
+                } else {
+                    newest
+                }
+            }
+            false => state.get(&self.field)?,
+        };
+        self.state_value(value).ok()
+    }
+
     /// A state's value, which has one of the cursor's forms.
     pub fn state_value(&self, value: &Json) -> Result<Moment, TemplateError> {
         let value = Value::from(value);
