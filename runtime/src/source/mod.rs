@@ -52,6 +52,7 @@ mod template;
 mod transform;
 pub mod yaml;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -101,15 +102,17 @@ pub async fn open(
     wanted: &Wanted,
 ) -> Result<Box<dyn Source>, SourceError> {
     let blueprint = Blueprint::new(manifest, config, secrets)?;
-    let known = known(&blueprint, wanted).await?;
-    let mut chosen = chosen(&known, wanted)?;
-    let opened = blueprint.open(&mut chosen)?;
-    if !opened.unfit.is_empty() {
-        refuse_or_skip(&opened, known, &blueprint, wanted)?;
-    }
+    let streams = {
+        let known = known(&blueprint, wanted).await?;
+        let opened = blueprint.open(chosen(&known, wanted)?);
+        if !opened.unfit.is_empty() {
+            refuse_or_skip(&opened, &known, &blueprint, wanted)?;
+        }
+        opened.streams
+    };
     Ok(Box::new(DeclarativeSource {
         groups: blueprint.groups(),
-        streams: opened.streams,
+        streams,
         blueprint,
     }))
 }
@@ -121,37 +124,44 @@ pub fn specification(manifest: &Json) -> Result<Json, SourceError> {
 }
 
 /// The streams there are; those made from templates only if one of them may be wanted.
-async fn known(blueprint: &Blueprint, wanted: &Wanted) -> Result<Vec<Definition>, SourceError> {
-    let written = blueprint.written()?;
+async fn known<'b>(
+    blueprint: &'b Blueprint,
+    wanted: &Wanted,
+) -> Result<Cow<'b, [Definition]>, SourceError> {
+    let written = blueprint.written();
     let is_written = |name: &String| written.iter().any(|stream| stream.name() == name);
-    let names = wanted.streams.as_ref();
-    if !blueprint.has_dynamic_streams() || names.is_some_and(|names| names.iter().all(is_written)) {
-        return Ok(written);
+    match &wanted.streams {
+        Some(names) if names.iter().all(is_written) => Ok(Cow::Borrowed(written)),
+        _ => blueprint.all().await,
     }
-    blueprint.all().await
 }
 
 /// The wanted streams, in the order they are asked for.
-fn chosen(known: &[Definition], wanted: &Wanted) -> Result<Vec<Definition>, SourceError> {
+fn chosen<'d>(
+    known: &'d [Definition],
+    wanted: &Wanted,
+) -> Result<Vec<&'d Definition>, SourceError> {
     let Some(names) = &wanted.streams else {
-        return Ok(known.to_vec());
+        return Ok(known.iter().collect());
     };
-    let find = |name: &String| {
-        let found = known.iter().find(|stream| stream.name() == name);
-        found.cloned().ok_or_else(|| SourceError::UnknownStream {
-            name: name.clone(),
-            known: known
-                .iter()
-                .map(|stream| stream.name().to_owned())
-                .collect(),
+    let names = names.iter();
+    names
+        .map(|name| {
+            let found = known.iter().find(|stream| stream.name() == name);
+            found.ok_or_else(|| SourceError::UnknownStream {
+                name: name.clone(),
+                known: known
+                    .iter()
+                    .map(|stream| stream.name().to_owned())
+                    .collect(),
+            })
         })
-    };
-    names.iter().map(find).collect()
+        .collect()
 }
 
 fn refuse_or_skip(
     opened: &Opened,
-    mut known: Vec<Definition>,
+    known: &[Definition],
     blueprint: &Blueprint,
     wanted: &Wanted,
 ) -> Result<(), SourceError> {
@@ -162,7 +172,7 @@ fn refuse_or_skip(
         }
         return Ok(());
     }
-    let fit = blueprint.open(&mut known)?.streams;
+    let fit = blueprint.open(known).streams;
     Err(SourceError::CannotRun {
         unfit: opened.unfit.clone(),
         fit: fit
