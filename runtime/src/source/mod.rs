@@ -117,10 +117,35 @@ pub async fn open(
     }))
 }
 
-/// The specification of a manifest's config: JSON Schema, with `airbyte_secret` on secrets.
-pub fn specification(manifest: &Json) -> Result<Json, SourceError> {
-    let manifest = blueprint::resolved(manifest)?;
-    Ok(manifest["spec"]["connection_specification"].clone())
+/// What a manifest says before it has a config.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    /// Of its config: JSON Schema, with `airbyte_secret` on secrets.
+    pub specification: Json,
+    /// The streams that are written down, those under a condition too.
+    pub streams: Vec<String>,
+    /// Whether more streams are made from templates.
+    pub makes_streams: bool,
+}
+
+pub fn outline(manifest: &Json) -> Result<Outline, SourceError> {
+    let mut manifest = blueprint::resolved(manifest)?;
+    let made = manifest["dynamic_streams"].as_array();
+    Ok(Outline {
+        makes_streams: made.is_some_and(|made| !made.is_empty()),
+        streams: stream_names(&manifest["streams"]),
+        specification: manifest["spec"]["connection_specification"].take(),
+    })
+}
+
+fn stream_names(streams: &Json) -> Vec<String> {
+    let streams = streams.as_array().into_iter().flatten();
+    streams
+        .flat_map(|stream| match stream["type"].as_str() {
+            Some("ConditionalStreams") => stream_names(&stream["streams"]),
+            _ => stream["name"].as_str().map(str::to_owned).into_iter().collect(),
+        })
+        .collect()
 }
 
 /// The streams there are; those made from templates only if one of them may be wanted.
@@ -199,5 +224,29 @@ impl Source for DeclarativeSource {
 
     fn check(&self) -> BoxFuture<'_, Result<(), SourceError>> {
         checks::run(&self.blueprint).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_outline_is_read_through_references_and_parameters() {
+        let manifest = json!({
+            "definitions": {"spec": {"type": "object"}, "a": {"$parameters": {"name": "a"}}},
+            "spec": {"type": "Spec", "connection_specification": "#/definitions/spec"},
+            "streams": [
+                "#/definitions/a",
+                {"type": "ConditionalStreams", "condition": "x", "streams": [{"name": "b"}]},
+            ],
+            "dynamic_streams": [{}],
+        });
+        let outline = outline(&manifest).unwrap();
+        assert_eq!(outline.streams, ["a", "b"]);
+        assert_eq!(outline.specification, json!({"type": "object"}));
+        assert!(outline.makes_streams);
     }
 }
