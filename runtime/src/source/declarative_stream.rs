@@ -78,7 +78,7 @@ impl DeclarativeStream {
             keep: None,
             stop: None,
         };
-        let filter = self.slicer.filter(slice)?;
+        let filter = self.filter(slice)?;
         // A data feed is filtered after paging has seen its records.
         match self.slicer.is_data_feed() {
             true => {
@@ -89,9 +89,16 @@ impl DeclarativeStream {
         Ok(part)
     }
 
+    fn filter<'a>(&'a self, slice: &'a Slice) -> Result<Option<Test<'a>>, SourceError> {
+        match self.retriever.is_filtered() {
+            true => self.slicer.filter(slice),
+            false => Ok(None),
+        }
+    }
+
     fn seen<'a>(&'a self, slice: &'a Slice) -> Result<Seen<'a>, SourceError> {
         let filter = match self.slicer.is_data_feed() {
-            true => self.slicer.filter(slice)?,
+            true => self.filter(slice)?,
             false => None,
         };
         Ok(Seen {

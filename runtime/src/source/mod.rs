@@ -143,7 +143,11 @@ fn stream_names(streams: &Json) -> Vec<String> {
     streams
         .flat_map(|stream| match stream["type"].as_str() {
             Some("ConditionalStreams") => stream_names(&stream["streams"]),
-            _ => stream["name"].as_str().map(str::to_owned).into_iter().collect(),
+            _ => stream["name"]
+                .as_str()
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
         })
         .collect()
 }

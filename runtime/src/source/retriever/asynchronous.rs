@@ -2,6 +2,7 @@
 //! is downloaded.
 //!
 //! A slice is a job; `job` knows its life, this file what is downloaded after it.
+//! As in the reference, a cursor filters none of its records.
 
 mod job;
 mod status;
@@ -52,12 +53,13 @@ impl AsyncRetriever {
         stream: &StreamFacts<'_>,
         shared: &Arc<Shared>,
     ) -> Result<AsyncRetriever, SourceError> {
+        warn_of_old_names(component);
         let decoder = Decoder::open(component.child("decoder").as_ref())?;
         let selector = Selector::open(
             &component.need("record_selector")?,
             decoder.clone(),
             &stream.transformations,
-            stream.client_side,
+            false,
             &shared.scope,
         )?;
         Ok(AsyncRetriever {
@@ -91,10 +93,9 @@ impl AsyncRetriever {
     /// What is left of downloaded records by the stream's filter, transformations and types.
     fn select(&self, records: Records, part: &Part<'_>) -> Result<Records, SourceError> {
         let records = Box::new(records.into_iter().map(|record| Ok(Some(record))));
-        let keep = part.keep.as_deref();
         let kept = self
             .selector
-            .select(records, &part.scope, keep, &Json::Null);
+            .select(records, &part.scope, None, &Json::Null);
         kept.collect::<Result<_, _>>()
             .map_err(|error: RecordError| self.problem(error))
     }
@@ -155,6 +156,19 @@ fn whole<'a>(scope: Scope) -> Part<'a> {
         options: Options::default(),
         keep: None,
         stop: None,
+    }
+}
+
+/// The reference passes over fields by their old names, and so over what they say.
+fn warn_of_old_names(component: &Component<'_>) {
+    let names = [
+        ("urls_extractor", "download_target_extractor"),
+        ("url_requester", "download_target_requester"),
+    ];
+    for (old, new) in names {
+        if component.field(old).is_some() {
+            tracing::warn!(at = component.at, "`{old}` does nothing; it is `{new}` now");
+        }
     }
 }
 

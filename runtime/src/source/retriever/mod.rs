@@ -69,6 +69,11 @@ impl Retriever {
         }
     }
 
+    /// Whether the stream's cursor drops records that are old.
+    pub fn is_filtered(&self) -> bool {
+        matches!(self, Retriever::Simple(_))
+    }
+
     /// The pages of one slice, each requested when the one before was taken.
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
         match self {
