@@ -19,6 +19,9 @@ use super::request::Options;
 use super::shared::Shared;
 use super::template::{Scope, TemplateError};
 
+/// What the state of a stream without a cursor holds.
+pub const NO_CURSOR: &str = "__ab_no_cursor_state_message";
+
 /// A stream's partition router and cursor.
 pub struct Slicer {
     at: String,
@@ -80,6 +83,21 @@ impl Slicer {
             Cursor::Time(cursor) => Some(cursor),
             Cursor::Partitioned(cursor) => Some(&cursor.each),
             Cursor::Count(_) => None,
+        }
+    }
+
+    /// Whether the cursor is a number that grows.
+    pub fn counts(&self) -> bool {
+        matches!(self.cursor, Some(Cursor::Count(_)))
+    }
+
+    /// How far a state says the stream is; a state without a cursor says it was read whole.
+    pub fn reached(&self, state: &State) -> Option<Moment> {
+        match &self.cursor {
+            None => (state.get(NO_CURSOR)? == true).then(Moment::now),
+            Some(Cursor::Time(cursor)) => cursor.reached(state),
+            Some(Cursor::Partitioned(cursor)) => cursor.each.reached(state.get("state")?),
+            Some(Cursor::Count(_)) => None,
         }
     }
 
@@ -194,7 +212,7 @@ impl Slicer {
             Some(Cursor::Time(cursor)) => cursor.state_after(state, done),
             Some(Cursor::Partitioned(cursor)) => cursor.state_after(state, done),
             Some(Cursor::Count(cursor)) => cursor.state_after(state, done),
-            None => json!({"__ab_no_cursor_state_message": true}),
+            None => json!({NO_CURSOR: true}),
         }
     }
 }

@@ -208,6 +208,19 @@ impl DatetimeCursor {
         })
     }
 
+    /// How far a state says this is, if it says so and that can be read.
+    pub fn reached(&self, state: &Json) -> Option<Moment> {
+        let value = match is_range(state) {
+            true => {
+                let first = state.pointer("/slices/0")?;
+                let newest = first.get("most_recent_cursor_value");
+                newest.filter(|it| !it.is_null()).or(first.get("end"))?
+            }
+            false => state.get(&self.field)?,
+        };
+        self.moment(&Value::from(value))
+    }
+
     fn ranges(&self, state: &Json) -> Result<Progress, TemplateError> {
         let slices = state["slices"].as_array().into_iter().flatten();
         let mut done = Vec::new();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_stream::try_stream;
 use futures::{StreamExt, TryStreamExt};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::stream::{Slice, SliceDone, SourceError, State, Stream};
 use crate::value::Value;
@@ -17,10 +17,12 @@ use super::super::open_stream;
 use super::super::python;
 use super::super::request::{Options, RequestOption};
 use super::super::shared::Shared;
+use super::super::slicer::NO_CURSOR;
 use super::super::template::{Scope, TemplateError};
 use super::{Partition, Router, Step, Steps};
 
-const NO_CURSOR: &str = "__ab_no_cursor_state_message";
+/// The extra field that holds a first page, as the language names it.
+pub const FIRST_PAGE: &str = "child_response";
 
 pub struct SubstreamRouter {
     parents: Vec<Parent>,
@@ -37,6 +39,8 @@ struct Parent {
     option: Option<RequestOption>,
     /// It is read from where its own state is, which the child's state keeps.
     is_incremental: bool,
+    /// Where its records hold the first page of their children.
+    children: Option<Vec<dpath::Step>>,
 }
 
 impl SubstreamRouter {
@@ -61,11 +65,6 @@ impl Parent {
             let text = component.need_template(name)?.text(&shared.scope);
             text.map_err(|error| component.error(error.to_string()))
         };
-        if let Some(pointer) = component.field("lazy_read_pointer")
-            && pointer.as_array().is_some_and(|path| !path.is_empty())
-        {
-            return Err(component.error("`lazy_read_pointer` is not supported"));
-        }
         let option = component.child("request_option");
         Ok(Parent {
             at: component.at.clone(),
@@ -77,6 +76,7 @@ impl Parent {
                 .map(|option| RequestOption::open(&option))
                 .transpose()?,
             is_incremental: component.flag("incremental_dependency"),
+            children: children(component, &shared.scope)?,
         })
     }
 
@@ -116,7 +116,12 @@ impl Parent {
     }
 
     /// The partition a record makes; none where it lacks the key.
-    fn partition(&self, record: &Value, slice: &Slice) -> Result<Option<Partition>, SourceError> {
+    fn partition(
+        &self,
+        record: &Value,
+        slice: &Slice,
+        is_first_sync: bool,
+    ) -> Result<Option<Partition>, SourceError> {
         let find = |path: &[dpath::Step]| {
             dpath::find(record, path).map_err(|problem| SourceError::Config {
                 at: self.at.clone(),
@@ -137,6 +142,10 @@ impl Parent {
             ]),
             extra: Map::new(),
         };
+        if let Some(path) = self.children.as_ref().filter(|_| is_first_sync) {
+            let page = find(path)?.map_or_else(|| json!([]), |page| page.to_json());
+            partition.extra.insert(FIRST_PAGE.to_owned(), page);
+        }
         for (name, path) in &self.extra {
             let value = find(path)?.map(|value| value.to_json()).unwrap_or_default();
             partition.extra.insert(name.clone(), value);
@@ -149,6 +158,7 @@ impl Router for SubstreamRouter {
     fn steps<'a>(&'a self, state: &'a State) -> Steps<'a> {
         try_stream! {
             let mut states = ParentStates::new(&self.parents, state);
+            let is_first_sync = !python::truth(&Value::from(state));
             yield states.step();
             for (index, parent) in self.parents.iter().enumerate() {
                 let start = states.starts[index].clone();
@@ -164,7 +174,7 @@ impl Router for SubstreamRouter {
                             if let Some(partition) = held.take() {
                                 yield Step::Partition(partition);
                             }
-                            held = parent.partition(record, &slice)?;
+                            held = parent.partition(record, &slice, is_first_sync)?;
                         }
                         cursor = page.cursor;
                     }
@@ -257,6 +267,22 @@ impl ParentStates {
         let before = self.shown.insert(parent.name().to_owned(), state);
         before.as_ref() != self.shown.get(parent.name())
     }
+}
+
+fn children(
+    component: &Component<'_>,
+    scope: &Scope,
+) -> Result<Option<Vec<dpath::Step>>, SourceError> {
+    let mut path = Vec::new();
+    for segment in component.templates("lazy_read_pointer")? {
+        let segment = segment.value(scope);
+        let segment = segment.map_err(|error| component.error(error.to_string()))?;
+        if python::text(&segment).contains('*') {
+            return Err(component.error("`lazy_read_pointer` cannot have a `*`"));
+        }
+        path.push(dpath::Step::of(&segment));
+    }
+    Ok(Some(path).filter(|path| !path.is_empty()))
 }
 
 /// The keys of a path written with slashes.

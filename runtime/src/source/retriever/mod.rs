@@ -7,6 +7,7 @@ mod simple;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use crate::stream::SourceError;
@@ -29,6 +30,8 @@ pub struct Part<'s> {
     pub scope: Scope,
     /// What cursor and partition add to a request.
     pub options: Options,
+    /// The first page, where the parent's record came with it.
+    pub first: Option<Bytes>,
     /// Whether the cursor keeps a record; `None` keeps all.
     pub keep: Option<Test<'s>>,
     /// Whether a page that ends with this record is the last one.
