@@ -21,6 +21,7 @@ use super::python;
 use super::retriever::{Part, Records, Retriever, StreamFacts};
 use super::shared::Shared;
 use super::slicer::{Newest, Slicer, Test, failed};
+use super::window::Window;
 
 /// A stream of the manifest.
 pub struct DeclarativeStream {
@@ -30,7 +31,6 @@ pub struct DeclarativeStream {
     migrations: Vec<Migration>,
     /// The first page of a partition comes with its parent.
     reads_lazily: bool,
-    shared: Arc<Shared>,
 }
 
 impl DeclarativeStream {
@@ -57,7 +57,6 @@ impl DeclarativeStream {
             reads_lazily: reads_lazily(component, &retriever)?,
             migrations: migrations.collect::<Result<_, _>>()?,
             slicer,
-            shared: shared.clone(),
             info,
         })
     }
@@ -85,11 +84,15 @@ impl DeclarativeStream {
 
     fn part<'a>(&'a self, slice: &'a Slice) -> Result<Part<'a>, SourceError> {
         let mut part = Part {
-            scope: self.shared.scope.clone().with_slice(slice),
+            scope: self.slicer.scope(slice),
             options: self.slicer.options(slice)?,
             first: first_page(slice).filter(|_| self.reads_lazily),
             keep: None,
             stop: None,
+            window: self
+                .slicer
+                .has_window()
+                .then(|| Window::new(&self.slicer, slice)),
         };
         let filter = self.slicer.filter(slice)?;
         // A data feed is filtered after paging has seen its records.

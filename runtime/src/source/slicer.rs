@@ -13,7 +13,7 @@ use crate::value::Value;
 
 use super::component::Component;
 use super::cursor::{CountCursor, DatetimeCursor, PartitionedCursor};
-use super::moment::Moment;
+use super::moment::{Moment, Span};
 use super::partition::{self, Partition, Router, Step, partition_key};
 use super::request::Options;
 use super::shared::Shared;
@@ -175,6 +175,35 @@ impl Slicer {
             options.replace_with(more.map_err(|error| self.problem(&error))?);
         }
         Ok(options)
+    }
+
+    /// The config and the slice.
+    pub fn scope(&self, slice: &Slice) -> Scope {
+        self.shared.scope.clone().with_slice(slice)
+    }
+
+    /// A slice of which what comes before the newest record is left out.
+    pub fn rest(&self, whole: &Slice, newest: &Newest) -> Slice {
+        let start = match (self.time(), newest.moment, &newest.number) {
+            (Some(cursor), Some(moment), _) => {
+                (cursor.start_field.clone(), cursor.written(moment).into())
+            }
+            (None, _, Some(number)) => ("start".to_owned(), number.to_json()),
+            _ => return whole.clone(),
+        };
+        let mut rest = whole.clone();
+        rest.interval.extend([start]);
+        rest
+    }
+
+    /// A slice in two; `None` where it cannot be cut.
+    pub fn halves(&self, slice: &Slice, least: Option<Span>) -> Option<[Slice; 2]> {
+        self.time()?.halves(slice, least)
+    }
+
+    /// Whether the slices have a window that may be made smaller.
+    pub fn has_window(&self) -> bool {
+        self.cursor.is_some()
     }
 
     /// Whether records are new, for cursors that filter here.

@@ -18,6 +18,7 @@ use super::request::Options;
 use super::shared::Shared;
 use super::slicer::Test;
 use super::template::Scope;
+use super::window::Window;
 
 pub use simple::SimpleRetriever;
 
@@ -36,6 +37,8 @@ pub struct Part<'s> {
     pub keep: Option<Test<'s>>,
     /// Whether a page that ends with this record is the last one.
     pub stop: Option<Test<'s>>,
+    /// The slice's window, where it has one that may be made smaller.
+    pub window: Option<Window<'s>>,
 }
 
 /// What of its stream a retriever must know when it is opened.
