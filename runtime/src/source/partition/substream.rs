@@ -309,3 +309,130 @@ fn extra_fields(
     }
     Ok(fields)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::stream;
+
+    use super::*;
+    use crate::stream::{Page, StreamInfo};
+
+    /// Two slices of many pages, each of ten records.
+    struct Many {
+        info: StreamInfo,
+        pages: usize,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Stream for Many {
+        fn info(&self) -> &StreamInfo {
+            &self.info
+        }
+
+        fn slices<'a>(
+            &'a self,
+            _: &'a State,
+        ) -> futures::stream::BoxStream<'a, Result<Slice, SourceError>> {
+            let slice = |number: usize| Slice {
+                partition: Map::from_iter([("slice".to_owned(), number.into())]),
+                ..Slice::default()
+            };
+            stream::iter((0..2).map(slice).map(Ok)).boxed()
+        }
+
+        fn pages<'a>(
+            &'a self,
+            _: &'a Slice,
+        ) -> futures::stream::BoxStream<'a, Result<Page, SourceError>> {
+            let page = |number: usize| {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                let record = |id: usize| Value::from(&json!({"key": {"id": number * 10 + id}}));
+                Ok(Page {
+                    records: (0..10).map(record).collect(),
+                    cursor: None,
+                })
+            };
+            stream::iter((0..self.pages).map(page)).boxed()
+        }
+
+        fn state_after(&self, _: &State, done: &[SliceDone]) -> State {
+            json!({"done": done.len()})
+        }
+    }
+
+    fn router(pages: usize, asked: &Arc<AtomicUsize>) -> SubstreamRouter {
+        let info = StreamInfo {
+            name: "parents".to_owned(),
+            primary_key: Vec::new(),
+            cursor_field: Some("at".to_owned()),
+            schema: json!({}),
+        };
+        let stream = Many {
+            info,
+            pages,
+            asked: asked.clone(),
+        };
+        SubstreamRouter {
+            parents: vec![Parent {
+                at: "here".to_owned(),
+                stream: Box::new(stream),
+                key: path("key/id"),
+                field: "id".to_owned(),
+                extra: Vec::new(),
+                option: None,
+                is_incremental: true,
+                children: None,
+            }],
+        }
+    }
+
+    #[tokio::test]
+    async fn parents_are_read_only_as_far_as_partitions_are_taken() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let router = router(10_000, &asked);
+        let mut steps = router.steps(&Json::Null);
+        for _ in 0..16 {
+            steps.next().await.unwrap().unwrap();
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert_eq!(steps.count().await, 2 * 100_000 + 3 - 16);
+    }
+
+    #[tokio::test]
+    async fn the_last_partition_of_a_parents_slice_comes_with_its_state() {
+        let router = router(1, &Arc::new(AtomicUsize::new(0)));
+        let steps: Vec<_> = router.steps(&Json::Null).try_collect().await.unwrap();
+        let shown: Vec<_> = steps
+            .into_iter()
+            .map(|step| match step {
+                Step::Partition(partition) => partition.fields["id"].to_string(),
+                Step::Parents(state) => state.to_string(),
+            })
+            .collect();
+        assert_eq!(shown[0], r#"{"parents":{"done":0}}"#);
+        assert_eq!(shown[9..12], ["8", r#"{"parents":{"done":1}}"#, "9"]);
+        assert_eq!(shown[21..], [r#"{"parents":{"done":2}}"#, "9"]);
+    }
+
+    #[test]
+    fn a_parent_starts_where_the_childs_state_says() {
+        let router = router(1, &Arc::new(AtomicUsize::new(0)));
+        let parent = &router.parents[0];
+        let own = json!({"at": "2024-01-01"});
+        for (child, start) in [
+            (json!(null), json!(null)),
+            (
+                json!({"parent_state": {"parents": own}, "state": 1}),
+                own.clone(),
+            ),
+            (json!({"state": own}), own.clone()),
+            (json!({"updated": "2024-01-01"}), own.clone()),
+            (json!({NO_CURSOR: true}), json!(null)),
+            (json!({"states": []}), json!(null)),
+        ] {
+            assert_eq!(parent.state(&child), start, "{child}");
+        }
+    }
+}
