@@ -23,5 +23,6 @@ pub mod settings;
 pub mod source;
 pub mod state;
 pub mod stream;
+pub mod turns;
 pub mod value;
 pub mod view;

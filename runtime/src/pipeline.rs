@@ -19,6 +19,7 @@ use crate::parts;
 use crate::schema::{TableSchema, declared, inferred};
 use crate::state::{self, Checkpoint, Pending, Plan, SliceManifest, StoreError, Stored};
 use crate::stream::{Source, SourceError, StreamInfo};
+use crate::turns::Turns;
 use crate::value::Value;
 use crate::view;
 
@@ -42,6 +43,8 @@ pub struct Pipeline {
     pub task: Task,
     /// Slices read at once over all streams: each holds pages and a part in memory.
     pub readers: Semaphore,
+    /// Streams of one group take turns.
+    pub turns: Turns,
     pub stop: CancellationToken,
 }
 
@@ -124,6 +127,7 @@ impl Pipeline {
             error: None,
             state: serde_json::Value::Null,
         };
+        let _turn = self.turns.take(self.source.group(&info.name)).await;
         match self.load(index, &mut summary).await {
             Ok(outcome) => summary.outcome = outcome,
             Err(error) => {

@@ -23,6 +23,7 @@ use crate::settings::{self, RotatedSecrets, SettingsError};
 use crate::source;
 use crate::state::{self, Layout, StoreError};
 use crate::stream::{Source, SourceError};
+use crate::turns::Turns;
 
 /// Slices read at once over all streams.
 const READERS: usize = 3;
@@ -38,6 +39,9 @@ pub struct RunArgs {
     /// Load only this stream (may be given again)
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
+    /// Load what can be read where some streams cannot run
+    #[arg(long)]
+    pub skip_unsupported: bool,
 }
 
 /// What a run did.
@@ -108,7 +112,11 @@ impl RunError {
             RunError::Settings(_) | RunError::UnknownStream { .. } | RunError::SameTable { .. } => {
                 2
             }
-            RunError::Source(SourceError::Config { .. }) => 2,
+            RunError::Source(
+                SourceError::Config { .. }
+                | SourceError::CannotRun { .. }
+                | SourceError::UnknownStream { .. },
+            ) => 2,
             RunError::Source(SourceError::Parked { .. }) => 75,
             _ => 1,
         }
@@ -139,11 +147,20 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
         secrets,
         fields: bundle.secrets.clone(),
     };
-    Ok(source::open(
-        &bundle.manifest,
-        source::Config(config),
-        Arc::new(sink),
-    )?)
+    let config = source::Config(config);
+    let wanted = source::Wanted {
+        skip_unsupported: setup.skip_unsupported,
+        ..source::Wanted::named(&wanted(setup))
+    };
+    Ok(source::open(&bundle.manifest, config, Arc::new(sink), &wanted).await?)
+}
+
+/// The streams that are asked for; none for all of the source's.
+fn wanted(setup: &Setup) -> Vec<String> {
+    match setup.streams.is_empty() {
+        false => setup.streams.clone(),
+        true => setup.bundle.streams.keys().cloned().collect(),
+    }
 }
 
 /// What a run stands on, once settings and credentials are read.
@@ -154,6 +171,8 @@ pub struct Setup {
     pub task: Task,
     /// Streams to load; empty for the bundle's.
     pub streams: Vec<String>,
+    /// Whether streams that cannot run are left out.
+    pub skip_unsupported: bool,
     pub stop: CancellationToken,
 }
 
@@ -201,6 +220,7 @@ async fn load_all(
         bundle: setup.bundle.clone(),
         task: setup.task,
         readers: Semaphore::new(READERS),
+        turns: Turns::default(),
         stop: setup.stop.clone(),
     };
     let chosen = chosen(setup, pipeline.source.as_ref())?;
@@ -248,15 +268,17 @@ fn chosen(setup: &Setup, source: &dyn Source) -> Result<Vec<usize>, RunError> {
         .iter()
         .map(|stream| stream.info().name.clone())
         .collect();
-    let wanted: Vec<&String> = match (setup.streams.is_empty(), setup.bundle.streams.is_empty()) {
-        (false, _) => setup.streams.iter().collect(),
-        (true, false) => setup.bundle.streams.keys().collect(),
-        (true, true) => known.iter().collect(),
+    let wanted = match wanted(setup) {
+        names if names.is_empty() => known.clone(),
+        names => names,
     };
     let mut tables: BTreeMap<String, &String> = BTreeMap::new();
     let mut places = Vec::new();
-    for name in wanted {
+    for name in &wanted {
         let Some(place) = known.iter().position(|stream| stream == name) else {
+            if setup.skip_unsupported {
+                continue;
+            }
             return Err(RunError::UnknownStream {
                 name: name.clone(),
                 known,
@@ -382,6 +404,7 @@ pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
         run: settings::run_id(env),
         task: settings::task(env),
         streams: args.streams,
+        skip_unsupported: args.skip_unsupported,
         stop: CancellationToken::new(),
     })
 }

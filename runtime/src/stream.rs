@@ -42,6 +42,17 @@ pub struct Slice {
     /// absent where it is as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_state: Option<serde_json::Value>,
+    /// Which of its two ways a stream takes that has two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
+}
+
+/// How a stream is read that is first read whole, and later only for what is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    Full,
+    Incremental,
 }
 
 /// One reply of the source, decoded, filtered and transformed.
@@ -82,8 +93,21 @@ pub trait Stream: Send + Sync {
 pub trait Source: Send + Sync {
     fn streams(&self) -> &[Box<dyn Stream>];
 
+    /// The group of a stream; streams of one group are not read at the same time.
+    fn group(&self, _stream: &str) -> Option<&str> {
+        None
+    }
+
     /// Reads as little as shows that the credentials and the config work.
     fn check(&self) -> BoxFuture<'_, Result<(), SourceError>>;
+}
+
+/// A stream that cannot run: what in the manifest, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnfitStream {
+    pub name: String,
+    pub at: String,
+    pub problem: String,
 }
 
 /// Why a source could not be read.
@@ -92,6 +116,15 @@ pub enum SourceError {
     /// The manifest or the config is at fault: where in it, and what.
     #[error("{at}: {problem}")]
     Config { at: String, problem: String },
+    /// Streams were asked for that cannot run; nothing was read.
+    #[error("{}", cannot_run(unfit, fit))]
+    CannotRun {
+        unfit: Vec<UnfitStream>,
+        /// The streams that can.
+        fit: Vec<String>,
+    },
+    #[error("the source has no stream `{name}`; it has: {}", known.join(", "))]
+    UnknownStream { name: String, known: Vec<String> },
     /// The source refused the credentials; a person has to look.
     #[error("the source refused the credentials: {0}")]
     Credentials(String),
@@ -115,4 +148,21 @@ pub enum SourceError {
     /// A rotated refresh token could not be kept; the access token that came with it is not used.
     #[error("cannot store the new value of `{field}`: {problem}")]
     Store { field: String, problem: String },
+}
+
+fn cannot_run(unfit: &[UnfitStream], fit: &[String]) -> String {
+    let lines = unfit.iter().map(|stream| {
+        let UnfitStream { name, at, problem } = stream;
+        format!("\n  stream `{name}`: {at}: {problem}")
+    });
+    let lines: String = lines.collect();
+    let plural = if unfit.len() == 1 { "" } else { "s" };
+    let head = format!("{} stream{plural} cannot run:{lines}", unfit.len());
+    match fit.is_empty() {
+        true => format!("{head}\nno other stream can"),
+        false => format!(
+            "{head}\nthese can: {}\nchoose streams (--stream, or `streams` in the client file), or skip the others with --skip-unsupported",
+            fit.join(", ")
+        ),
+    }
 }

@@ -154,6 +154,7 @@ fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
         run: run.into(),
         task: Task { index: 0, count: 1 },
         streams: Vec::new(),
+        skip_unsupported: false,
         stop: CancellationToken::new(),
     }
 }

@@ -10,7 +10,7 @@ use futures::future::{BoxFuture, FutureExt};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value as Json, json};
 
-use crate::source::{Config, SecretSink, SinkError};
+use crate::source::{self, Config, SecretSink, SinkError};
 
 use super::States;
 
@@ -45,7 +45,7 @@ fn read(path: &Path) -> Result<Json, FileError> {
     {
         return serde_json::from_str(&text).map_err(|error| malformed(path, error));
     }
-    serde_saphyr::from_str(&text).map_err(|error| malformed(path, error))
+    source::yaml::read(&text).map_err(|error| malformed(path, error))
 }
 
 fn malformed(path: &Path, problem: impl ToString) -> FileError {

@@ -200,40 +200,6 @@ fn failed<'a, T: Send + 'a>(error: SourceError) -> BoxStream<'a, Result<T, Sourc
     stream::once(async { Err(error) }).boxed()
 }
 
-/// A stream the runtime cannot read; reading it says why.
-pub struct Unreadable {
-    pub info: StreamInfo,
-    pub at: String,
-    pub problem: String,
-}
-
-impl Unreadable {
-    fn error(&self) -> SourceError {
-        SourceError::Config {
-            at: self.at.clone(),
-            problem: self.problem.clone(),
-        }
-    }
-}
-
-impl Stream for Unreadable {
-    fn info(&self) -> &StreamInfo {
-        &self.info
-    }
-
-    fn slices<'a>(&'a self, _: &'a State) -> BoxStream<'a, Result<Slice, SourceError>> {
-        stream::once(async { Err(self.error()) }).boxed()
-    }
-
-    fn pages<'a>(&'a self, _: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
-        stream::once(async { Err(self.error()) }).boxed()
-    }
-
-    fn state_after(&self, state: &State, _: &[SliceDone]) -> State {
-        state.clone()
-    }
-}
-
 /// The names of a primary key's top-level fields.
 pub fn primary_key(json: Option<&serde_json::Value>) -> Vec<String> {
     match json {

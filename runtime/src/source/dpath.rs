@@ -246,6 +246,37 @@ fn leads(trail: &[Trail<'_>], path: &[Step]) -> bool {
     }
 }
 
+/// Puts `value` wherever `path` leads to something; how often that is.
+pub fn replace(node: &mut Value, path: &[Step], value: &Value) -> usize {
+    let Some((step, rest)) = path.split_first() else {
+        *node = value.clone();
+        return 1;
+    };
+    let is_deep = *step == Step::Deep;
+    let here = match is_deep && !rest.is_empty() {
+        true => replace(node, rest, value),
+        false => 0,
+    };
+    let rest = if is_deep { path } else { rest };
+    let below: usize = match node {
+        Value::Object(fields) => fields
+            .iter_mut()
+            .filter(|(name, _)| step.takes_key(name))
+            .map(|(_, child)| replace(child, rest, value))
+            .sum(),
+        Value::Array(values) => {
+            let length = values.len();
+            let children = values.iter_mut().enumerate();
+            children
+                .filter(|(index, _)| step.takes_index(*index, length))
+                .map(|(_, child)| replace(child, rest, value))
+                .sum()
+        }
+        _ => 0,
+    };
+    here + below
+}
+
 /// Shell patterns with `*`, `?` and `[letters]`.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) =

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use crate::source::component::Component;
+use crate::source::decoder::Decoder;
 use crate::source::dpath::{self, Step};
 use crate::source::moment::{Moment, Span};
 use crate::source::python;
@@ -19,7 +20,10 @@ use crate::value::Value;
 
 pub struct Session {
     login: Requester,
-    path: Vec<String>,
+    decoder: Decoder,
+    path: Vec<Step>,
+    /// The path as people may read it.
+    shown: String,
     /// Without it every asking logs in.
     lasts: Option<Span>,
     held: Mutex<Option<Held>>,
@@ -32,11 +36,6 @@ struct Held {
 
 impl Session {
     pub fn open(component: &Component<'_>, shared: &Arc<Shared>) -> Result<Session, SourceError> {
-        if let Some(decoder) = component.child("decoder")
-            && decoder.kind() != "JsonDecoder"
-        {
-            return Err(decoder.unknown("JsonDecoder"));
-        }
         let lasts = match component.text("expiration_duration") {
             Some(text) => Some(Span::parse(text).ok_or_else(|| {
                 component.error(format!(
@@ -47,9 +46,13 @@ impl Session {
         };
         let path = component.need("session_token_path")?;
         let path = path.json().as_array().into_iter().flatten();
+        let keys = path.clone().map(|key| python::text(&Value::from(key)));
+        let path_text = keys.collect::<Vec<_>>().join(".");
         Ok(Session {
             login: Requester::open(&component.need("login_requester")?, shared)?,
-            path: path.map(|key| python::text(&Value::from(key))).collect(),
+            decoder: Decoder::open(component.child("decoder").as_ref())?,
+            path: path.map(|key| Step::of(&Value::from(key))).collect(),
+            shown: path_text,
             lasts,
             held: Mutex::new(None),
         })
@@ -83,20 +86,13 @@ impl Session {
             .send(&bare(&shared.scope), None, Vec::new())
             .await?;
         self.find(&response).ok_or_else(|| {
-            SourceError::Credentials(format!(
-                "the login's reply has no `{}`",
-                self.path.join(".")
-            ))
+            SourceError::Credentials(format!("the login's reply has no `{}`", self.shown))
         })
     }
 
     fn find(&self, response: &Response) -> Option<String> {
-        let body = match response.json().ok()? {
-            Value::Array(values) => values.into_iter().next()?,
-            other => other,
-        };
-        let path: Vec<Step> = self.path.iter().map(|key| Step::key(key)).collect();
-        let token = dpath::take(body, &path).ok()??;
-        (token != Value::Null).then(|| python::text(&token))
+        let reply = self.decoder.first(response);
+        let token = dpath::get(&reply, &self.path)?;
+        (*token != Value::Null).then(|| python::text(token))
     }
 }

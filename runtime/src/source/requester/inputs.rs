@@ -63,7 +63,7 @@ impl Inputs {
             None => self.path.text(scope)?.trim_start_matches('/').to_owned(),
         };
         let start = if base.is_empty() { url } else { base };
-        join_url(&start, &path).map_err(InputError::Value)
+        Ok(join_url(&start, &path))
     }
 
     pub fn options(&self, scope: &Scope) -> Result<Options, InputError> {

@@ -1,9 +1,8 @@
 //! Xero's side of the sandbox: sign-in, connections and the accounting API.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -11,14 +10,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::super::common::server::not_served;
+use super::super::common::{Sandbox, Shared};
+use super::Company;
 use super::endpoints::Endpoint;
-use super::faults::Fault;
 use super::ledger::clock::{iso, moment};
 use super::ledger::draw::Draw;
 use super::ledger::{Ledger, people};
 use super::limits::{Refusal, Remaining};
 use super::query::{Query, Selection};
-use super::shared::Sandbox;
 use super::tokens::{
     ACCESS_LIFE, Access, CLIENT_ID, CLIENT_SECRET, Grant, Issued, Refused, TENANT_ID,
 };
@@ -27,13 +27,13 @@ const PREFIX: &str = "/api.xro/2.0/";
 
 /// `POST /connect/token`.
 pub async fn token(
-    State(sandbox): State<Arc<Sandbox>>,
+    State(sandbox): State<Shared<Company>>,
     method: Method,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if let Some(fault) = meet(&sandbox, "/connect/token") {
-        return faulty(&fault);
+    if let Some(fault) = sandbox.meet("/connect/token") {
+        return fault;
     }
     if method != Method::POST {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
@@ -53,7 +53,11 @@ pub async fn token(
     }
 }
 
-fn sign_in(sandbox: &Sandbox, headers: &HeaderMap, body: &[u8]) -> Result<Issued, Refused> {
+fn sign_in(
+    sandbox: &Sandbox<Company>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Issued, Refused> {
     if !text(headers, "content-type").starts_with("application/x-www-form-urlencoded") {
         return Err(Refused::GrantType);
     }
@@ -67,7 +71,7 @@ fn sign_in(sandbox: &Sandbox, headers: &HeaderMap, body: &[u8]) -> Result<Issued
     let form: BTreeMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
     let mut inside = sandbox.lock();
     let now = inside.clock();
-    inside.tokens().issue(&form, now)
+    inside.world.tokens.issue(&form, now)
 }
 
 fn granted(issued: &Issued) -> Value {
@@ -87,17 +91,17 @@ fn granted(issued: &Issued) -> Value {
 
 /// `GET /connections`: the organisations a token reaches.
 pub async fn connections(
-    State(sandbox): State<Arc<Sandbox>>,
+    State(sandbox): State<Shared<Company>>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    if let Some(fault) = meet(&sandbox, "/connections") {
-        return faulty(&fault);
+    if let Some(fault) = sandbox.meet("/connections") {
+        return fault;
     }
     if method != Method::GET {
         return not_served(&method, "/connections");
     }
-    let ledger = sandbox.lock().ledger.clone();
+    let ledger = sandbox.lock().world.ledger.clone();
     match access(&sandbox, &headers) {
         Err(denied) => denied.into_response(),
         Ok(_) => axum::Json(json!([{
@@ -114,20 +118,20 @@ pub async fn connections(
 }
 
 /// `/api.xro/2.0/`: counted, limited, checked, answered.
-pub async fn accounting(State(sandbox): State<Arc<Sandbox>>, request: Request) -> Response {
+pub async fn accounting(State(sandbox): State<Shared<Company>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    if let Some(fault) = meet(&sandbox, parts.uri.path()) {
-        return faulty(&fault);
+    if let Some(fault) = sandbox.meet(parts.uri.path()) {
+        return fault;
     }
     let access = match checked(&sandbox, &parts.headers) {
         Ok(access) => access,
         Err(denied) => return denied.into_response(),
     };
     let entered = Entered::try_new(&sandbox);
-    let remaining = sandbox.lock().limits.remaining();
+    let remaining = sandbox.lock().world.limits.remaining();
     let mut response = match &entered {
         Ok(_) => {
-            tokio::time::sleep(sandbox.latency).await;
+            sandbox.take_time().await;
             answer(&sandbox, &access, &parts.method, &parts.uri, &parts.headers)
         }
         Err(refusal) => limited(refusal),
@@ -137,31 +141,25 @@ pub async fn accounting(State(sandbox): State<Arc<Sandbox>>, request: Request) -
 }
 
 /// A call that counts as in flight until it is answered.
-struct Entered<'a>(&'a Sandbox);
+struct Entered<'a>(&'a Sandbox<Company>);
 
 impl<'a> Entered<'a> {
-    fn try_new(sandbox: &'a Sandbox) -> Result<Entered<'a>, Refusal> {
+    fn try_new(sandbox: &'a Sandbox<Company>) -> Result<Entered<'a>, Refusal> {
         let mut inside = sandbox.lock();
         let now = inside.clock();
-        inside.limits.enter(now)?;
+        inside.world.limits.enter(now)?;
         Ok(Entered(sandbox))
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        self.0.lock().limits.leave();
+        self.0.lock().world.limits.leave();
     }
 }
 
-fn meet(sandbox: &Sandbox, path: &str) -> Option<Fault> {
-    let mut inside = sandbox.lock();
-    inside.count(path);
-    inside.faults.next(path)
-}
-
 /// Who calls, if the token is good and the organisation theirs.
-fn checked(sandbox: &Sandbox, headers: &HeaderMap) -> Result<Access, Denied> {
+fn checked(sandbox: &Sandbox<Company>, headers: &HeaderMap) -> Result<Access, Denied> {
     let access = access(sandbox, headers)?;
     let tenant = text(headers, "xero-tenant-id");
     let unnamed = tenant.is_empty() && access.grant == Grant::ClientCredentials;
@@ -172,12 +170,12 @@ fn checked(sandbox: &Sandbox, headers: &HeaderMap) -> Result<Access, Denied> {
     }
 }
 
-fn access(sandbox: &Sandbox, headers: &HeaderMap) -> Result<Access, Denied> {
+fn access(sandbox: &Sandbox<Company>, headers: &HeaderMap) -> Result<Access, Denied> {
     let inside = sandbox.lock();
     let token = text(headers, "authorization")
         .strip_prefix("Bearer ")
         .ok_or(Denied::Unknown)?;
-    let access = inside.state.tokens.access(token).ok_or(Denied::Unknown)?;
+    let access = inside.world.tokens.access(token).ok_or(Denied::Unknown)?;
     if access.expires <= inside.clock() {
         return Err(Denied::Expired(access.expires));
     }
@@ -223,7 +221,7 @@ impl IntoResponse for Denied {
 }
 
 fn answer(
-    sandbox: &Sandbox,
+    sandbox: &Sandbox<Company>,
     access: &Access,
     method: &Method,
     uri: &Uri,
@@ -252,7 +250,7 @@ fn answer(
         Ok(query) => query,
         Err(bad) => return json_reply(400, &exception("QueryParseException", &bad.to_string())),
     };
-    let ledger = sandbox.lock().ledger.clone();
+    let ledger = sandbox.lock().world.ledger.clone();
     match id {
         None => list(&ledger, endpoint, &query, uri),
         Some(id) => one(&ledger, endpoint, &query, id, uri),
@@ -331,25 +329,6 @@ fn tell(headers: &mut HeaderMap, remaining: &Remaining) {
     }
 }
 
-fn faulty(fault: &Fault) -> Response {
-    let body = match fault.status {
-        503 => "The service is temporarily unavailable",
-        500 => "An error occurred",
-        _ => "",
-    };
-    let mut response = Response::builder().status(fault.status);
-    if let Some(seconds) = fault.retry_after {
-        response = response.header(header::RETRY_AFTER, seconds.to_string());
-    }
-    if let Some(problem) = &fault.problem {
-        response = response.header("x-rate-limit-problem", problem);
-    }
-    let built = response.body(Body::from(body));
-    built.unwrap_or_else(|error| {
-        (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
-    })
-}
-
 /// Xero would answer in XML, which the sandbox does not speak.
 fn xml_wanted() -> Response {
     let body = "<ApiException><ErrorNumber>0</ErrorNumber><Type>NotAcceptable</Type><Message>Xero answers XML \
@@ -360,19 +339,6 @@ fn xml_wanted() -> Response {
         body,
     )
         .into_response()
-}
-
-fn not_served(method: &Method, path: &str) -> Response {
-    (
-        StatusCode::NOT_IMPLEMENTED,
-        format!("the sandbox does not serve {method} {path}"),
-    )
-        .into_response()
-}
-
-/// Any other path.
-pub async fn nothing(method: Method, uri: Uri) -> Response {
-    not_served(&method, uri.path())
 }
 
 fn no_resource() -> Response {

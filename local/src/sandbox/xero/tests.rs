@@ -3,20 +3,26 @@
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::super::common::{Running, ServerArgs};
 use super::XeroArgs;
-use super::server::{self, Running};
 use super::tokens::{CLIENT_ID, CLIENT_SECRET, FIRST_REFRESH_TOKEN, TENANT_ID};
+
+fn server(latency: u64) -> ServerArgs {
+    ServerArgs {
+        port: Some(0),
+        latency,
+        dir: None,
+    }
+}
 
 fn args() -> XeroArgs {
     XeroArgs {
-        port: Some(0),
+        server: server(0),
         documents: Some(1_000),
         seed: Some(7),
         calls_per_minute: 60,
         calls_per_day: 5_000,
         concurrent: 5,
-        latency: 0,
-        dir: None,
     }
 }
 
@@ -28,7 +34,7 @@ struct Caller {
 
 impl Caller {
     async fn start(args: &XeroArgs) -> Caller {
-        let running = server::start(args).await.unwrap();
+        let running = super::start(args).await.unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
         let mut caller = Caller {
             running,
@@ -311,7 +317,7 @@ async fn the_call_after_the_last_allowed_one_must_wait() {
 async fn more_calls_at_once_than_allowed_are_refused() {
     let caller = Caller::start(&XeroArgs {
         concurrent: 2,
-        latency: 500,
+        server: server(500),
         ..args()
     })
     .await;
@@ -399,7 +405,10 @@ async fn a_filter_that_is_not_served_is_an_error() {
 async fn time_and_tokens_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let kept = XeroArgs {
-        dir: Some(dir.path().to_path_buf()),
+        server: ServerArgs {
+            dir: Some(dir.path().to_path_buf()),
+            ..server(0)
+        },
         ..args()
     };
     let caller = Caller::start(&kept).await;
@@ -426,5 +435,5 @@ async fn time_and_tokens_survive_a_restart() {
         seed: Some(8),
         ..kept
     };
-    assert!(server::start(&other).await.is_err());
+    assert!(super::start(&other).await.is_err());
 }

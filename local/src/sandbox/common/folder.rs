@@ -1,25 +1,20 @@
-//! What survives a restart: which ledger, how much time has passed, the tokens given out.
-//!
-//! One small file, replaced whole, so that a kill leaves the old or the new.
+//! What survives a restart, in one small file that is replaced whole, so that a kill leaves the old or the new.
 
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::tokens::Tokens;
+use super::shared::Time;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
-    pub seed: u64,
-    pub documents: usize,
-    pub days: u32,
-    /// Seconds the clock was moved beside whole days.
-    pub seconds: i64,
+pub struct Saved<K> {
     pub port: u16,
-    pub tokens: Tokens,
+    pub time: Time,
+    pub world: K,
 }
 
 /// Where a state is kept, if it is kept at all.
@@ -32,7 +27,7 @@ impl Folder {
         Ok(Folder(path.map(Path::to_path_buf)))
     }
 
-    pub fn read(&self) -> io::Result<Option<State>> {
+    pub fn read<K: DeserializeOwned>(&self) -> io::Result<Option<Saved<K>>> {
         let Some(folder) = &self.0 else {
             return Ok(None);
         };
@@ -43,8 +38,8 @@ impl Folder {
         }
     }
 
-    pub fn write(&self, state: &State) -> io::Result<()> {
-        self.replace("state.json", &serde_json::to_vec_pretty(state)?)
+    pub fn write<K: Serialize>(&self, saved: &Saved<K>) -> io::Result<()> {
+        self.replace("state.json", &serde_json::to_vec_pretty(saved)?)
     }
 
     /// Says where the sandbox serves, for whoever waits for it.

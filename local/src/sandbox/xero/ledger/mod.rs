@@ -8,7 +8,7 @@
 
 pub mod bank;
 pub mod clock;
-pub mod draw;
+pub use super::super::common::draw;
 pub mod invoices;
 pub mod journals;
 pub mod lines;

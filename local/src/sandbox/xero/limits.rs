@@ -1,8 +1,8 @@
 //! Xero's rate limits: calls a minute, a day, and at once.
 //!
-//! Windows are fixed and begin with the first call after the last one ended.
 //! Knows no clock: each question brings the time, in milliseconds.
 
+use super::super::common::window::Window;
 use super::ledger::clock::DAY;
 
 const MINUTE: i64 = 60_000;
@@ -13,45 +13,6 @@ pub struct Allowance {
     pub calls_per_minute: u32,
     pub calls_per_day: u32,
     pub concurrent: u32,
-}
-
-/// A window that allows a number of calls.
-#[derive(Debug, Clone)]
-struct Window {
-    length: i64,
-    allowed: u32,
-    ends: i64,
-    used: u32,
-}
-
-impl Window {
-    fn new(length: i64, allowed: u32) -> Window {
-        Window {
-            length,
-            allowed,
-            ends: i64::MIN,
-            used: 0,
-        }
-    }
-
-    fn open(&mut self, now: i64) {
-        if now >= self.ends {
-            self.ends = now + self.length;
-            self.used = 0;
-        }
-    }
-
-    fn remaining(&self) -> u32 {
-        self.allowed.saturating_sub(self.used)
-    }
-
-    fn refusal(&self, problem: &'static str, now: i64) -> Option<Refusal> {
-        let seconds = (self.ends - now + 999) / 1000;
-        (self.remaining() == 0).then_some(Refusal {
-            problem,
-            retry_after: Some(seconds),
-        })
-    }
 }
 
 /// Why a call is refused, and for how many seconds, where Xero tells.
@@ -98,7 +59,7 @@ impl Limits {
         }
         self.refusal(now).map_or(Ok(()), Err)?;
         for window in [&mut self.minute, &mut self.day, &mut self.app_minute] {
-            window.used += 1;
+            window.take();
         }
         self.in_flight += 1;
         self.most_in_flight = self.most_in_flight.max(self.in_flight);
@@ -112,9 +73,9 @@ impl Limits {
                 retry_after: None,
             });
         }
-        let day = self.day.refusal("day", now);
-        day.or_else(|| self.minute.refusal("minute", now))
-            .or_else(|| self.app_minute.refusal("appminute", now))
+        let day = refusal(&self.day, "day", now);
+        day.or_else(|| refusal(&self.minute, "minute", now))
+            .or_else(|| refusal(&self.app_minute, "appminute", now))
     }
 
     pub fn leave(&mut self) {
@@ -132,6 +93,14 @@ impl Limits {
     pub fn most_in_flight(&self) -> u32 {
         self.most_in_flight
     }
+}
+
+fn refusal(window: &Window, problem: &'static str, now: i64) -> Option<Refusal> {
+    let seconds = (window.rest(now) + 999) / 1000;
+    (window.remaining() == 0).then_some(Refusal {
+        problem,
+        retry_after: Some(seconds),
+    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,9 @@
 //! Moments of the ledger, in milliseconds since 1970, and how Xero writes them.
 
-pub const SECOND: i64 = 1000;
-pub const DAY: i64 = 24 * 60 * 60 * SECOND;
+pub use crate::sandbox::common::clock::{DAY, SECOND, START, iso};
 
 /// 2024-01-01T00:00:00Z: nothing in the ledger is older.
 pub const OPENING: i64 = 1_704_067_200_000;
-/// 2025-07-01T00:00:00Z: what the sandbox calls now until time is moved. It lies in the past,
-/// because a client that asks "until now" by its own clock must not ask for an empty span.
-pub const START: i64 = 1_751_328_000_000;
 
 /// `/Date(1751328000000+0000)/`, as Xero's JSON has moments and dates.
 pub fn moment(millis: i64) -> String {
@@ -22,17 +18,6 @@ pub fn date(millis: i64) -> String {
 /// `2025-07-01T00:00:00`, as in `DateString`.
 pub fn date_text(millis: i64) -> String {
     iso(millis.div_euclid(DAY) * DAY)
-}
-
-/// `2025-07-01T00:00:00.120` without a zone, the milliseconds only where there are some.
-pub fn iso(millis: i64) -> String {
-    let format = match millis.rem_euclid(SECOND) {
-        0 => "%Y-%m-%dT%H:%M:%S",
-        _ => "%Y-%m-%dT%H:%M:%S%.3f",
-    };
-    jiff::Timestamp::from_millisecond(millis)
-        .map(|timestamp| timestamp.strftime(format).to_string())
-        .unwrap_or_default()
 }
 
 /// Reads `2025-07-01T00:00:00`, the one form in which Xero heeds `If-Modified-Since`.

@@ -1,0 +1,233 @@
+//! A resolved manifest with its config: what streams are opened from.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::stream::{SourceError, Stream, StreamInfo, UnfitStream};
+use crate::value::Value;
+
+use super::budget::Budget;
+use super::component::Component;
+use super::config::{Config, Redactor, SecretSink};
+use super::declarative_stream::{DeclarativeStream, primary_key};
+use super::definitions::{self, Definition};
+use super::delegating::DelegatingStream;
+use super::shared::Shared;
+use super::template::{Scope, to_template};
+use super::{config_rules, dynamic, manifest};
+
+/// Requests at once where the manifest does not say, as the reference's.
+const DEFAULT_CONCURRENCY: i64 = 2;
+/// A reply is held in memory for each request, whatever a manifest asks for.
+const MOST_CONCURRENCY: i64 = 64;
+
+pub struct Blueprint {
+    manifest: Json,
+    shared: Arc<Shared>,
+    secrets: Arc<dyn SecretSink>,
+}
+
+/// Streams that could be opened, and why the others could not.
+#[derive(Default)]
+pub struct Opened {
+    pub streams: Vec<Box<dyn Stream>>,
+    pub unfit: Vec<UnfitStream>,
+}
+
+impl Blueprint {
+    pub fn new(
+        manifest: &Json,
+        config: Config,
+        secrets: Arc<dyn SecretSink>,
+    ) -> Result<Blueprint, SourceError> {
+        let manifest = resolved(manifest)?;
+        let root = Component::new(&manifest, "manifest");
+        if root.kind() != "DeclarativeSource" {
+            return Err(root.unknown("DeclarativeSource"));
+        }
+        let config = config_rules::applied(&manifest["spec"], config)?;
+        let shared = Arc::new(open_shared(&root, config, secrets.clone())?);
+        Ok(Blueprint {
+            manifest,
+            shared,
+            secrets,
+        })
+    }
+
+    /// This manifest with other values in the config, for a check.
+    pub fn overlaid(&self, overrides: &Map<String, Json>) -> Result<Blueprint, SourceError> {
+        let mut config = self.shared.config.clone();
+        config.0.extend(overrides.clone());
+        let root = Component::new(&self.manifest, "manifest");
+        let shared = Arc::new(open_shared(&root, config, self.secrets.clone())?);
+        Ok(Blueprint {
+            manifest: self.manifest.clone(),
+            shared,
+            secrets: self.secrets.clone(),
+        })
+    }
+
+    pub fn manifest(&self) -> &Json {
+        &self.manifest
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The streams that are written down; nothing is requested.
+    pub fn written(&self) -> Result<Vec<Definition>, SourceError> {
+        definitions::written(&self.manifest, &self.shared.scope).map(|found| self.prepared(found))
+    }
+
+    /// The streams that are written down, then those that are made from templates.
+    pub async fn all(&self) -> Result<Vec<Definition>, SourceError> {
+        let mut found = definitions::written(&self.manifest, &self.shared.scope)?;
+        found.extend(dynamic::streams(&self.manifest, &self.shared).await?);
+        Ok(self.prepared(found))
+    }
+
+    /// Each name once: of two streams with one name the reference reads the last.
+    fn prepared(&self, mut found: Vec<Definition>) -> Vec<Definition> {
+        definitions::remember_parents(&mut found);
+        let is_last = |index: usize| {
+            let later: &[Definition] = &found[index + 1..];
+            later
+                .iter()
+                .all(|stream| stream.name() != found[index].name())
+        };
+        let kept: Vec<bool> = (0..found.len()).map(is_last).collect();
+        let mut kept = kept.into_iter();
+        found.retain(|_| kept.next().unwrap_or(true));
+        found
+    }
+
+    pub fn has_dynamic_streams(&self) -> bool {
+        let streams = self.manifest["dynamic_streams"].as_array();
+        streams.is_some_and(|streams| !streams.is_empty())
+    }
+
+    pub fn open(&self, chosen: &mut [Definition]) -> Result<Opened, SourceError> {
+        definitions::check_groups(chosen, &self.groups())?;
+        let mut opened = Opened::default();
+        for definition in chosen {
+            match open_stream(&definition.component(), &self.shared) {
+                Ok(stream) => opened.streams.push(stream),
+                Err(error) => opened.unfit.push(unfit(definition, error)),
+            }
+        }
+        Ok(opened)
+    }
+
+    pub fn groups(&self) -> Map<String, Json> {
+        definitions::groups(&self.manifest)
+    }
+}
+
+pub fn resolved(manifest: &Json) -> Result<Json, SourceError> {
+    manifest::resolve(manifest).map_err(|problem| SourceError::Config {
+        at: "manifest".to_owned(),
+        problem,
+    })
+}
+
+fn unfit(definition: &Definition, error: SourceError) -> UnfitStream {
+    let (at, problem) = match error {
+        SourceError::Config { at, problem } => (at, problem),
+        other => (definition.at.clone(), other.to_string()),
+    };
+    UnfitStream {
+        name: definition.name().to_owned(),
+        at,
+        problem,
+    }
+}
+
+/// Opens a stream of the manifest, or one that another stream is read by.
+pub fn open_stream(
+    component: &Component<'_>,
+    shared: &Arc<Shared>,
+) -> Result<Box<dyn Stream>, SourceError> {
+    match component.kind() {
+        "DeclarativeStream" => {
+            let stream = DeclarativeStream::open(component, info(component), shared)?;
+            Ok(Box::new(stream))
+        }
+        "StateDelegatingStream" => {
+            let stream = DelegatingStream::open(component, shared)?;
+            Ok(Box::new(stream))
+        }
+        _ => Err(component.unknown("DeclarativeStream or StateDelegatingStream")),
+    }
+}
+
+fn info(component: &Component<'_>) -> StreamInfo {
+    StreamInfo {
+        name: component.text("name").unwrap_or_default().to_owned(),
+        primary_key: primary_key(component.field("primary_key")),
+        cursor_field: None,
+        schema: schema(component),
+    }
+}
+
+/// The schema of an InlineSchemaLoader; others are not declared in the manifest.
+fn schema(component: &Component<'_>) -> Json {
+    match component.child("schema_loader") {
+        Some(loader) if loader.kind() == "InlineSchemaLoader" => {
+            loader.field("schema").cloned().unwrap_or_else(|| json!({}))
+        }
+        _ => json!({}),
+    }
+}
+
+fn open_shared(
+    root: &Component<'_>,
+    config: Config,
+    secrets: Arc<dyn SecretSink>,
+) -> Result<Shared, SourceError> {
+    let specification = &root.json()["spec"]["connection_specification"];
+    let redactor = Redactor::new(&config, specification);
+    let shown = to_template(&Value::from(&Json::Object(config.0.clone())));
+    let scope = Scope::new(shown);
+    let budget = match root.child("api_budget") {
+        Some(budget) => Budget::open(&Component::new(budget.json(), "api_budget"), &scope)?,
+        None => Budget::unlimited(),
+    };
+    let concurrency = concurrency(root, &scope)?;
+    Shared::new(config, scope, secrets, redactor, budget, concurrency)
+}
+
+/// How many requests may be under way: the level itself, or a template's whole number.
+fn concurrency(root: &Component<'_>, scope: &Scope) -> Result<usize, SourceError> {
+    let bounded = |level: i64| level.clamp(1, MOST_CONCURRENCY) as usize;
+    let Some(level) = root.child("concurrency_level") else {
+        return Ok(bounded(DEFAULT_CONCURRENCY));
+    };
+    let level = Component::new(level.json(), "concurrency_level");
+    let most = level.field("max_concurrency").and_then(Json::as_i64);
+    let most = most.filter(|most| *most != 0);
+    let written = match level.need("default_concurrency")?.json() {
+        Json::String(text) => text,
+        number => {
+            let number = number.as_i64();
+            return number
+                .map(bounded)
+                .ok_or_else(|| level.error("`default_concurrency` is no whole number"));
+        }
+    };
+    if written.contains("config") && most.is_none() {
+        return Err(level.error("a `default_concurrency` from the config needs `max_concurrency`"));
+    }
+    let value = level
+        .compile(written)?
+        .value(scope)
+        .map_err(|error| level.error(error.to_string()))?;
+    match value {
+        Value::Int(number) => Ok(bounded(most.map_or(number, |most| number.min(most)))),
+        other => Err(level.error(format!(
+            "`default_concurrency` is `{}`, not a whole number",
+            super::python::text(&other)
+        ))),
+    }
+}
