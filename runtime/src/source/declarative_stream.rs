@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryFutureExt};
 
 use crate::stream::{Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo};
 use crate::value::Value;
@@ -17,12 +18,14 @@ use super::partition::ListRouter;
 use super::python;
 use super::request::Options;
 use super::retriever::{Part, Records, Retriever, StreamFacts};
+use super::schema_loader::Schema;
 use super::shared::Shared;
 use super::template::TemplateError;
 
 /// A stream of the manifest.
 pub struct DeclarativeStream {
     info: StreamInfo,
+    schema: Schema,
     at: String,
     retriever: Retriever,
     cursor: Option<DatetimeCursor>,
@@ -51,6 +54,8 @@ impl DeclarativeStream {
             return Err(retriever
                 .error("`incremental_sync` together with a `partition_router` is not supported"));
         }
+        let schema = Schema::open(component, shared)?;
+        info.schema = schema.declared();
         info.cursor_field = cursor.as_ref().map(|cursor| cursor.field.clone());
         let facts = StreamFacts {
             name: &info.name,
@@ -65,6 +70,7 @@ impl DeclarativeStream {
             router,
             shared: shared.clone(),
             info,
+            schema,
         })
     }
 
@@ -99,6 +105,7 @@ impl DeclarativeStream {
             options: self.options(slice)?,
             keep: None,
             stop: None,
+            schema: Arc::default(),
         };
         if let Some(cursor) = &self.cursor {
             // A data feed is filtered after paging has seen its records.
@@ -161,6 +168,10 @@ impl Stream for DeclarativeStream {
         &self.info
     }
 
+    fn schema(&self) -> BoxFuture<'_, Result<serde_json::Value, SourceError>> {
+        async { Ok((*self.schema.get().await?).clone()) }.boxed()
+    }
+
     fn slices<'a>(&'a self, state: &'a State) -> BoxStream<'a, Result<Slice, SourceError>> {
         match self.all_slices(state) {
             Ok(slices) => stream::iter(slices.into_iter().map(Ok)).boxed(),
@@ -179,7 +190,11 @@ impl Stream for DeclarativeStream {
             end,
             newest: None,
         };
-        let pages = self.retriever.pages(part);
+        let pages = self.schema.get().map_ok(move |schema| {
+            let part = Part { schema, ..part };
+            self.retriever.pages(part)
+        });
+        let pages = pages.try_flatten_stream();
         pages
             .scan(seen, move |seen, records| {
                 let page = records.map(|records| self.page(records, seen));

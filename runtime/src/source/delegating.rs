@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 use crate::stream::{Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo, Way};
@@ -64,6 +65,10 @@ impl DelegatingStream {
 impl Stream for DelegatingStream {
     fn info(&self) -> &StreamInfo {
         &self.info
+    }
+
+    fn schema(&self) -> BoxFuture<'_, Result<serde_json::Value, SourceError>> {
+        self.full.schema()
     }
 
     fn slices<'a>(&'a self, state: &'a State) -> BoxStream<'a, Result<Slice, SourceError>> {

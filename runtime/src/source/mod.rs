@@ -44,6 +44,7 @@ mod requester;
 mod response;
 mod retries;
 mod retriever;
+mod schema_loader;
 mod selector;
 mod shared;
 mod strptime;
@@ -62,6 +63,7 @@ use crate::stream::{Source, SourceError, Stream};
 use blueprint::{Blueprint, Opened, open_stream};
 pub use config::{Config, Redactor, SecretSink, SinkError};
 use definitions::Definition;
+pub use schema_loader::attach_files;
 
 /// Which streams of a source to open.
 #[derive(Debug, Clone, Default, PartialEq)]

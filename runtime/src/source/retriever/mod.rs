@@ -8,6 +8,7 @@ mod simple;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
+use serde_json::Value as Json;
 
 use crate::stream::SourceError;
 use crate::value::Value;
@@ -34,6 +35,8 @@ pub struct Part<'s> {
     pub keep: Option<Test<'s>>,
     /// Whether a page that ends with this record is the last one.
     pub stop: Option<Test<'s>>,
+    /// The schema of the stream's records.
+    pub schema: Arc<Json>,
 }
 
 /// What of its stream a retriever must know when it is opened.

@@ -59,7 +59,9 @@ impl Dynamic {
             kind: Some(path("type_pointer")?).filter(|path| !path.is_empty()),
             kinds: kinds.iter().map(Kind::open).collect::<Result<_, _>>()?,
             filter: match component.child("schema_filter") {
-                Some(filter) if filter.kind() == "RecordFilter" => Some(filter.template_or("condition", "")?),
+                Some(filter) if filter.kind() == "RecordFilter" => {
+                    Some(filter.template_or("condition", "")?)
+                }
                 Some(filter) => return Err(filter.unknown("RecordFilter")),
                 None => None,
             },
@@ -103,7 +105,9 @@ impl Dynamic {
     fn properties(&self, record: Value) -> Result<Object, SourceError> {
         let fields = match self.fields.is_empty() {
             true => Some(record),
-            false => dpath::take(record, &self.fields).map_err(|error| self.error(error.to_string()))?,
+            false => {
+                dpath::take(record, &self.fields).map_err(|error| self.error(error.to_string()))?
+            }
         };
         let Some(Value::Array(fields)) = fields else {
             return Err(self.error("there is no list of fields at `schema_pointer`"));
@@ -120,7 +124,8 @@ impl Dynamic {
             None => &text,
         };
         let ours = self.ours(kind.to_json(), field)?;
-        let schema = schema(&ours).map_err(|problem| self.error(format!("the field `{name}`: {problem}")))?;
+        let schema = schema(&ours)
+            .map_err(|problem| self.error(format!("the field `{name}`: {problem}")))?;
         Ok((name.to_owned(), Value::from(&schema)))
     }
 
@@ -222,7 +227,9 @@ fn schema(kind: &Json) -> Result<Json, String> {
             match fields.get("items") {
                 None | Some(Json::Null) => {}
                 Some(_) if name != "array" => {
-                    return Err(format!("`items` can only be used with an array, not with `{name}`"));
+                    return Err(format!(
+                        "`items` can only be used with an array, not with `{name}`"
+                    ));
                 }
                 Some(items) => whole["items"] = schema(items)?,
             }
@@ -236,12 +243,18 @@ fn named(name: &str) -> Result<Json, String> {
     let text = |format: &str| json!({"type": ["null", "string"], "format": format});
     let without_zone = |format: &str, kind: &str| json!({"type": ["null", "string"], "format": format, "airbyte_type": kind});
     Ok(match name {
-        "string" | "boolean" | "integer" | "number" | "array" | "object" => json!({"type": ["null", name]}),
+        "string" | "boolean" | "integer" | "number" | "array" | "object" => {
+            json!({"type": ["null", name]})
+        }
         "date" => text("date"),
         "timestamp_with_timezone" => text("date-time"),
         "timestamp_without_timezone" => without_zone("date-time", name),
         "time_with_timezone" | "time_without_timezone" => without_zone("time", name),
-        other => return Err(format!("`{other}` is no type that is known; `types_mapping` can map it")),
+        other => {
+            return Err(format!(
+                "`{other}` is no type that is known; `types_mapping` can map it"
+            ));
+        }
     })
 }
 
@@ -251,12 +264,16 @@ mod tests {
 
     #[test]
     fn types_have_their_schemas() {
-        assert_eq!(schema(&json!("integer")).unwrap(), json!({"type": ["null", "integer"]}));
+        assert_eq!(
+            schema(&json!("integer")).unwrap(),
+            json!({"type": ["null", "integer"]})
+        );
         assert_eq!(
             schema(&json!(["string", "number"])).unwrap(),
             json!({"oneOf": [{"type": ["null", "string"]}, {"type": ["null", "number"]}]})
         );
-        let nested = json!({"field_type": "array", "items": {"field_type": "array", "items": "date"}});
+        let nested =
+            json!({"field_type": "array", "items": {"field_type": "array", "items": "date"}});
         assert_eq!(
             schema(&nested).unwrap(),
             json!({"type": ["null", "array"], "items": {"type": ["null", "array"],

@@ -62,7 +62,10 @@ fn is_schema(path: &Path) -> bool {
 
 /// Puts the attached schemas where a resolved manifest's streams load them from files.
 pub fn place_files(manifest: &mut Json, scope: &Scope) {
-    let Some(Json::Object(files)) = manifest.as_object_mut().and_then(|it| it.shift_remove(FILES)) else {
+    let Some(Json::Object(files)) = manifest
+        .as_object_mut()
+        .and_then(|it| it.shift_remove(FILES))
+    else {
         return;
     };
     let files = Files(files);
@@ -73,19 +76,26 @@ pub fn place_files(manifest: &mut Json, scope: &Scope) {
 
 fn place(node: &mut Json, files: &Files, scope: &Scope) {
     match node {
-        Json::Array(values) => values.iter_mut().for_each(|value| place(value, files, scope)),
+        Json::Array(values) => values
+            .iter_mut()
+            .for_each(|value| place(value, files, scope)),
         Json::Object(fields) => {
             if fields.get("type") == Some(&Json::from("DeclarativeStream")) {
                 place_in_stream(fields, files, scope);
             }
-            fields.values_mut().for_each(|value| place(value, files, scope));
+            fields
+                .values_mut()
+                .for_each(|value| place(value, files, scope));
         }
         _ => {}
     }
 }
 
 fn place_in_stream(stream: &mut Map<String, Json>, files: &Files, scope: &Scope) {
-    let name = stream.get("name").and_then(Json::as_str).unwrap_or_default();
+    let name = stream
+        .get("name")
+        .and_then(Json::as_str)
+        .unwrap_or_default();
     let default = format!("schemas/{name}.json");
     match stream.get_mut("schema_loader") {
         None => {
@@ -152,9 +162,13 @@ impl Files {
             Json::Object(fields) => match fields.get("$ref").and_then(Json::as_str) {
                 Some(reference) if depth < DEEPEST => self.referred(reference, root, file, depth),
                 _ => {
-                    let fields = fields.iter().filter(|(key, _)| depth > 0 || *key != "definitions");
+                    let fields = fields
+                        .iter()
+                        .filter(|(key, _)| depth > 0 || *key != "definitions");
                     let whole = |value| self.whole(value, root, file, depth + 1);
-                    fields.map(|(key, value)| (key.clone(), whole(value))).collect()
+                    fields
+                        .map(|(key, value)| (key.clone(), whole(value)))
+                        .collect()
                 }
             },
             Json::Array(values) => {
@@ -173,10 +187,19 @@ impl Files {
             return self.whole(&found, root, file, depth + 1);
         }
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let places = [format!("{folder}/shared/{name}"), format!("{folder}/{name}")];
-        let found = places.iter().find_map(|place| Some((place, self.read(place)?)));
+        let places = [
+            format!("{folder}/shared/{name}"),
+            format!("{folder}/{name}"),
+        ];
+        let found = places
+            .iter()
+            .find_map(|place| Some((place, self.read(place)?)));
         let Some((place, other)) = found else {
-            tracing::warn!(reference, file, "a schema refers to a file that is not there");
+            tracing::warn!(
+                reference,
+                file,
+                "a schema refers to a file that is not there"
+            );
             return json!({});
         };
         let part = other.pointer(pointer).cloned().unwrap_or_else(|| json!({}));
@@ -200,9 +223,15 @@ mod tests {
         let write = |name: &str, schema: Json| {
             std::fs::write(schemas.join(name), schema.to_string()).unwrap();
         };
-        write("users.json", json!({"properties": {"a": {"$ref": "part.json"}, "b": {"$ref": "#/definitions/x"}},
-            "definitions": {"x": {"type": "string"}}}));
-        write("shared/part.json", json!({"type": "object", "definitions": {}}));
+        write(
+            "users.json",
+            json!({"properties": {"a": {"$ref": "part.json"}, "b": {"$ref": "#/definitions/x"}},
+            "definitions": {"x": {"type": "string"}}}),
+        );
+        write(
+            "shared/part.json",
+            json!({"type": "object", "definitions": {}}),
+        );
         write("plain.json", json!({"properties": {"#/x": {}}}));
         let stream = |name: &str, loader: Json| json!({"type": "DeclarativeStream", "name": name, "schema_loader": loader});
         let by_file = |path: &str| json!({"type": "JsonFileSchemaLoader", "file_path": path});
@@ -214,7 +243,10 @@ mod tests {
         ]});
         attach_files(&mut manifest, &folder.path().join("manifest.yaml")).unwrap();
         let mut manifest = crate::source::manifest::resolve(&manifest).unwrap();
-        place_files(&mut manifest, &Scope::new(minijinja::context! { file => "users" }));
+        place_files(
+            &mut manifest,
+            &Scope::new(minijinja::context! { file => "users" }),
+        );
         let streams = &manifest["streams"];
         assert_eq!(
             streams[0]["schema_loader"]["schema"],

@@ -75,7 +75,11 @@ impl Loader {
             }
             "JsonFileSchemaLoader" => {
                 let file = component.text("file_path").unwrap_or_default();
-                tracing::warn!(at = component.at, file, "no schema file was found beside the manifest");
+                tracing::warn!(
+                    at = component.at,
+                    file,
+                    "no schema file was found beside the manifest"
+                );
                 Loader::Known(Arc::new(json!({})))
             }
             "DynamicSchemaLoader" => Loader::Dynamic(Box::new(Dynamic::open(component, shared)?)),
