@@ -153,13 +153,11 @@ impl Dynamic {
 
     /// The properties that pass the filter, transformed as records are.
     fn refined(&self, mut properties: Object) -> Result<Object, SourceError> {
-        let nothing = minijinja::Value::from_pairs::<_, &str, minijinja::Value>([]);
         let scope = self
             .shared
             .scope
             .clone()
             .with_slice(&Slice::default())
-            .with("stream_state", nothing)
             .with("next_page_token", minijinja::Value::from(()));
         if let Some(filter) = &self.filter {
             let mut failed = None;
