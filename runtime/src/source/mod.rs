@@ -10,6 +10,7 @@
 mod auth;
 mod backoff;
 mod blueprint;
+mod body;
 mod budget;
 mod checks;
 mod component;
