@@ -17,7 +17,7 @@ use super::definitions::{self, Definition};
 use super::delegating::DelegatingStream;
 use super::shared::Shared;
 use super::template::{Scope, to_template};
-use super::{config_rules, dynamic, manifest};
+use super::{config_rules, dynamic, manifest, schema_loader};
 
 /// Requests at once where the manifest does not say, as the reference's.
 const DEFAULT_CONCURRENCY: i64 = 2;
@@ -52,6 +52,7 @@ impl Blueprint {
         }
         let config = config_rules::applied(&manifest["spec"], config)?;
         let shared = Arc::new(open_shared(&root, config, secrets.clone())?);
+        schema_loader::place_files(&mut manifest, &shared.scope);
         let mut written = definitions::written(&mut manifest, &shared.scope)?;
         definitions::remember_parents(&mut written);
         Ok(Blueprint {
@@ -173,14 +174,15 @@ pub fn open_stream(
     }
 }
 
+/// Opens a stream that is no other streams' front.
 pub fn open_declarative(
     component: &Component<'_>,
     shared: &Arc<Shared>,
 ) -> Result<DeclarativeStream, SourceError> {
-    match component.kind() {
-        "DeclarativeStream" => DeclarativeStream::open(component, info(component), shared),
-        _ => Err(component.unknown("DeclarativeStream")),
+    if component.kind() != "DeclarativeStream" {
+        return Err(component.unknown("DeclarativeStream"));
     }
+    DeclarativeStream::open(component, info(component), shared)
 }
 
 fn info(component: &Component<'_>) -> StreamInfo {
@@ -188,17 +190,7 @@ fn info(component: &Component<'_>) -> StreamInfo {
         name: component.text("name").unwrap_or_default().to_owned(),
         primary_key: primary_key(component.field("primary_key")),
         cursor_field: None,
-        schema: schema(component),
-    }
-}
-
-/// The schema of an InlineSchemaLoader; others are not declared in the manifest.
-fn schema(component: &Component<'_>) -> Json {
-    match component.child("schema_loader") {
-        Some(loader) if loader.kind() == "InlineSchemaLoader" => {
-            loader.field("schema").cloned().unwrap_or_else(|| json!({}))
-        }
-        _ => json!({}),
+        schema: json!({}),
     }
 }
 

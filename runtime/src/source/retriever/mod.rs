@@ -8,7 +8,9 @@ mod simple;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::stream::BoxStream;
+use serde_json::Value as Json;
 
 use crate::stream::SourceError;
 use crate::value::Value;
@@ -18,6 +20,7 @@ use super::request::Options;
 use super::shared::Shared;
 use super::slicer::Test;
 use super::template::Scope;
+use super::window::Window;
 
 use asynchronous::AsyncRetriever;
 pub use simple::SimpleRetriever;
@@ -31,10 +34,16 @@ pub struct Part<'s> {
     pub scope: Scope,
     /// What cursor and partition add to a request.
     pub options: Options,
+    /// The first page, where the parent's record came with it.
+    pub first: Option<Bytes>,
     /// Whether the cursor keeps a record; `None` keeps all.
     pub keep: Option<Test<'s>>,
     /// Whether a page that ends with this record is the last one.
     pub stop: Option<Test<'s>>,
+    /// The slice's window, where it has one that may be made smaller.
+    pub window: Option<Window<'s>>,
+    /// The schema of the stream's records.
+    pub schema: Arc<Json>,
 }
 
 /// What of its stream a retriever must know when it is opened.

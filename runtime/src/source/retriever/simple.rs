@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use serde_json::Value as Json;
 
 use crate::stream::SourceError;
 use crate::value::Value;
@@ -64,8 +63,8 @@ impl SimpleRetriever {
 
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
         let paging = Paging {
+            token: self.paginator.first().filter(|_| part.first.is_none()),
             part,
-            token: self.paginator.first(),
             done: false,
         };
         stream::try_unfold(paging, move |mut paging| async move {
@@ -79,7 +78,10 @@ impl SimpleRetriever {
     }
 
     async fn page(&self, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
-        let mut response = self.request(paging).await?;
+        let mut response = match paging.part.first.take() {
+            Some(body) => Response::new(200, String::new(), Vec::new(), body),
+            None => self.request(paging).await?,
+        };
         response.decoder = self.selector.decoder.clone();
         // An ignored error is an empty page and the last one.
         if !response.ok() {
@@ -107,7 +109,9 @@ impl SimpleRetriever {
     fn read(&self, response: &Response, paging: &Paging<'_>) -> Result<Selected, SourceError> {
         let scope = paging.page_scope();
         let keep = paging.part.keep.as_deref();
-        let selected = self.selector.page(response, &scope, keep, &Json::Null);
+        let selected = self
+            .selector
+            .page(response, &scope, keep, &paging.part.schema);
         selected.map_err(|error| self.unread(response, error))
     }
 
