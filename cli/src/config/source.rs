@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 use super::{ConfigError, parse_yaml, read_yaml};
 
 /// The manifests compiled in, by name.
-const BUILT_IN: &[(&str, &str)] = &[("xero", include_str!("../../../sources/xero.yaml"))];
+const BUILT_IN: &[(&str, &str)] = &[
+    ("close", include_str!("../../../sources/close.yaml")),
+    ("xero", include_str!("../../../sources/xero.yaml")),
+];
 
 pub fn built_in_sources() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, _)| *name)

@@ -25,6 +25,7 @@ mod dpath;
 mod dynamic;
 mod error_handler;
 mod extractor;
+mod fold;
 mod intervals;
 mod isoparse;
 mod json;
