@@ -11,6 +11,7 @@ use super::auth::{Login, Rotating};
 use super::budget::{Budget, Call};
 use super::config::{Config, Redactor, SecretSink};
 use super::moment::Moment;
+use super::requester::Cache;
 use super::template::Scope;
 
 /// A wait this long is not worth a running task: the run parks.
@@ -33,6 +34,8 @@ pub struct Shared {
     pub rotating: Mutex<Vec<Rotating>>,
     /// Session tokens of logins by name and password.
     pub logins: tokio::sync::Mutex<Vec<Login>>,
+    /// Replies that are asked for more than once.
+    pub cache: Cache,
 }
 
 impl Shared {
@@ -54,6 +57,7 @@ impl Shared {
             gate: Semaphore::new(concurrency.max(1)),
             rotating: Mutex::default(),
             logins: tokio::sync::Mutex::default(),
+            cache: Cache::default(),
         })
     }
 

@@ -11,7 +11,7 @@ use crate::source::retries::Cause;
 use crate::source::shared::PARK_AFTER;
 use crate::stream::SourceError;
 
-use super::{Attempt, Next, Requester};
+use super::{Answer, Attempt, Next, Requester};
 
 impl Requester {
     pub(super) fn judge(
@@ -27,8 +27,12 @@ impl Requester {
                 resolution,
             )))
         };
+        let message = || resolution.message.clone();
         match resolution.action {
-            Action::Success | Action::Ignore => return Ok(Next::Done(response)),
+            Action::Success | Action::Ignore => return Ok(Next::Done(Answer::Page(response))),
+            Action::ResetPagination => return Ok(Next::Done(Answer::Reset)),
+            Action::ReducePageSize => return Ok(Next::Done(Answer::Smaller(message()))),
+            Action::SplitRequestWindow => return Ok(Next::Done(Answer::Split(message()))),
             Action::Fail => return failure(),
             // A new token was refused too.
             Action::RefreshTokenThenRetry if attempt.refreshed && self.has_tokens() => {

@@ -3,6 +3,7 @@
 //! What a request holds is put together in `inputs`, what follows from a reply is
 //! decided in `judge`; only `wire` speaks to the network.
 
+mod cache;
 mod inputs;
 mod judge;
 mod wire;
@@ -27,6 +28,7 @@ use super::retries::{Cause, Retries};
 use super::shared::{PARK_AFTER, Shared};
 use super::template::{Scope, quote_plus};
 use super::{json_text, python};
+pub use cache::Cache;
 use inputs::{InputError, Inputs};
 pub use wire::causes;
 use wire::{Outgoing, Wire, WireError};
@@ -34,6 +36,9 @@ use wire::{Outgoing, Wire, WireError};
 /// One endpoint, with everything its requests need.
 pub struct Requester {
     at: String,
+    /// Of the stream this is for, which keeps its replies apart from those of others.
+    stream: String,
+    cached: bool,
     method: Method,
     inputs: Inputs,
     authenticator: Authenticator,
@@ -51,15 +56,35 @@ struct Attempt {
     refreshed: bool,
 }
 
+/// What a request came to.
+pub enum Answer {
+    Page(Response),
+    /// The pages of the slice begin anew.
+    Reset,
+    /// The same page is wanted smaller; with what the error handler says of it.
+    Smaller(Option<String>),
+    /// The slice is too large to ask for at once.
+    Split(Option<String>),
+}
+
 /// What to do after an attempt.
 enum Next {
-    Done(Response),
+    Done(Answer),
     Again(Cause, SourceError),
     Stop(SourceError),
 }
 
 impl Requester {
     pub fn open(component: &Component<'_>, shared: &Arc<Shared>) -> Result<Requester, SourceError> {
+        Requester::of_stream(component, "", shared)
+    }
+
+    /// The requester of a stream's pages.
+    pub fn of_stream(
+        component: &Component<'_>,
+        stream: &str,
+        shared: &Arc<Shared>,
+    ) -> Result<Requester, SourceError> {
         if component.kind() != "HttpRequester" {
             return Err(component.unknown("HttpRequester"));
         }
@@ -67,6 +92,8 @@ impl Requester {
         let errors = component.child("error_handler");
         Ok(Requester {
             at: component.at.clone(),
+            stream: stream.to_owned(),
+            cached: component.flag("use_cache"),
             method: Method::from_bytes(method.to_uppercase().as_bytes())
                 .map_err(|_| component.error(format!("`{method}` is no HTTP method")))?,
             inputs: Inputs::open(component)?,
@@ -86,13 +113,50 @@ impl Requester {
         path: Option<&str>,
         more: Vec<Options>,
     ) -> Result<Response, SourceError> {
+        match self.ask(scope, path, more).await? {
+            Answer::Page(response) => Ok(response),
+            Answer::Reset | Answer::Smaller(_) | Answer::Split(_) => Err(self.problem(
+                "an error handler's action about pages is for a SimpleRetriever's own requests"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// As `send`, for one who knows what to do about pages.
+    pub async fn ask(
+        &self,
+        scope: &Scope,
+        path: Option<&str>,
+        more: Vec<Options>,
+    ) -> Result<Answer, SourceError> {
+        let attempt = self.first_attempt(scope, path, more).await?;
+        let cache = &self.shared.cache;
+        let place = match self.cached {
+            true => cache.place(&self.stream, &attempt.outgoing),
+            false => None,
+        };
+        let Some(place) = place else {
+            return self.persist(attempt).await;
+        };
+        let mut kept = place.lock().await;
+        if let Some(response) = kept.as_ref().and_then(|kept| kept.response()) {
+            return Ok(Answer::Page(response));
+        }
+        let answer = self.persist(attempt).await?;
+        if let Answer::Page(response) = &answer {
+            *kept = cache.pack(response);
+        }
+        Ok(answer)
+    }
+
+    /// Sends until there is an answer or no sense in going on.
+    async fn persist(&self, mut attempt: Attempt) -> Result<Answer, SourceError> {
         let mut retries = Retries::new(self.errors.max_retries, Instant::now());
-        let mut attempt = self.first_attempt(scope, path, more).await?;
         loop {
             retries.sent += 1;
             attempt.number = retries.sent;
             let (cause, error) = match self.attempt(&mut attempt).await? {
-                Next::Done(response) => return Ok(response),
+                Next::Done(answer) => return Ok(answer),
                 Next::Stop(error) => return Err(error),
                 Next::Again(cause, error) => (cause, error),
             };

@@ -53,7 +53,7 @@ impl SimpleRetriever {
         check_paging(paginator.as_ref(), &selector)?;
         Ok(SimpleRetriever {
             at: component.at.clone(),
-            requester: Requester::open(&component.need("requester")?, shared)?,
+            requester: Requester::of_stream(&component.need("requester")?, stream.name, shared)?,
             paginator: Paginator::open(paginator.as_ref(), &shared.scope)?,
             selector,
             slice_on_first_page_only: component
