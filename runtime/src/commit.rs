@@ -85,7 +85,9 @@ fn passes(reason: &str) -> bool {
 
 /// How a stream is loaded if the client does not say.
 pub fn default_mode(info: &StreamInfo) -> Mode {
-    if info.cursor_field.is_some() && !info.primary_key.is_empty() {
+    if let Some(mode) = info.mode {
+        mode
+    } else if info.cursor_field.is_some() && !info.primary_key.is_empty() {
         Mode::Append
     } else {
         Mode::Overwrite

@@ -56,6 +56,12 @@ impl Manifest {
             .collect()
     }
 
+    /// Whether it makes streams from what the source answers.
+    pub fn has_dynamic_streams(&self) -> bool {
+        let dynamic = self.0["dynamic_streams"].as_array();
+        dynamic.is_some_and(|streams| !streams.is_empty())
+    }
+
     /// The secret fields of this config: with a `oneOf`, those of the variant it chose.
     pub fn secret_fields(&self, config: &Map<String, Value>) -> Vec<SecretField> {
         let mut fields = Vec::new();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::bundle::Mode;
 use crate::stream::{SourceError, Stream, StreamInfo, UnfitStream};
 use crate::value::Value;
 
@@ -168,7 +169,13 @@ fn info(component: &Component<'_>) -> StreamInfo {
         primary_key: primary_key(component.field("primary_key")),
         cursor_field: None,
         schema: schema(component),
+        mode: component.field("xetl_mode").and_then(mode),
     }
+}
+
+/// `append` or `overwrite`.
+fn mode(json: &Json) -> Option<Mode> {
+    serde_json::from_value(json.clone()).ok()
 }
 
 /// The schema of an InlineSchemaLoader; others are not declared in the manifest.

@@ -39,6 +39,8 @@ mod normalization;
 mod paginator;
 mod partition;
 mod python;
+mod ranged;
+mod ratelimit;
 mod record_error;
 mod request;
 mod requester;
@@ -59,6 +61,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value as Json};
 
+use crate::range::Range;
 use crate::stream::{Source, SourceError, Stream};
 
 use blueprint::{Blueprint, Opened, open_stream};
@@ -72,6 +75,8 @@ pub struct Wanted {
     pub streams: Option<Vec<String>>,
     /// Leaves out streams that cannot run, where it is an error otherwise.
     pub skip_unsupported: bool,
+    /// The only time to read, where one is asked for.
+    pub range: Option<Range>,
 }
 
 impl Wanted {
@@ -79,7 +84,7 @@ impl Wanted {
     pub fn named(names: &[String]) -> Wanted {
         Wanted {
             streams: (!names.is_empty()).then(|| names.to_vec()),
-            skip_unsupported: false,
+            ..Wanted::default()
         }
     }
 
@@ -87,7 +92,7 @@ impl Wanted {
     pub fn nothing() -> Wanted {
         Wanted {
             streams: Some(Vec::new()),
-            skip_unsupported: false,
+            ..Wanted::default()
         }
     }
 }
@@ -104,6 +109,10 @@ pub async fn open(
     let blueprint = Blueprint::new(manifest, config, secrets)?;
     let known = known(&blueprint, wanted).await?;
     let mut chosen = chosen(&known, wanted)?;
+    if let Some(range) = &wanted.range {
+        let limited = chosen.iter().map(|stream| ranged::limited(stream, range));
+        chosen = limited.collect::<Result<_, _>>()?;
+    }
     let opened = blueprint.open(&mut chosen)?;
     if !opened.unfit.is_empty() {
         refuse_or_skip(&opened, known, &blueprint, wanted)?;
@@ -119,6 +128,14 @@ pub async fn open(
 pub fn specification(manifest: &Json) -> Result<Json, SourceError> {
     let manifest = blueprint::resolved(manifest)?;
     Ok(manifest["spec"]["connection_specification"].clone())
+}
+
+/// Whether a range of time can be read of a stream; `None` where the manifest does not write it down.
+pub fn reads_by_time(manifest: &Json, stream: &str) -> Result<Option<bool>, SourceError> {
+    let manifest = blueprint::resolved(manifest)?;
+    let streams = manifest["streams"].as_array().into_iter().flatten();
+    let found = streams.into_iter().find(|found| found["name"] == stream);
+    Ok(found.map(ranged::has_time))
 }
 
 /// The streams there are; those made from templates only if one of them may be wanted.
