@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_stream::try_stream;
+use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
@@ -14,10 +15,13 @@ use crate::value::Value;
 
 use super::component::Component;
 use super::migration::Migration;
+use super::moment::Moment;
+use super::partition::FIRST_PAGE;
 use super::python;
 use super::retriever::{Part, Records, Retriever, StreamFacts};
 use super::shared::Shared;
 use super::slicer::{Newest, Slicer, Test, failed};
+use super::window::Window;
 
 /// A stream of the manifest.
 pub struct DeclarativeStream {
@@ -25,7 +29,8 @@ pub struct DeclarativeStream {
     retriever: Retriever,
     slicer: Slicer,
     migrations: Vec<Migration>,
-    shared: Arc<Shared>,
+    /// The first page of a partition comes with its parent.
+    reads_lazily: bool,
 }
 
 impl DeclarativeStream {
@@ -49,11 +54,21 @@ impl DeclarativeStream {
         };
         Ok(DeclarativeStream {
             retriever: Retriever::open(&retriever, &facts, shared)?,
+            reads_lazily: reads_lazily(component, &retriever)?,
             migrations: migrations.collect::<Result<_, _>>()?,
             slicer,
-            shared: shared.clone(),
             info,
         })
+    }
+
+    /// How far a state says the stream is.
+    pub fn reached(&self, state: &State) -> Option<Moment> {
+        self.slicer.reached(state)
+    }
+
+    /// Whether the cursor is a number that grows.
+    pub fn counts(&self) -> bool {
+        self.slicer.counts()
     }
 
     /// The state in the form that is written now.
@@ -69,10 +84,15 @@ impl DeclarativeStream {
 
     fn part<'a>(&'a self, slice: &'a Slice) -> Result<Part<'a>, SourceError> {
         let mut part = Part {
-            scope: self.shared.scope.clone().with_slice(slice),
+            scope: self.slicer.scope(slice),
             options: self.slicer.options(slice)?,
+            first: first_page(slice).filter(|_| self.reads_lazily),
             keep: None,
             stop: None,
+            window: self
+                .slicer
+                .has_window()
+                .then(|| Window::new(&self.slicer, slice)),
         };
         let filter = self.slicer.filter(slice)?;
         // A data feed is filtered after paging has seen its records.
@@ -108,6 +128,28 @@ impl DeclarativeStream {
             cursor: seen.newest.shown(),
         })
     }
+}
+
+fn reads_lazily(stream: &Component<'_>, retriever: &Component<'_>) -> Result<bool, SourceError> {
+    let router = retriever.child("partition_router");
+    let router = router.filter(|router| router.kind() == "SubstreamPartitionRouter");
+    let parents = router.map(|router| router.children("parent_stream_configs"));
+    let is_lazy = |parent: &Component<'_>| !parent.children("lazy_read_pointer").is_empty();
+    if !parents.iter().flatten().any(is_lazy) {
+        return Ok(false);
+    }
+    let cursor = stream.child("incremental_sync");
+    if cursor.is_some_and(|cursor| cursor.field("step").is_some()) {
+        return Err(stream.error(
+            "with a `lazy_read_pointer` a parent's record holds all of its children, so its cursor can have no `step`",
+        ));
+    }
+    Ok(true)
+}
+
+fn first_page(slice: &Slice) -> Option<Bytes> {
+    let page = slice.extra_fields.get(FIRST_PAGE)?;
+    Some(page.to_string().into())
 }
 
 /// What was seen of a slice so far.

@@ -53,6 +53,7 @@ mod slicer;
 mod strptime;
 mod template;
 mod transform;
+mod window;
 pub mod yaml;
 
 use std::sync::Arc;
