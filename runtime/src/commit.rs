@@ -336,6 +336,7 @@ mod tests {
             extracted_at: 0,
             state: serde_json::Value::Null,
             replaces: 7,
+            range: None,
             slices: Vec::new(),
         };
         let mut stored = checkpoint("c", 7);
