@@ -19,7 +19,7 @@ use crate::parts;
 use crate::range::Range;
 use crate::schema::{TableSchema, declared, inferred};
 use crate::state::{self, Checkpoint, Pending, Plan, SliceManifest, StoreError, Stored};
-use crate::stream::{Source, SourceError, StreamInfo};
+use crate::stream::{Source, SourceError, Stream, StreamInfo};
 use crate::turns::Turns;
 use crate::value::Value;
 use crate::view;
@@ -298,7 +298,7 @@ impl<'a> StreamRun<'a> {
         Ok(state::settle(bucket, &name, plan).await?)
     }
 
-    fn schema(&self, checkpoint: Option<&Stored<Checkpoint>>) -> RunSchema {
+    fn schema(&self, checkpoint: Option<&Stored<Checkpoint>>) -> RunSchema<'_> {
         let Loader {
             bucket,
             layout,
@@ -306,6 +306,7 @@ impl<'a> StreamRun<'a> {
             ..
         } = self.loader();
         RunSchema {
+            stream: self.pipeline.source.streams()[self.index].as_ref(),
             declared: declared::table_schema(&self.info.schema),
             known: checkpoint.and_then(|stored| stored.value.schema.clone()),
             bucket: bucket.clone(),
@@ -316,7 +317,7 @@ impl<'a> StreamRun<'a> {
 
     /// Reads this task's slices that are not finished yet. The first failure stops the
     /// others; what is finished by then stays.
-    async fn read_slices(&self, plan: &Plan, schema: &RunSchema) -> Result<(), StreamError> {
+    async fn read_slices(&self, plan: &Plan, schema: &RunSchema<'_>) -> Result<(), StreamError> {
         let Loader {
             bucket,
             layout,
@@ -418,7 +419,7 @@ impl<'a> StreamRun<'a> {
     async fn commit(
         &self,
         plan: &Plan,
-        schema: &RunSchema,
+        schema: &RunSchema<'_>,
         partial: bool,
         summary: &mut StreamSummary,
     ) -> Result<Outcome, StreamError> {
@@ -473,7 +474,7 @@ impl<'a> StreamRun<'a> {
     async fn pending(
         &self,
         plan: &Plan,
-        schema: &RunSchema,
+        schema: &RunSchema<'_>,
         finished: &[SliceManifest],
         new: &[&SliceManifest],
         complete: bool,
@@ -550,7 +551,7 @@ impl<'a> StreamRun<'a> {
         Ok(bucket.uri(&part.name))
     }
 
-    async fn keep_view(&self, plan: &Plan, schema: &RunSchema) -> Result<(), StreamError> {
+    async fn keep_view(&self, plan: &Plan, schema: &RunSchema<'_>) -> Result<(), StreamError> {
         let Some(columns) = schema.of_run().await?.filter(|_| plan.mode == Mode::Append) else {
             return Ok(());
         };
@@ -591,8 +592,10 @@ pub fn table_name(stream: &str) -> String {
         .collect()
 }
 
-/// The columns of this run's rows: declared, or from the first records any task sees.
-struct RunSchema {
+/// The columns of this run's rows: declared, or what the source says of them or the first
+/// records show when any task sees some.
+struct RunSchema<'s> {
+    stream: &'s dyn Stream,
     declared: Option<TableSchema>,
     /// What earlier runs loaded with.
     known: Option<TableSchema>,
@@ -601,9 +604,12 @@ struct RunSchema {
     settled: OnceCell<TableSchema>,
 }
 
-impl RunSchema {
+impl RunSchema<'_> {
     async fn infer(&self, records: &[Value]) -> Result<TableSchema, StoreError> {
-        let seen = inferred::table_schema(records);
+        // Records are only read once their schema is loaded, so this asks nobody.
+        let said = self.stream.schema().await.ok();
+        let said = said.and_then(|schema| declared::table_schema(&schema));
+        let seen = said.unwrap_or_else(|| inferred::table_schema(records));
         let schema = match &self.known {
             Some(known) => known.extended_by(&seen),
             None => seen,
@@ -623,7 +629,7 @@ impl RunSchema {
     }
 }
 
-impl SchemaOf for RunSchema {
+impl SchemaOf for RunSchema<'_> {
     fn schema<'a>(
         &'a self,
         records: &'a [Value],

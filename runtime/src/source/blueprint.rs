@@ -16,7 +16,7 @@ use super::definitions::{self, Definition};
 use super::delegating::DelegatingStream;
 use super::shared::Shared;
 use super::template::{Scope, to_template};
-use super::{config_rules, dynamic, manifest};
+use super::{config_rules, dynamic, manifest, schema_loader};
 
 /// Requests at once where the manifest does not say, as the reference's.
 const DEFAULT_CONCURRENCY: i64 = 2;
@@ -42,13 +42,14 @@ impl Blueprint {
         config: Config,
         secrets: Arc<dyn SecretSink>,
     ) -> Result<Blueprint, SourceError> {
-        let manifest = resolved(manifest)?;
+        let mut manifest = resolved(manifest)?;
         let root = Component::new(&manifest, "manifest");
         if root.kind() != "DeclarativeSource" {
             return Err(root.unknown("DeclarativeSource"));
         }
         let config = config_rules::applied(&manifest["spec"], config)?;
         let shared = Arc::new(open_shared(&root, config, secrets.clone())?);
+        schema_loader::place_files(&mut manifest, &shared.scope);
         Ok(Blueprint {
             manifest,
             shared,
@@ -168,32 +169,26 @@ pub fn open_declarative(
     if component.kind() != "DeclarativeStream" {
         return Err(component.unknown("DeclarativeStream"));
     }
-    DeclarativeStream::open(component, info(component), shared)
+    DeclarativeStream::open(component, info(component)?, shared)
 }
 
-fn info(component: &Component<'_>) -> StreamInfo {
-    StreamInfo {
+fn info(component: &Component<'_>) -> Result<StreamInfo, SourceError> {
+    Ok(StreamInfo {
         name: component.text("name").unwrap_or_default().to_owned(),
         primary_key: primary_key(component.field("primary_key")),
         cursor_field: None,
-        schema: schema(component),
-        mode: component.field("xetl_mode").and_then(mode),
-    }
+        schema: json!({}),
+        mode: mode(component)?,
+    })
 }
 
-/// `append` or `overwrite`.
-fn mode(json: &Json) -> Option<Mode> {
-    serde_json::from_value(json.clone()).ok()
-}
-
-/// The schema of an InlineSchemaLoader; others are not declared in the manifest.
-fn schema(component: &Component<'_>) -> Json {
-    match component.child("schema_loader") {
-        Some(loader) if loader.kind() == "InlineSchemaLoader" => {
-            loader.field("schema").cloned().unwrap_or_else(|| json!({}))
-        }
-        _ => json!({}),
-    }
+fn mode(component: &Component<'_>) -> Result<Option<Mode>, SourceError> {
+    let Some(json) = component.field("xetl_mode") else {
+        return Ok(None);
+    };
+    let mode = serde_json::from_value(json.clone());
+    mode.map(Some)
+        .map_err(|_| component.error("`xetl_mode` is `append` or `overwrite`"))
 }
 
 fn open_shared(

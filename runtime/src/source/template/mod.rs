@@ -88,10 +88,6 @@ impl Template {
         &self.source
     }
 
-    pub fn is_plain(&self) -> bool {
-        matches!(self.kind, Kind::Plain(_))
-    }
-
     /// Whether evaluating reads `variable`.
     pub fn reads(&self, variable: &str) -> bool {
         match &self.kind {
