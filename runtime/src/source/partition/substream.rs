@@ -368,6 +368,7 @@ mod tests {
             primary_key: Vec::new(),
             cursor_field: Some("at".to_owned()),
             schema: json!({}),
+            mode: None,
         };
         let stream = Many {
             info,
