@@ -18,7 +18,7 @@ use crate::load::{CommitError, Loader};
 use crate::parts;
 use crate::schema::{TableSchema, declared, inferred};
 use crate::state::{self, Checkpoint, Pending, Plan, SliceManifest, StoreError, Stored};
-use crate::stream::{Source, SourceError, StreamInfo};
+use crate::stream::{Source, SourceError, Stream, StreamInfo};
 use crate::turns::Turns;
 use crate::value::Value;
 use crate::view;
@@ -281,7 +281,7 @@ impl<'a> StreamRun<'a> {
         Ok(state::settle(bucket, &name, plan).await?)
     }
 
-    fn schema(&self, checkpoint: Option<&Stored<Checkpoint>>) -> RunSchema {
+    fn schema(&self, checkpoint: Option<&Stored<Checkpoint>>) -> RunSchema<'_> {
         let Loader {
             bucket,
             layout,
@@ -289,6 +289,7 @@ impl<'a> StreamRun<'a> {
             ..
         } = self.loader();
         RunSchema {
+            stream: self.pipeline.source.streams()[self.index].as_ref(),
             declared: declared::table_schema(&self.info.schema),
             known: checkpoint.and_then(|stored| stored.value.schema.clone()),
             bucket: bucket.clone(),
@@ -299,7 +300,7 @@ impl<'a> StreamRun<'a> {
 
     /// Reads this task's slices that are not finished yet. The first failure stops the
     /// others; what is finished by then stays.
-    async fn read_slices(&self, plan: &Plan, schema: &RunSchema) -> Result<(), StreamError> {
+    async fn read_slices(&self, plan: &Plan, schema: &RunSchema<'_>) -> Result<(), StreamError> {
         let Loader {
             bucket,
             layout,
@@ -401,7 +402,7 @@ impl<'a> StreamRun<'a> {
     async fn commit(
         &self,
         plan: &Plan,
-        schema: &RunSchema,
+        schema: &RunSchema<'_>,
         partial: bool,
         summary: &mut StreamSummary,
     ) -> Result<Outcome, StreamError> {
@@ -456,7 +457,7 @@ impl<'a> StreamRun<'a> {
     async fn pending(
         &self,
         plan: &Plan,
-        schema: &RunSchema,
+        schema: &RunSchema<'_>,
         finished: &[SliceManifest],
         new: &[&SliceManifest],
         complete: bool,
@@ -530,7 +531,7 @@ impl<'a> StreamRun<'a> {
         Ok(bucket.uri(&part.name))
     }
 
-    async fn keep_view(&self, plan: &Plan, schema: &RunSchema) -> Result<(), StreamError> {
+    async fn keep_view(&self, plan: &Plan, schema: &RunSchema<'_>) -> Result<(), StreamError> {
         let Some(columns) = schema.of_run().await?.filter(|_| plan.mode == Mode::Append) else {
             return Ok(());
         };
@@ -571,8 +572,10 @@ pub fn table_name(stream: &str) -> String {
         .collect()
 }
 
-/// The columns of this run's rows: declared, or from the first records any task sees.
-struct RunSchema {
+/// The columns of this run's rows: declared, or what the source says of them or the first
+/// records show when any task sees some.
+struct RunSchema<'s> {
+    stream: &'s dyn Stream,
     declared: Option<TableSchema>,
     /// What earlier runs loaded with.
     known: Option<TableSchema>,
@@ -581,9 +584,12 @@ struct RunSchema {
     settled: OnceCell<TableSchema>,
 }
 
-impl RunSchema {
+impl RunSchema<'_> {
     async fn infer(&self, records: &[Value]) -> Result<TableSchema, StoreError> {
-        let seen = inferred::table_schema(records);
+        // Records are only read once their schema is loaded, so this asks nobody.
+        let said = self.stream.schema().await.ok();
+        let said = said.and_then(|schema| declared::table_schema(&schema));
+        let seen = said.unwrap_or_else(|| inferred::table_schema(records));
         let schema = match &self.known {
             Some(known) => known.extended_by(&seen),
             None => seen,
@@ -603,7 +609,7 @@ impl RunSchema {
     }
 }
 
-impl SchemaOf for RunSchema {
+impl SchemaOf for RunSchema<'_> {
     fn schema<'a>(
         &'a self,
         records: &'a [Value],

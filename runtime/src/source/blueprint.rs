@@ -15,7 +15,7 @@ use super::definitions::{self, Definition};
 use super::delegating::DelegatingStream;
 use super::shared::Shared;
 use super::template::{Scope, to_template};
-use super::{config_rules, dynamic, manifest};
+use super::{config_rules, dynamic, manifest, schema_loader};
 
 /// Requests at once where the manifest does not say, as the reference's.
 const DEFAULT_CONCURRENCY: i64 = 2;
@@ -41,13 +41,14 @@ impl Blueprint {
         config: Config,
         secrets: Arc<dyn SecretSink>,
     ) -> Result<Blueprint, SourceError> {
-        let manifest = resolved(manifest)?;
+        let mut manifest = resolved(manifest)?;
         let root = Component::new(&manifest, "manifest");
         if root.kind() != "DeclarativeSource" {
             return Err(root.unknown("DeclarativeSource"));
         }
         let config = config_rules::applied(&manifest["spec"], config)?;
         let shared = Arc::new(open_shared(&root, config, secrets.clone())?);
+        schema_loader::place_files(&mut manifest, &shared.scope);
         Ok(Blueprint {
             manifest,
             shared,
@@ -175,17 +176,7 @@ fn info(component: &Component<'_>) -> StreamInfo {
         name: component.text("name").unwrap_or_default().to_owned(),
         primary_key: primary_key(component.field("primary_key")),
         cursor_field: None,
-        schema: schema(component),
-    }
-}
-
-/// The schema of an InlineSchemaLoader; others are not declared in the manifest.
-fn schema(component: &Component<'_>) -> Json {
-    match component.child("schema_loader") {
-        Some(loader) if loader.kind() == "InlineSchemaLoader" => {
-            loader.field("schema").cloned().unwrap_or_else(|| json!({}))
-        }
-        _ => json!({}),
+        schema: json!({}),
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use async_stream::try_stream;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 
 use crate::stream::{Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo};
 use crate::value::Value;
@@ -19,6 +20,7 @@ use super::moment::Moment;
 use super::partition::FIRST_PAGE;
 use super::python;
 use super::retriever::{Part, Records, Retriever, StreamFacts};
+use super::schema_loader::Schema;
 use super::shared::Shared;
 use super::slicer::{Newest, Slicer, Test, failed};
 use super::window::Window;
@@ -26,6 +28,7 @@ use super::window::Window;
 /// A stream of the manifest.
 pub struct DeclarativeStream {
     info: StreamInfo,
+    schema: Schema,
     retriever: Retriever,
     slicer: Slicer,
     migrations: Vec<Migration>,
@@ -46,6 +49,8 @@ impl DeclarativeStream {
         let migrations = migrations
             .iter()
             .map(|migration| Migration::open(migration, component, shared));
+        let schema = Schema::open(component, shared)?;
+        info.schema = schema.declared();
         info.cursor_field = slicer.field().map(str::to_owned);
         let facts = StreamFacts {
             name: &info.name,
@@ -58,6 +63,7 @@ impl DeclarativeStream {
             migrations: migrations.collect::<Result<_, _>>()?,
             slicer,
             info,
+            schema,
         })
     }
 
@@ -93,6 +99,7 @@ impl DeclarativeStream {
                 .slicer
                 .has_window()
                 .then(|| Window::new(&self.slicer, slice)),
+            schema: Arc::default(),
         };
         let filter = self.slicer.filter(slice)?;
         // A data feed is filtered after paging has seen its records.
@@ -164,6 +171,10 @@ impl Stream for DeclarativeStream {
         &self.info
     }
 
+    fn schema(&self) -> BoxFuture<'_, Result<serde_json::Value, SourceError>> {
+        async { Ok((*self.schema.get().await?).clone()) }.boxed()
+    }
+
     fn slices<'a>(&'a self, state: &'a State) -> BoxStream<'a, Result<Slice, SourceError>> {
         match self.migrated(state) {
             Cow::Borrowed(state) => self.slicer.slices(state),
@@ -186,7 +197,11 @@ impl Stream for DeclarativeStream {
             Ok(both) => both,
             Err(error) => return failed(error),
         };
-        let pages = self.retriever.pages(part);
+        let pages = self.schema.get().map_ok(move |schema| {
+            let part = Part { schema, ..part };
+            self.retriever.pages(part)
+        });
+        let pages = pages.try_flatten_stream();
         pages
             .scan(seen, move |seen, records| {
                 let page = records.and_then(|records| self.page(records, seen));

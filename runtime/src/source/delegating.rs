@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use async_stream::try_stream;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -137,6 +138,10 @@ fn is_whole(done: &[SliceDone]) -> bool {
 impl Stream for DelegatingStream {
     fn info(&self) -> &StreamInfo {
         &self.info
+    }
+
+    fn schema(&self) -> BoxFuture<'_, Result<serde_json::Value, SourceError>> {
+        self.full.schema()
     }
 
     fn slices<'a>(&'a self, state: &'a State) -> BoxStream<'a, Result<Slice, SourceError>> {

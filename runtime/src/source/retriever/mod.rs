@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use serde_json::Value as Json;
 
 use crate::stream::SourceError;
 use crate::value::Value;
@@ -39,6 +40,8 @@ pub struct Part<'s> {
     pub stop: Option<Test<'s>>,
     /// The slice's window, where it has one that may be made smaller.
     pub window: Option<Window<'s>>,
+    /// The schema of the stream's records.
+    pub schema: Arc<Json>,
 }
 
 /// What of its stream a retriever must know when it is opened.

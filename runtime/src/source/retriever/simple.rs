@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use serde_json::Value as Json;
 
 use crate::stream::SourceError;
 use crate::value::Value;
@@ -110,7 +109,9 @@ impl SimpleRetriever {
     fn read(&self, response: &Response, paging: &Paging<'_>) -> Result<Selected, SourceError> {
         let scope = paging.page_scope();
         let keep = paging.part.keep.as_deref();
-        let selected = self.selector.page(response, &scope, keep, &Json::Null);
+        let selected = self
+            .selector
+            .page(response, &scope, keep, &paging.part.schema);
         selected.map_err(|error| self.unread(response, error))
     }
 
