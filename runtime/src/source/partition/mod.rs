@@ -4,6 +4,7 @@
 mod grouping;
 mod key;
 mod list;
+mod parent;
 mod product;
 mod substream;
 mod union;
@@ -21,7 +22,7 @@ use super::shared::Shared;
 use super::template::{Scope, TemplateError};
 
 pub use key::partition_key;
-pub use substream::FIRST_PAGE;
+pub use parent::FIRST_PAGE;
 
 /// A part of a stream, such as all that belongs to one record of another stream.
 #[derive(Debug, Clone, Default, PartialEq)]
