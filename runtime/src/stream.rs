@@ -96,16 +96,20 @@ impl SliceDone {
     /// A slice whose end was just seen.
     pub fn now(slice: Slice, cursor: Option<String>) -> SliceDone {
         SliceDone {
-            slice,
             cursor,
             finished: Some(jiff::Timestamp::now().as_millisecond()),
+            ..SliceDone::unfinished(slice)
         }
     }
 
     /// A slice that was begun and could not be finished: no state may go past it.
     pub fn unfinished(slice: Slice) -> SliceDone {
         SliceDone {
-            slice,
+            // No state is kept by these, and a parent's record may be long.
+            slice: Slice {
+                extra_fields: serde_json::Map::new(),
+                ..slice
+            },
             cursor: None,
             finished: None,
         }
