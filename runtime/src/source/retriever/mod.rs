@@ -3,6 +3,9 @@
 //! A stream (`declarative_stream`) knows slices, cursors and state and nothing of
 //! requests; a retriever knows requests and records and nothing of state.
 
+mod page_size;
+mod properties;
+mod reset;
 mod simple;
 
 use std::sync::Arc;
@@ -34,6 +37,18 @@ pub struct Part<'s> {
     pub keep: Option<Test<'s>>,
     /// Whether a page that ends with this record is the last one.
     pub stop: Option<Test<'s>>,
+}
+
+impl Part<'_> {
+    /// A part that is no slice of a stream.
+    pub fn of_nothing(scope: Scope) -> Self {
+        Part {
+            scope,
+            options: Options::default(),
+            keep: None,
+            stop: None,
+        }
+    }
 }
 
 /// What of its stream a retriever must know when it is opened.

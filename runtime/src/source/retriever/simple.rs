@@ -1,6 +1,7 @@
 //! SimpleRetriever: one page after another, a request each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -11,23 +12,44 @@ use crate::value::Value;
 
 use super::super::component::Component;
 use super::super::decoder::Decoder;
-use super::super::paginator::{Paginator, Read};
+use super::super::paginator::{Endless, Paginator, Seen};
 use super::super::record_error::RecordError;
-use super::super::requester::Requester;
+use super::super::requester::{Answer, Requester};
 use super::super::response::Response;
 use super::super::selector::{Selected, Selector};
 use super::super::shared::Shared;
 use super::super::template::{Scope, TemplateError, to_template};
+use super::page_size::{Shrinking, Size};
+use super::properties::{Properties, with_properties};
+use super::reset::{Resets, Resetting};
 use super::{Part, Records, StreamFacts};
 
 pub struct SimpleRetriever {
     at: String,
+    name: String,
     requester: Requester,
     paginator: Paginator,
     selector: Selector,
+    properties: Option<Properties>,
+    resets: Resets,
+    shrinking: Option<Shrinking>,
     /// Cursor and partition go only into the first page's request.
     slice_on_first_page_only: bool,
     shared: Arc<Shared>,
+}
+
+/// What came of asking for a page.
+enum Asked {
+    Page(Box<Read>),
+    Reset,
+    Smaller(Option<String>),
+    Split(Option<String>),
+}
+
+/// A page: its records, and the reply that says what comes after it.
+struct Read {
+    selected: Selected,
+    response: Response,
 }
 
 impl SimpleRetriever {
@@ -36,13 +58,10 @@ impl SimpleRetriever {
         stream: &StreamFacts<'_>,
         shared: &Arc<Shared>,
     ) -> Result<SimpleRetriever, SourceError> {
-        component.unsupported(&[
-            "pagination_reset",
-            "page_size_reduction",
-            "request_window_splitting",
-        ])?;
+        component.unsupported(&["request_window_splitting"])?;
         let decoder = Decoder::open(component.child("decoder").as_ref())?;
         let paginator = component.child("paginator");
+        let requester = component.need("requester")?;
         let selector = Selector::open(
             &component.need("record_selector")?,
             decoder,
@@ -51,23 +70,51 @@ impl SimpleRetriever {
             &shared.scope,
         )?;
         check_paging(paginator.as_ref(), &selector)?;
-        Ok(SimpleRetriever {
+        let shrinking = component.child("page_size_reduction");
+        let retriever = SimpleRetriever {
             at: component.at.clone(),
-            requester: Requester::of_stream(&component.need("requester")?, stream.name, shared)?,
+            name: stream.name.to_owned(),
+            properties: Properties::of_requester(&requester, shared)?,
+            requester: Requester::of_stream(&requester, stream.name, shared)?,
             paginator: Paginator::open(paginator.as_ref(), &shared.scope)?,
             selector,
+            resets: Resets::open(component.child("pagination_reset").as_ref())?,
+            shrinking: shrinking
+                .map(|shrinking| Shrinking::open(&shrinking))
+                .transpose()?,
             slice_on_first_page_only: component
                 .flag("ignore_stream_slicer_parameters_on_paginated_requests"),
             shared: shared.clone(),
-        })
+        };
+        retriever.check(component)?;
+        Ok(retriever)
+    }
+
+    /// What the reference refuses when it opens the manifest.
+    fn check(&self, component: &Component<'_>) -> Result<(), SourceError> {
+        let selector = component.need("record_selector")?;
+        if self.resets.has_limit() && selector.field("record_filter").is_some() {
+            return Err(
+                component.error("`pagination_reset.limits` cannot be with a `record_filter`")
+            );
+        }
+        if self.shrinking.is_none() {
+            return Ok(());
+        }
+        let properties = self
+            .properties
+            .as_ref()
+            .map(|_| "the stream has query properties");
+        match self.paginator.keeps_size().or(properties) {
+            Some(reason) => {
+                Err(component.error(format!("`page_size_reduction` cannot be: {reason}")))
+            }
+            None => Ok(()),
+        }
     }
 
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
-        let paging = Paging {
-            part,
-            token: self.paginator.first(),
-            done: false,
-        };
+        let paging = Paging::new(part, self.paginator.first());
         stream::try_unfold(paging, move |mut paging| async move {
             if paging.done {
                 return Ok(None);
@@ -79,60 +126,169 @@ impl SimpleRetriever {
     }
 
     async fn page(&self, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
-        let mut response = self.request(paging).await?;
-        response.decoder = self.selector.decoder.clone();
-        // An ignored error is an empty page and the last one.
-        if !response.ok() {
-            paging.done = true;
-            return Ok(Vec::new());
+        loop {
+            match self.ask(paging).await? {
+                Asked::Page(read) => return self.turn(*read, paging),
+                Asked::Reset => self.begin_anew(paging)?,
+                Asked::Smaller(said) => {
+                    let wait = self.shrink(paging, said)?;
+                    tokio::time::sleep(wait).await;
+                }
+                Asked::Split(said) => {
+                    let said = said.unwrap_or_default();
+                    return Err(self.wrong(&format!(
+                        "the source refuses the slice as too large, and there is no `request_window_splitting`. {said}"
+                    )));
+                }
+            }
         }
-        let read = self.read(&response, paging)?;
-        self.advance(&response, &read, paging)
-            .map_err(|error| self.problem(&error))?;
-        Ok(read.records)
     }
 
-    async fn request(&self, paging: &Paging<'_>) -> Result<Response, SourceError> {
+    /// Goes on to the page after this one.
+    fn turn(&self, read: Read, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
+        if let Some(shrinking) = &self.shrinking {
+            shrinking.succeeded(&mut paging.size);
+        }
+        // An ignored error is the last page.
+        if !read.response.ok() {
+            paging.done = true;
+            return Ok(read.selected.records);
+        }
+        let kept = read.selected.records.len();
+        if self.resets.is_due(&mut paging.resetting, kept) {
+            self.begin_anew(paging)?;
+            return Ok(read.selected.records);
+        }
+        self.advance(&read, paging)
+            .map_err(|error| self.problem(&error))?;
+        let body = &read.response.body;
+        if !paging.done && paging.endless.is_reached(paging.asked.as_ref(), body) {
+            return Err(self.wrong(
+                "paging has no end: the source sends the same page again and again; \
+                 look at the paginator's stop condition and where its token goes",
+            ));
+        }
+        Ok(read.selected.records)
+    }
+
+    fn begin_anew(&self, paging: &mut Paging<'_>) -> Result<(), SourceError> {
+        tracing::info!(stream = self.name, "paging begins anew");
+        paging.token = self.paginator.first();
+        self.resets
+            .begin(&mut paging.resetting, false, false)
+            .map_err(|problem| self.wrong(&problem))
+    }
+
+    fn shrink(
+        &self,
+        paging: &mut Paging<'_>,
+        said: Option<String>,
+    ) -> Result<Duration, SourceError> {
+        let said = said.unwrap_or_default();
+        let Some(shrinking) = &self.shrinking else {
+            return Err(self.wrong(&format!(
+                "the source wants a smaller page, and there is no `page_size_reduction`. {said}"
+            )));
+        };
+        let configured = self.paginator.size(&self.shared.scope);
+        let configured = configured.map_err(|error| self.problem(&error))?;
+        shrinking
+            .shrink(&mut paging.size, configured)
+            .map_err(|problem| self.wrong(&format!("{problem}. {said}")))
+    }
+
+    async fn ask(&self, paging: &mut Paging<'_>) -> Result<Asked, SourceError> {
+        paging.asked.clone_from(&paging.token);
+        let scope = paging.page_scope();
+        let Some(properties) = &self.properties else {
+            return self.ask_once(&scope, paging).await;
+        };
+        let mut pieces = Vec::new();
+        let mut last = None;
+        for chunk in properties.chunks(&Json::Null, &self.shared).await? {
+            let scope = with_properties(&scope, &chunk);
+            match self.ask_once(&scope, paging).await? {
+                Asked::Page(mut read) => {
+                    pieces.push(std::mem::take(&mut read.selected.records));
+                    last = Some(read);
+                }
+                other => return Ok(other),
+            }
+        }
+        let mut read = last.ok_or_else(|| self.wrong("there are no properties to ask for"))?;
+        read.selected.records = properties.merged(pieces);
+        Ok(Asked::Page(read))
+    }
+
+    async fn ask_once(&self, scope: &Scope, paging: &Paging<'_>) -> Result<Asked, SourceError> {
+        let mut response = match self.request(scope, paging).await? {
+            Answer::Page(response) => response,
+            Answer::Reset => return Ok(Asked::Reset),
+            Answer::Smaller(said) => return Ok(Asked::Smaller(said)),
+            Answer::Split(said) => return Ok(Asked::Split(said)),
+        };
+        response.decoder = self.selector.decoder.clone();
+        let selected = match response.ok() {
+            true => self.read(&response, scope, paging)?,
+            // An ignored error has no records.
+            false => Selected::default(),
+        };
+        Ok(Asked::Page(Box::new(Read { selected, response })))
+    }
+
+    async fn request(&self, scope: &Scope, paging: &Paging<'_>) -> Result<Answer, SourceError> {
         let token = paging.token.as_ref();
-        let own = self.paginator.options(token, &self.shared.scope);
+        let own = self
+            .paginator
+            .options(token, paging.size.now, &self.shared.scope);
         let mut options = vec![own.map_err(|error| self.problem(&error))?];
         if token.is_none() || !self.slice_on_first_page_only {
             options.push(paging.part.options.clone());
         }
         let path = self.paginator.path(token);
-        let scope = paging.page_scope();
-        self.requester.send(&scope, path.as_deref(), options).await
+        self.requester.ask(scope, path.as_deref(), options).await
     }
 
-    fn read(&self, response: &Response, paging: &Paging<'_>) -> Result<Selected, SourceError> {
-        let scope = paging.page_scope();
+    fn read(
+        &self,
+        response: &Response,
+        scope: &Scope,
+        paging: &Paging<'_>,
+    ) -> Result<Selected, SourceError> {
+        // As in the reference, records know nothing of the page they are on.
+        let scope = scope
+            .clone()
+            .with("next_page_token", minijinja::Value::from(()));
         let keep = paging.part.keep.as_deref();
         let selected = self.selector.page(response, &scope, keep, &Json::Null);
         selected.map_err(|error| self.unread(response, error))
     }
 
-    fn advance(
-        &self,
-        response: &Response,
-        page: &Selected,
-        paging: &mut Paging<'_>,
-    ) -> Result<(), TemplateError> {
-        let last_record = page.records.last();
+    fn advance(&self, read: &Read, paging: &mut Paging<'_>) -> Result<(), TemplateError> {
+        let last_record = read.selected.records.last();
         let stop = paging.part.stop.as_ref().zip(last_record);
         if stop.is_some_and(|(stop, last)| stop(last)) {
             paging.done = true;
             return Ok(());
         }
-        let read = Read {
-            response,
-            extracted: page.extracted,
-            kept: page.records.len(),
+        let seen = Seen {
+            response: &read.response,
+            extracted: read.selected.extracted,
+            kept: read.selected.records.len(),
             last_record,
+            size: paging.size.now,
         };
         let token = paging.token.as_ref();
-        paging.token = self.paginator.next(read, token, &paging.part.scope)?;
+        paging.token = self.paginator.next(seen, token, &paging.part.scope)?;
         paging.done = paging.token.is_none();
         Ok(())
+    }
+
+    fn wrong(&self, problem: &str) -> SourceError {
+        SourceError::Config {
+            at: format!("stream `{}`, {}", self.name, self.at),
+            problem: self.shared.redactor.clean(problem.trim_end()),
+        }
     }
 
     fn unread(&self, response: &Response, error: RecordError) -> SourceError {
@@ -160,11 +316,28 @@ impl SimpleRetriever {
 /// Where the reading of a slice stands.
 struct Paging<'s> {
     part: Part<'s>,
+    /// Of the page to ask for, and of the one that was.
     token: Option<Value>,
+    asked: Option<Value>,
+    size: Size,
+    resetting: Resetting,
+    endless: Endless,
     done: bool,
 }
 
-impl Paging<'_> {
+impl<'s> Paging<'s> {
+    fn new(part: Part<'s>, token: Option<Value>) -> Paging<'s> {
+        Paging {
+            part,
+            token,
+            asked: None,
+            size: Size::default(),
+            resetting: Resetting::default(),
+            endless: Endless::default(),
+            done: false,
+        }
+    }
+
     /// The slice's scope with the page's token.
     fn page_scope(&self) -> Scope {
         let nothing = minijinja::Value::from(());

@@ -47,6 +47,23 @@ impl Scope {
             .with("stream_interval", slice)
     }
 
+    /// This scope with an extra field of its slice, which is a variable too.
+    #[must_use]
+    pub fn with_extra(self, name: &'static str, value: Value) -> Scope {
+        let extra = Value::from_pairs([(name, value.clone())]);
+        let slice = self.get("stream_slice").cloned().unwrap_or_default();
+        let slice = Value::from_object(WithExtra { slice, extra });
+        self.with("stream_slice", slice.clone())
+            .with("stream_partition", slice.clone())
+            .with("stream_interval", slice)
+            .with(name, value)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let found = self.variables.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value)
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         name == "parameters" || self.variables.iter().any(|(known, _)| *known == name)
     }
@@ -109,6 +126,30 @@ impl Object for SliceScope {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::Values(self.fields.keys().map(Value::from).collect())
+    }
+}
+
+/// A slice with other extra fields.
+#[derive(Debug)]
+struct WithExtra {
+    slice: Value,
+    extra: Value,
+}
+
+impl Object for WithExtra {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        match key.as_str() {
+            Some("extra_fields") => Some(self.extra.clone()),
+            _ => {
+                let value = self.slice.get_item(key).ok();
+                value.filter(|value| !value.is_undefined())
+            }
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let keys = self.slice.try_iter().into_iter().flatten();
+        Enumerator::Values(keys.collect())
     }
 }
 
