@@ -350,10 +350,7 @@ mod tests {
     }
 
     fn manifest(slice: usize) -> SliceManifest {
-        let done = SliceDone {
-            slice: crate::stream::Slice::default(),
-            cursor: None,
-        };
+        let done = SliceDone::now(crate::stream::Slice::default(), None);
         SliceManifest {
             slice,
             done,

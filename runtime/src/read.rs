@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use crate::batch::Stamp;
 use crate::folder::{FolderError, StreamFolder};
 use crate::source;
-use crate::stream::{Page, SliceDone, Source, SourceError, State, Stream};
+use crate::stream::{Page, Slice, SliceDone, Source, SourceError, State, Stream};
 use crate::turns::Turns;
 use crate::value::Value;
 pub use files::FileError;
@@ -100,6 +100,15 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Whether other slices of the stream may still be read.
+    fn is_of_one_slice(&self) -> bool {
+        match self {
+            ReadError::Source(SourceError::Parked { .. }) => false,
+            ReadError::Source(_) => true,
+            _ => false,
+        }
+    }
+
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -190,13 +199,10 @@ async fn read_stream(
     if let Err(error) = writer.finish() {
         result = result.and(Err(error));
     }
-    let state = match done.is_empty() && result.is_err() {
-        true => state.clone(),
-        false => stream.state_after(state, &done),
-    };
-    (state, result)
+    (stream.state_after(state, &done), result)
 }
 
+/// Reads all slices; one that fails stops only itself, and the first failure is told.
 async fn read_slices(
     stream: &dyn Stream,
     state: &State,
@@ -204,17 +210,43 @@ async fn read_slices(
     done: &mut Vec<SliceDone>,
 ) -> Result<(), ReadError> {
     let mut slices = stream.slices(state);
-    while let Some(slice) = slices.try_next().await? {
-        let mut cursor = None;
-        let mut pages = stream.pages(&slice);
-        while let Some(page) = pages.try_next().await? {
-            writer.write(&page)?;
-            cursor = page.cursor;
+    let mut result = Ok(());
+    while let Some(slice) = slices.next().await {
+        let slice = match slice {
+            Ok(slice) => slice,
+            Err(error) => {
+                done.push(SliceDone::unfinished(Slice::default()));
+                return result.and(Err(error.into()));
+            }
+        };
+        match read_slice(stream, &slice, writer).await {
+            Ok(cursor) => done.push(SliceDone::now(slice, cursor)),
+            Err(error) => {
+                done.push(SliceDone::unfinished(slice));
+                let goes_on = error.is_of_one_slice();
+                result = result.and(Err(error));
+                if !goes_on {
+                    break;
+                }
+            }
         }
-        drop(pages);
-        done.push(SliceDone { slice, cursor });
     }
-    Ok(())
+    result
+}
+
+/// The newest cursor value of a slice, once all its records are written.
+async fn read_slice(
+    stream: &dyn Stream,
+    slice: &Slice,
+    writer: &mut Writer<'_>,
+) -> Result<Option<String>, ReadError> {
+    let mut cursor = None;
+    let mut pages = stream.pages(slice);
+    while let Some(page) = pages.try_next().await? {
+        writer.write(&page)?;
+        cursor = page.cursor;
+    }
+    Ok(cursor)
 }
 
 fn outcome(

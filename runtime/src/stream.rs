@@ -35,16 +35,29 @@ pub struct Slice {
     /// The cursor's interval (`start_time`, `end_time`); empty for a full read.
     #[serde(default)]
     pub interval: serde_json::Map<String, serde_json::Value>,
-    /// Oldest cursor value to keep, where the runtime and not the source drops older records.
+    /// Oldest cursor value to keep, in a form of the stream's own, where the runtime and
+    /// not the source drops older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// The state of the parent streams once this slice and all before it are done;
     /// absent where it is as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_state: Option<serde_json::Value>,
+    /// Set on the last slice of a plan that has to know when all of it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Closing>,
     /// Which of its two ways a stream takes that has two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<Way>,
+}
+
+/// The end of a plan; its slice holds no records and needs no request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// How many slices come before it.
+    pub slices: usize,
+    /// When the first of them was planned, in milliseconds since 1970.
+    pub began: i64,
 }
 
 /// How a stream is read that is first read whole, and later only for what is new.
@@ -60,16 +73,39 @@ pub enum Way {
 pub struct Page {
     /// Objects, in the source's order.
     pub records: Vec<Value>,
-    /// The newest cursor value seen in this slice so far, in the form the state keeps.
+    /// The newest cursor value seen in this slice so far, in a form of the stream's own.
     pub cursor: Option<String>,
 }
 
-/// A slice read to its end.
+/// A slice that was read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SliceDone {
     pub slice: Slice,
     /// `Page::cursor` of its last page.
     pub cursor: Option<String>,
+    /// When it was read to its end, in milliseconds since 1970; absent where it was not.
+    #[serde(default)]
+    pub finished: Option<i64>,
+}
+
+impl SliceDone {
+    /// A slice whose end was just seen.
+    pub fn now(slice: Slice, cursor: Option<String>) -> SliceDone {
+        SliceDone {
+            slice,
+            cursor,
+            finished: Some(jiff::Timestamp::now().as_millisecond()),
+        }
+    }
+
+    /// A slice that was begun and could not be finished: no state may go past it.
+    pub fn unfinished(slice: Slice) -> SliceDone {
+        SliceDone {
+            slice,
+            cursor: None,
+            finished: None,
+        }
+    }
 }
 
 /// A stream's state in Airbyte's form; `Null` before the first sync.
@@ -85,7 +121,8 @@ pub trait Stream: Send + Sync {
     /// The pages of one slice, each requested when the one before was taken.
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>>;
 
-    /// The state once these slices are in the warehouse.
+    /// The state once these slices are in the warehouse: all of the plan that came from
+    /// `state` that are, in the plan's order.
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State;
 }
 

@@ -226,7 +226,7 @@ async fn read(stream: &dyn Stream, state: &State) -> Result<(Vec<Json>, State), 
             cursor = page.cursor;
         }
         drop(pages);
-        done.push(SliceDone { slice, cursor });
+        done.push(SliceDone::now(slice, cursor));
     }
     Ok((records, stream.state_after(state, &done)))
 }

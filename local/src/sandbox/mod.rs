@@ -4,6 +4,7 @@
 //! Nothing here knows of the local cloud, and the cloud knows nothing of this.
 //! Each API has a folder; `common` is what they share and knows none of them.
 
+mod close;
 mod common;
 mod xero;
 
@@ -28,12 +29,19 @@ enum Source {
     /// connection or with the refresh token `sandbox-refresh-0`, which works
     /// once. Time stands still until POST /_sandbox/advance moves it.
     Xero(xero::XeroArgs),
+    /// Close's CRM over a made-up organisation
+    ///
+    /// Sign in with the key `api_sandbox`, or as a user who sees less with
+    /// `api_sandbox_restricted`. Time stands still until POST
+    /// /_sandbox/advance moves it.
+    Close(close::CloseArgs),
 }
 
 impl Source {
     async fn start(&self) -> Result<Running, SandboxError> {
         match self {
             Source::Xero(args) => xero::start(args).await,
+            Source::Close(args) => close::start(args).await,
         }
     }
 }

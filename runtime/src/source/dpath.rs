@@ -115,6 +115,14 @@ pub fn take(mut body: Value, path: &[Step]) -> Result<Option<Value>, Ambiguous> 
     Ok(Some(std::mem::take(node)))
 }
 
+/// The one value at `path`; several are an error.
+pub fn find(node: &Value, path: &[Step]) -> Result<Option<Value>, Ambiguous> {
+    match path.iter().all(Step::is_plain) {
+        true => Ok(get(node, path).cloned()),
+        false => take(node.clone(), path),
+    }
+}
+
 /// What is at a path without patterns.
 pub fn get<'v>(mut node: &'v Value, path: &[Step]) -> Option<&'v Value> {
     for step in path {

@@ -3,7 +3,7 @@
 //! A manifest is resolved (`manifest`) and, with a config, makes a `blueprint`;
 //! its streams are listed (`definitions`, `dynamic`), and those that are wanted
 //! are opened component by component (`component`). What decides is pure:
-//! `paginator`, `intervals`, `error_handler`, `retries`, `budget`, `request`;
+//! `paginator`, `cursor`, `error_handler`, `retries`, `budget`, `request`;
 //! only `requester`, `auth` and `shared` touch the network. Where a loaded
 //! record goes is not known here.
 
@@ -25,13 +25,13 @@ mod dpath;
 mod dynamic;
 mod error_handler;
 mod extractor;
-mod intervals;
 mod isoparse;
 mod json;
 mod json_text;
 mod literal;
 mod manifest;
 mod mapping;
+mod migration;
 mod moment;
 mod native;
 mod normalization;
@@ -46,6 +46,7 @@ mod retries;
 mod retriever;
 mod selector;
 mod shared;
+mod slicer;
 mod strptime;
 mod template;
 mod transform;

@@ -49,6 +49,17 @@ impl Options {
     }
 }
 
+impl Options {
+    /// Takes over what `more` asks for, whatever was there.
+    pub fn replace_with(&mut self, more: Options) {
+        self.params.extend(more.params);
+        self.headers.extend(more.headers);
+        self.form.extend(more.form);
+        self.json.extend(more.json);
+        self.text = more.text.or(self.text.take());
+    }
+}
+
 /// Two askers may agree on a JSON field, but on nothing else.
 fn merge(target: &mut Object, source: Object, may_agree: bool) -> Result<(), String> {
     for (key, value) in source {

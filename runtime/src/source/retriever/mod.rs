@@ -18,14 +18,13 @@ use crate::value::Value;
 use super::component::Component;
 use super::request::Options;
 use super::shared::Shared;
+use super::slicer::Test;
 use super::template::Scope;
 
 pub use simple::SimpleRetriever;
 
 /// The records of one reply, decoded, filtered and transformed.
 pub type Records = Vec<Value>;
-
-type Test<'s> = Box<dyn Fn(&Value) -> bool + Send + Sync + 's>;
 
 /// One slice to read, and what its stream has to say about it.
 pub struct Part<'s> {

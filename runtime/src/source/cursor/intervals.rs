@@ -1,7 +1,8 @@
 //! Which stretches of time are read, and which come next: the arithmetic of the
 //! reference's concurrent cursor, without its streams and without a clock.
 
-use super::moment::{Moment, Span};
+use super::super::moment::{Moment, Span};
+use super::clamp::Clamp;
 
 /// A stretch that is in the warehouse, and the newest record seen in it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,6 +19,7 @@ pub struct Cut {
     pub lookback: Option<Span>,
     pub step: Option<Span>,
     pub granularity: Option<Span>,
+    pub clamp: Clamp,
     /// An empty stretch at the end is left out.
     pub strictly: bool,
 }
@@ -49,17 +51,27 @@ impl Cut {
         let (Some(first), Some(last)) = (done.first(), done.last()) else {
             return slices;
         };
+        let gap = |to| Stretch {
+            to,
+            is_last: false,
+            end,
+        };
         if self.start < first.start {
-            self.split(self.start, first.start, false, &mut slices);
+            self.split(self.start, gap(first.start), &mut slices);
         }
         for pair in done.windows(2) {
             let lower = match self.granularity {
                 Some(granularity) => pair[0].end.plus(granularity).unwrap_or(pair[0].end),
                 None => pair[0].end,
             };
-            self.split(lower, pair[1].start, false, &mut slices);
+            self.split(lower, gap(pair[1].start), &mut slices);
         }
-        self.split(self.back(last.end), end, true, &mut slices);
+        let last_stretch = Stretch {
+            to: end,
+            is_last: true,
+            end,
+        };
+        self.split(self.back(last.end), last_stretch, &mut slices);
         slices
     }
 
@@ -78,37 +90,60 @@ impl Cut {
         }
     }
 
-    fn split(
-        &self,
-        lower: Moment,
-        upper: Moment,
-        upper_is_end: bool,
-        slices: &mut Vec<(Moment, Moment)>,
-    ) {
-        let empty = lower == upper && self.granularity.is_none();
-        if lower > upper || empty || upper < self.start {
+    fn split(&self, lower: Moment, stretch: Stretch, slices: &mut Vec<(Moment, Moment)>) {
+        let Stretch { to, is_last, end } = stretch;
+        let empty = lower == to && self.granularity.is_none();
+        if lower > to || empty || to < self.start {
             return;
         }
-        let lower = lower.max(self.start);
-        if lower > upper || (lower == upper && (self.strictly || !upper_is_end)) {
+        let lower = self.clamp.up(lower.max(self.start));
+        if lower > to || (lower == to && (self.strictly || !is_last)) {
+            return;
+        }
+        if self.step_from(lower, end) >= to {
+            slices.push((lower, self.whole(stretch)));
             return;
         }
         let mut from = lower;
         loop {
-            let to = self.step_from(from, upper);
-            let last = to >= upper;
-            let inclusive = upper_is_end && last;
-            slices.push((from, if inclusive { to } else { self.before(to) }));
-            if last || to <= from {
+            let upper = self.step_from(from, end).min(to);
+            let clamped = if upper == to {
+                to
+            } else {
+                self.clamp.up(upper)
+            };
+            let reached = upper >= to || clamped == to;
+            from = self.clamp.up(from);
+            if from >= clamped {
                 return;
             }
-            from = to;
+            let inclusive = is_last && reached;
+            let until = if inclusive {
+                clamped
+            } else {
+                self.before(clamped)
+            };
+            slices.push((from, until));
+            if reached {
+                return;
+            }
+            from = clamped;
         }
     }
 
-    fn step_from(&self, from: Moment, upper: Moment) -> Moment {
-        let stepped = self.step.and_then(|step| from.plus(step));
-        stepped.map_or(upper, |stepped| stepped.min(upper))
+    /// The end of a stretch that is not cut.
+    fn whole(&self, stretch: Stretch) -> Moment {
+        match (stretch.is_last, self.granularity) {
+            // With a granularity the end is the last unit to read.
+            (true, Some(_)) => stretch.to,
+            (true, None) => self.clamp.up(stretch.to),
+            (false, _) => self.before(self.clamp.up(stretch.to)),
+        }
+    }
+
+    /// A step too long for the calendar goes to where time ends.
+    fn step_from(&self, from: Moment, end: Moment) -> Moment {
+        self.step.and_then(|step| from.plus(step)).unwrap_or(end)
     }
 
     /// The last moment before `end`.
@@ -120,6 +155,14 @@ impl Cut {
     }
 }
 
+/// Where a stretch to cut ends, and where all time does.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    to: Moment,
+    is_last: bool,
+    end: Moment,
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -127,7 +170,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> Moment {
-        super::super::isoparse::parse(text).unwrap()
+        super::super::super::isoparse::parse(text).unwrap()
     }
 
     fn cut(step: Option<&str>) -> Cut {
@@ -136,12 +179,13 @@ mod tests {
             lookback: None,
             step: step.map(|step| Span::parse(step).unwrap()),
             granularity: step.map(|_| Span::parse("P1D").unwrap()),
+            clamp: Clamp::None,
             strictly: false,
         }
     }
 
     fn shown(slices: &[(Moment, Moment)]) -> Vec<String> {
-        let day = |moment| super::super::strptime::format(moment, "%m-%d");
+        let day = |moment| super::super::super::strptime::format(moment, "%m-%d");
         let slices = slices.iter();
         slices
             .map(|(from, to)| format!("{}..{}", day(*from), day(*to)))

@@ -1,0 +1,507 @@
+//! DatetimeBasedCursor: slices from a stream's state, request options from a slice,
+//! and the state after slices are done.
+
+use serde_json::{Map, Value as Json};
+
+use crate::stream::{Slice, SliceDone, SourceError};
+use crate::value::Value;
+
+use super::super::component::Component;
+use super::super::moment::{Moment, Span};
+use super::super::python;
+use super::super::request::{Options, RequestOption};
+use super::super::strptime;
+use super::super::template::{Scope, TemplateError};
+use super::boundary::Boundary;
+use super::clamp::Clamp;
+use super::intervals::{Cut, Interval, merge};
+
+/// How moments are kept between planning and reading: nothing is lost.
+const EXACT: &str = "%Y-%m-%dT%H:%M:%S.%f%z";
+
+pub struct DatetimeCursor {
+    pub field: String,
+    format: String,
+    input_formats: Vec<String>,
+    cut: Cut,
+    end: Option<Boundary>,
+    start_field: String,
+    end_field: String,
+    start_option: Option<RequestOption>,
+    end_option: Option<RequestOption>,
+    /// The source sends newest first; paging ends at the first old record.
+    pub is_data_feed: bool,
+    /// The source cannot filter; old records are dropped here.
+    pub is_client_side: bool,
+    /// The state of all partitions is one.
+    pub is_global: bool,
+}
+
+/// How far a stream or one of its partitions is.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// Where new records start.
+    pub start: Moment,
+    done: Vec<Interval>,
+    /// What the state holds besides the cursor.
+    legacy: Map<String, Json>,
+}
+
+impl DatetimeCursor {
+    pub fn open(component: &Component<'_>, scope: &Scope) -> Result<DatetimeCursor, SourceError> {
+        if component.kind() != "DatetimeBasedCursor" {
+            return Err(component.unknown("DatetimeBasedCursor or IncrementingCountCursor"));
+        }
+        let text = |name: &str, default: &str| {
+            let text = component.template_or(name, default)?.text(scope);
+            text.map_err(|error| component.error(error.to_string()))
+        };
+        component.need("cursor_field")?;
+        let format = component
+            .text("datetime_format")
+            .ok_or_else(|| component.error("DatetimeBasedCursor needs `datetime_format`"))?;
+        let option = |name: &str| match component.child(name) {
+            Some(option) => RequestOption::open(&option).map(Some),
+            None => Ok(None),
+        };
+        let mut input_formats: Vec<String> = strings(component.field("cursor_datetime_formats"));
+        input_formats.push(format.to_owned());
+        Ok(DatetimeCursor {
+            field: text("cursor_field", "")?,
+            format: format.to_owned(),
+            input_formats,
+            cut: cut(component, format, scope)?,
+            end: Boundary::open(component, "end_datetime", format)?,
+            start_field: text("partition_field_start", "start_time")?,
+            end_field: text("partition_field_end", "end_time")?,
+            start_option: option("start_time_option")?,
+            end_option: option("end_time_option")?,
+            is_data_feed: component.flag("is_data_feed"),
+            is_client_side: component.flag("is_client_side_incremental"),
+            is_global: component.flag("global_substream_cursor"),
+        })
+    }
+
+    /// The windows to read next.
+    pub fn slices(&self, progress: &Progress, scope: &Scope) -> Result<Vec<Slice>, TemplateError> {
+        if progress.done.is_empty() {
+            return Err(TemplateError {
+                template: self.field.clone(),
+                problem: "the state has no `slices`".to_owned(),
+            });
+        }
+        let since = self.since(progress);
+        let done = merge(progress.done.clone(), self.touching());
+        let slices = self.cut.slices(&done, self.end(scope)?);
+        let slices = slices.into_iter().map(|(from, to)| Slice {
+            interval: Map::from_iter([
+                (self.start_field.clone(), self.written(from).into()),
+                (self.end_field.clone(), self.written(to).into()),
+            ]),
+            since: since.clone(),
+            ..Slice::default()
+        });
+        Ok(slices.collect())
+    }
+
+    /// The oldest value that counts as new, for cursors that filter here.
+    pub fn since(&self, progress: &Progress) -> Option<String> {
+        let filters = self.is_client_side || self.is_data_feed;
+        filters.then(|| exact(self.cut.lowest(progress.start)))
+    }
+
+    /// Where time ends: at the manifest's end, else now, at the end of a whole period if clamped.
+    fn end(&self, scope: &Scope) -> Result<Moment, TemplateError> {
+        let end = match &self.end {
+            Some(end) => end.at(scope)?,
+            None => Moment::now(),
+        };
+        let clamp = self.cut.clamp;
+        if clamp == Clamp::None {
+            return Ok(end);
+        }
+        let granularity = self.cut.granularity.unwrap_or(clamp.granularity());
+        let end = clamp.down(end);
+        Ok(end.plus(-granularity).unwrap_or(end))
+    }
+
+    /// The form of the state and of requests.
+    pub fn written(&self, moment: Moment) -> String {
+        strptime::format(moment, &self.format)
+    }
+
+    fn touching(&self) -> Span {
+        self.cut.granularity.unwrap_or(Span::MILLISECOND)
+    }
+
+    /// What a slice adds to its requests.
+    pub fn options(&self, slice: &Slice, scope: &Scope) -> Result<Options, TemplateError> {
+        let mut options = Options::default();
+        let both = [
+            (&self.start_option, &self.start_field),
+            (&self.end_option, &self.end_field),
+        ];
+        for (option, field) in both {
+            if let (Some(option), Some(value)) = (option, slice.interval.get(field)) {
+                option.inject(&mut options, Value::from(value), scope)?;
+            }
+        }
+        Ok(options)
+    }
+
+    /// A record's cursor value; `None` where it has none that can be read.
+    pub fn value(&self, record: &Value) -> Option<Moment> {
+        match record.get(&self.field)? {
+            Value::Null => None,
+            value => self.moment(value),
+        }
+    }
+
+    fn moment(&self, value: &Value) -> Option<Moment> {
+        let mut formats = self.input_formats.iter();
+        formats.find_map(|format| strptime::parse(&digits(value, format), format))
+    }
+
+    /// The newer of a cursor value seen so far and a record's.
+    pub fn newest(&self, so_far: Option<Moment>, record: &Value) -> Option<Moment> {
+        so_far.max(self.value(record))
+    }
+
+    /// A filter for a slice's records, for streams that filter here.
+    pub fn filter<'s>(
+        &'s self,
+        slice: &'s Slice,
+        scope: &Scope,
+    ) -> Result<impl Fn(&Value) -> bool + Copy + Send + Sync + 's, TemplateError> {
+        let since = slice.since.as_deref().and_then(read_exact);
+        // A clock goes on while the slice is read; a template's date is not evaluated for each record.
+        let fixed = self.end.is_some() || self.cut.clamp != Clamp::None;
+        let end = self.end(scope)?;
+        Ok(move |record: &Value| {
+            let Some(value) = self.value(record) else {
+                return true;
+            };
+            since.is_none_or(|since| since <= value)
+                && (value <= end || (!fixed && value <= Moment::now()))
+        })
+    }
+
+    /// How far a state says this is.
+    pub fn progress(&self, state: &Json) -> Result<Progress, TemplateError> {
+        if is_range(state) {
+            return self.ranges(state);
+        }
+        let mark = match state.get(&self.field).filter(|mark| !mark.is_null()) {
+            Some(mark) => Some(self.state_value(mark)?),
+            None => None,
+        };
+        let start = mark.map_or(self.cut.start, |mark| mark.max(self.cut.start));
+        let done = Interval {
+            start: self.cut.start,
+            end: start,
+            newest: Some(start),
+        };
+        Ok(Progress {
+            start,
+            done: vec![done],
+            legacy: state.as_object().cloned().unwrap_or_default(),
+        })
+    }
+
+    fn ranges(&self, state: &Json) -> Result<Progress, TemplateError> {
+        let slices = state["slices"].as_array().into_iter().flatten();
+        let mut done = Vec::new();
+        for slice in slices {
+            let newest = &slice["most_recent_cursor_value"];
+            done.push(Interval {
+                start: self.state_value(&slice["start"])?,
+                end: self.state_value(&slice["end"])?,
+                newest: match newest.is_null() {
+                    true => None,
+                    false => Some(self.state_value(newest)?),
+                },
+            });
+        }
+        let first = done.first().map(|first| first.newest.unwrap_or(first.end));
+        let legacy = state.get("legacy").and_then(Json::as_object);
+        Ok(Progress {
+            start: first.unwrap_or(self.cut.start),
+            done,
+            legacy: legacy.cloned().unwrap_or_default(),
+        })
+    }
+
+    /// A state's value, which has one of the cursor's forms.
+    pub fn state_value(&self, value: &Json) -> Result<Moment, TemplateError> {
+        let value = Value::from(value);
+        self.moment(&value).ok_or_else(|| TemplateError {
+            template: self.format.clone(),
+            problem: format!(
+                "the state's `{}` is `{}`, which has another form",
+                self.field,
+                python::text(&value)
+            ),
+        })
+    }
+
+    /// Adds a slice that was read to its end.
+    pub fn close(&self, progress: &mut Progress, done: &SliceDone) {
+        let boundary = |field: &String| self.moment(&Value::from(done.slice.interval.get(field)?));
+        let both = boundary(&self.start_field).zip(boundary(&self.end_field));
+        progress.done.extend(both.map(|(start, end)| Interval {
+            start,
+            end,
+            newest: self.seen(done),
+        }));
+    }
+
+    /// The newest record of a slice.
+    pub fn seen(&self, done: &SliceDone) -> Option<Moment> {
+        done.cursor.as_deref().and_then(read_exact)
+    }
+
+    /// How far this is, in the form the state keeps; `None` where nothing was ever read.
+    pub fn mark(&self, progress: &Progress) -> Option<String> {
+        let merged = merge(progress.done.clone(), self.touching());
+        let first = merged.first()?;
+        Some(self.written(first.newest.unwrap_or(first.start)))
+    }
+
+    pub fn state(&self, progress: &Progress) -> Json {
+        let mut state = progress.legacy.clone();
+        if let Some(mark) = self.mark(progress) {
+            state.insert(self.field.clone(), mark.into());
+        }
+        Json::Object(state)
+    }
+
+    /// The state once these slices are in the warehouse.
+    pub fn state_after(&self, state: &Json, done: &[SliceDone]) -> Json {
+        let Ok(mut progress) = self.progress(state) else {
+            return state.clone();
+        };
+        for done in done.iter().filter(|done| done.finished.is_some()) {
+            self.close(&mut progress, done);
+        }
+        self.state(&progress)
+    }
+}
+
+/// A moment as it is kept between planning and reading.
+pub fn exact(moment: Moment) -> String {
+    strptime::format(moment, EXACT)
+}
+
+fn read_exact(text: &str) -> Option<Moment> {
+    strptime::parse(text, EXACT)
+}
+
+/// A value as text; a fraction is cut off where the format counts whole units.
+fn digits(value: &Value, format: &str) -> String {
+    let text = python::text(value);
+    let whole = matches!(format, "%s" | "%ms" | "%epoch_microseconds");
+    match (value, text.split_once('.')) {
+        (Value::Number(_), Some((whole_part, _))) if whole => whole_part.to_owned(),
+        _ => text,
+    }
+}
+
+fn is_range(state: &Json) -> bool {
+    let kind = state.get("state_type").and_then(Json::as_str);
+    matches!(kind, Some("date-range" | "integer"))
+}
+
+fn strings(json: Option<&Json>) -> Vec<String> {
+    let list = json.and_then(Json::as_array).into_iter().flatten();
+    list.filter_map(Json::as_str).map(str::to_owned).collect()
+}
+
+fn cut(component: &Component<'_>, format: &str, scope: &Scope) -> Result<Cut, SourceError> {
+    let start = Boundary::open(component, "start_datetime", format)?
+        .ok_or_else(|| component.error("DatetimeBasedCursor needs `start_datetime`"))?;
+    let start = start
+        .at(scope)
+        .map_err(|error| component.error(error.to_string()))?;
+    let given = |name| component.field(name).is_some_and(|it| *it != "");
+    if given("step") != given("cursor_granularity") {
+        return Err(
+            component.error("`step` and `cursor_granularity` are given together or not at all")
+        );
+    }
+    let span = |name: &str| span(component, name, scope);
+    Ok(Cut {
+        start,
+        lookback: span("lookback_window")?,
+        step: span("step")?,
+        granularity: span("cursor_granularity")?,
+        clamp: clamp(component, scope)?,
+        strictly: component.flag("is_compare_strictly"),
+    })
+}
+
+fn span(component: &Component<'_>, name: &str, scope: &Scope) -> Result<Option<Span>, SourceError> {
+    let Some(template) = component.template(name)? else {
+        return Ok(None);
+    };
+    let value = template
+        .value(scope)
+        .map_err(|error| component.error(error.to_string()))?;
+    if !python::truth(&value) {
+        return Ok(None);
+    }
+    let text = python::text(&value);
+    let span = Span::parse(&text)
+        .ok_or_else(|| component.error(format!("`{name}: {text}` is no ISO 8601 duration")))?;
+    Ok(Some(span).filter(|span| *span != Span::default()))
+}
+
+fn clamp(component: &Component<'_>, scope: &Scope) -> Result<Clamp, SourceError> {
+    let Some(clamping) = component.child("clamping") else {
+        return Ok(Clamp::None);
+    };
+    let target = clamping.need_template("target")?.text(scope);
+    let target = target.map_err(|error| clamping.error(error.to_string()))?;
+    match target.as_str() {
+        "DAY" => Ok(Clamp::Day),
+        "MONTH" => Ok(Clamp::Month),
+        "WEEK" => weekday(&clamping).map(Clamp::Week),
+        _ => Err(clamping.error(format!("`target: {target}` is none of DAY, WEEK, MONTH"))),
+    }
+}
+
+fn weekday(clamping: &Component<'_>) -> Result<i64, SourceError> {
+    const DAYS: [&str; 7] = [
+        "MONDAY",
+        "TUESDAY",
+        "WEDNESDAY",
+        "THURSDAY",
+        "FRIDAY",
+        "SATURDAY",
+        "SUNDAY",
+    ];
+    let details = clamping.child("target_details");
+    let day = details.as_ref().and_then(|details| details.text("weekday"));
+    let day = day.ok_or_else(|| clamping.error("`target: WEEK` needs `target_details.weekday`"))?;
+    let number = DAYS.iter().position(|name| *name == day);
+    number
+        .map(|number| number as i64)
+        .ok_or_else(|| clamping.error(format!("`{day}` is no weekday, such as MONDAY")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn cursor(more: Json) -> DatetimeCursor {
+        let mut json = json!({
+            "type": "DatetimeBasedCursor",
+            "cursor_field": "updated",
+            "datetime_format": "%Y-%m-%d",
+            "cursor_datetime_formats": ["%Y-%m-%dT%H:%M:%SZ"],
+            "start_datetime": {"type": "MinMaxDatetime", "datetime": "{{ config.start }}"},
+            "end_datetime": "2024-01-31",
+            "start_time_option": {"type": "RequestOption", "inject_into": "header", "field_name": "If-Modified-Since"},
+        });
+        for (key, value) in more.as_object().unwrap() {
+            json[key] = value.clone();
+        }
+        DatetimeCursor::open(&Component::new(&json, "here"), &scope()).unwrap()
+    }
+
+    fn scope() -> Scope {
+        Scope::new(minijinja::context! { start => "2024-01-01" })
+    }
+
+    fn slices(cursor: &DatetimeCursor, state: Json) -> Vec<Json> {
+        let progress = cursor.progress(&state).unwrap();
+        let slices = cursor.slices(&progress, &scope()).unwrap();
+        slices
+            .into_iter()
+            .map(|slice| Json::Object(slice.interval))
+            .collect()
+    }
+
+    fn first_slice(cursor: &DatetimeCursor, state: Json) -> Slice {
+        let progress = cursor.progress(&state).unwrap();
+        cursor.slices(&progress, &scope()).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_state_moves_the_start() {
+        let cursor = cursor(json!({"lookback_window": "P1D"}));
+        assert_eq!(
+            slices(&cursor, json!(null)),
+            [json!({"start_time": "2024-01-01", "end_time": "2024-01-31"})]
+        );
+        assert_eq!(
+            slices(&cursor, json!({"updated": "2024-01-20"})),
+            [json!({"start_time": "2024-01-19", "end_time": "2024-01-31"})]
+        );
+        assert_eq!(
+            slices(&cursor, json!({"updated": "2020-01-20"})),
+            [json!({"start_time": "2024-01-01", "end_time": "2024-01-31"})]
+        );
+        assert_eq!(
+            slices(
+                &cursor,
+                json!({"state_type": "date-range", "slices": [{"start": "2024-01-01", "end": "2024-01-10"}]})
+            ),
+            [json!({"start_time": "2024-01-09", "end_time": "2024-01-31"})]
+        );
+    }
+
+    #[test]
+    fn the_state_after_is_the_newest_record_of_the_first_stretch() {
+        let cursor = cursor(json!({"step": "P10D", "cursor_granularity": "P1D"}));
+        let done = |start: &str, end: &str, newest: Option<&str>| {
+            let slice = Slice {
+                interval: Map::from_iter([
+                    ("start_time".to_owned(), start.into()),
+                    ("end_time".to_owned(), end.into()),
+                ]),
+                ..Slice::default()
+            };
+            SliceDone::now(
+                slice,
+                newest.map(|day| format!("{day}T00:00:00.000000+0000")),
+            )
+        };
+        let first = done("2024-01-01", "2024-01-10", Some("2024-01-07"));
+        let second = done("2024-01-11", "2024-01-20", Some("2024-01-15"));
+        let state = |done: &[SliceDone]| cursor.state_after(&json!({"other": 1}), done);
+        assert_eq!(state(&[]), json!({"other": 1, "updated": "2024-01-01"}));
+        assert_eq!(
+            state(&[first.clone(), second.clone()]),
+            json!({"other": 1, "updated": "2024-01-15"})
+        );
+        assert_eq!(
+            state(&[second]),
+            json!({"other": 1, "updated": "2024-01-01"})
+        );
+    }
+
+    #[test]
+    fn a_slice_starts_its_requests() {
+        let cursor = cursor(json!({}));
+        let slice = first_slice(&cursor, Json::Null);
+        let options = cursor.options(&slice, &scope()).unwrap();
+        assert_eq!(
+            options.headers["If-Modified-Since"],
+            Value::from("2024-01-01")
+        );
+    }
+
+    #[test]
+    fn records_are_new_from_the_state_on() {
+        let cursor = cursor(json!({"is_client_side_incremental": true}));
+        let slice = first_slice(&cursor, json!({"updated": "2024-01-10"}));
+        let filter = cursor.filter(&slice, &scope()).unwrap();
+        let is_new = |updated: Json| filter(&Value::from(&json!({"updated": updated})));
+        assert!(is_new(json!("2024-01-10")));
+        assert!(is_new(json!("2024-01-11T10:00:00Z")));
+        assert!(!is_new(json!("2024-01-09T23:59:59Z")));
+        assert!(is_new(json!(null)));
+    }
+}

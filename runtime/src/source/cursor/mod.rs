@@ -1,0 +1,14 @@
+//! Cursors: what of a stream is new, which windows are read next, and the state after them.
+//!
+//! Pure but for the clock; nothing here requests.
+
+mod boundary;
+mod clamp;
+mod count;
+mod datetime;
+mod intervals;
+mod partitioned;
+
+pub use count::CountCursor;
+pub use datetime::{DatetimeCursor, exact};
+pub use partitioned::PartitionedCursor;

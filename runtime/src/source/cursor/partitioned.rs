@@ -1,0 +1,298 @@
+//! A DatetimeBasedCursor for each partition, with one for all where there are too many.
+//!
+//! Pure: which slices a partition has, and the state after slices, given what a state says.
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value as Json, json};
+
+use crate::stream::{Closing, Slice, SliceDone};
+
+use super::super::moment::Span;
+use super::super::partition::{Partition, partition_key};
+use super::super::template::{Scope, TemplateError};
+use super::datetime::{DatetimeCursor, Progress};
+
+/// Above this many partitions the state keeps one cursor for all.
+const MOST_PARTITIONS: usize = 10_000;
+
+/// The cursor of a stream that has partitions.
+pub struct PartitionedCursor {
+    pub each: DatetimeCursor,
+    /// No state by partition makes sense.
+    pub is_grouped: bool,
+}
+
+/// What a state says of all partitions.
+#[derive(Debug, Clone)]
+pub struct Book {
+    is_global: bool,
+    /// Cursor states by the partition's key, in the order they came.
+    partitions: IndexMap<String, Json>,
+    /// The newest cursor value of all partitions, as the state writes it.
+    global: Option<String>,
+    /// Seconds that the last sync took, during which any partition may have changed.
+    lookback: i64,
+    parents: Option<Json>,
+}
+
+impl Book {
+    /// Counts a partition that is read now, in the order they come.
+    fn meet(&mut self, key: &str) {
+        self.is_global |= self.partitions.len() > MOST_PARTITIONS;
+        if !self.partitions.contains_key(key) {
+            self.partitions.insert(key.to_owned(), Json::Null);
+        }
+    }
+}
+
+impl PartitionedCursor {
+    pub fn open(&self, state: &Json) -> Result<Book, TemplateError> {
+        let mut book = Book {
+            is_global: self.is_grouped || self.each.is_global,
+            partitions: IndexMap::new(),
+            global: None,
+            lookback: 0,
+            parents: None,
+        };
+        let Some(fields) = state.as_object() else {
+            return Ok(book);
+        };
+        if fields.contains_key("states") || fields.contains_key("state") {
+            let flag = fields.get("use_global_cursor").and_then(Json::as_bool);
+            book.is_global = flag.unwrap_or(false);
+            book.lookback = whole(fields.get("lookback_window"));
+            book.partitions = partitions(fields.get("states"));
+            book.global = self.global(fields.get("state"))?;
+        } else {
+            book.global = self.global(Some(state))?;
+        }
+        let parents = fields.get("parent_state").filter(|it| !is_empty(it));
+        book.parents = parents.cloned();
+        Ok(book)
+    }
+
+    fn global(&self, state: Option<&Json>) -> Result<Option<String>, TemplateError> {
+        let value = state.and_then(|state| state.get(&self.each.field));
+        let moment = value
+            .map(|value| self.each.state_value(value))
+            .transpose()?;
+        Ok(moment.map(|moment| self.each.written(moment)))
+    }
+
+    /// The slices of a partition, in the order the partitions come.
+    pub fn slices(
+        &self,
+        book: &mut Book,
+        partition: &Partition,
+        scope: &Scope,
+    ) -> Result<Vec<Slice>, TemplateError> {
+        let key = partition_key(&partition.fields);
+        book.meet(&key);
+        let progress = self.progress(book, &key)?;
+        let since = match book.is_global {
+            true => self.each.since(&self.all(book)?),
+            false => self.each.since(&progress),
+        };
+        let slices = self.each.slices(&progress, scope)?.into_iter();
+        let slices: Vec<_> = slices
+            .map(|slice| Slice {
+                partition: partition.fields.clone(),
+                extra_fields: partition.extra.clone(),
+                since: since.clone(),
+                ..slice
+            })
+            .collect();
+        let clash = |name: &&String| {
+            let mut slices = slices.iter();
+            slices.any(|slice| slice.interval.contains_key(*name))
+        };
+        match partition.fields.keys().find(clash) {
+            Some(name) => Err(TemplateError {
+                template: name.clone(),
+                problem: "the partition and the cursor's window both have this field".to_owned(),
+            }),
+            None => Ok(slices),
+        }
+    }
+
+    /// How far a partition is; one that is new starts where all partitions were.
+    fn progress(&self, book: &Book, key: &str) -> Result<Progress, TemplateError> {
+        match book.partitions.get(key).filter(|state| !state.is_null()) {
+            Some(state) => self.each.progress(state),
+            None => self.all(book),
+        }
+    }
+
+    fn all(&self, book: &Book) -> Result<Progress, TemplateError> {
+        let Some(global) = &book.global else {
+            return self.each.progress(&Json::Null);
+        };
+        let mut value = Json::from(global.as_str());
+        if book.lookback != 0 {
+            let moment = self.each.state_value(&value)?;
+            let back = Span {
+                months: 0,
+                micros: -book.lookback.saturating_mul(1_000_000),
+            };
+            value = self
+                .each
+                .written(moment.plus(back).unwrap_or(moment))
+                .into();
+        }
+        let state = Map::from_iter([(self.each.field.clone(), value)]);
+        self.each.progress(&Json::Object(state))
+    }
+
+    /// The state once these slices are in the warehouse; a partition that is not done
+    /// holds back what is said of all.
+    pub fn state_after(&self, state: &Json, done: &[SliceDone]) -> Json {
+        match self.counted(state, done) {
+            Ok(book) => self.state(&book),
+            Err(error) => {
+                tracing::warn!(%error, "the state stays as it was");
+                state.clone()
+            }
+        }
+    }
+
+    fn counted(&self, state: &Json, done: &[SliceDone]) -> Result<Book, TemplateError> {
+        let mut book = self.open(state)?;
+        let mut count = Count::default();
+        for done in done {
+            if let Some(closing) = &done.slice.closing {
+                count.closing = Some((closing, &done.slice.parent_state));
+                continue;
+            }
+            self.count(done, &mut book, &mut count)?;
+        }
+        if count.is_prefix && count.parents.is_some() {
+            book.parents = count.parents.cloned();
+        }
+        for (key, progress) in &count.progress {
+            book.partitions
+                .insert(key.clone(), self.each.state(progress));
+        }
+        // Nothing is said of all partitions until all are done.
+        if let Some((closing, parents)) = count.closing
+            && count.finished == closing.slices
+        {
+            self.close(&mut book, &count, closing);
+            book.parents = parents.clone();
+        }
+        Ok(book)
+    }
+
+    fn count<'d>(
+        &self,
+        done: &'d SliceDone,
+        book: &mut Book,
+        count: &mut Count<'d>,
+    ) -> Result<(), TemplateError> {
+        let key = partition_key(&done.slice.partition);
+        if !count.progress.contains_key(&key) {
+            book.meet(&key);
+            let progress = self.progress(book, &key)?;
+            count.progress.insert(key.clone(), progress);
+        }
+        let Some(finished) = done.finished else {
+            count.is_broken = true;
+            return Ok(());
+        };
+        count.finished += 1;
+        count.until = count.until.max(finished);
+        if !count.is_broken {
+            count.is_prefix = true;
+            count.parents = done.slice.parent_state.as_ref().or(count.parents);
+        }
+        if let Some(progress) = count.progress.get_mut(&key) {
+            self.each.close(progress, done);
+        }
+        if let Some(newest) = self.each.seen(done) {
+            count.greatest = count.greatest.take().max(Some(self.each.written(newest)));
+        }
+        Ok(())
+    }
+
+    /// Says of all partitions what the sync has seen. The reference compares the
+    /// values as they are written.
+    fn close(&self, book: &mut Book, count: &Count<'_>, closing: &Closing) {
+        let Some(greatest) = &count.greatest else {
+            return;
+        };
+        let mut all = book.global.take().max(Some(greatest.clone()));
+        if !book.is_global {
+            let marks = count.progress.values().map(|it| self.each.mark(it));
+            all = marks.fold(all, Option::max);
+        }
+        book.global = all;
+        let millis = count.until.saturating_sub(closing.began).max(1);
+        book.lookback = (millis + 999) / 1000;
+    }
+
+    fn state(&self, book: &Book) -> Json {
+        let mut state = Map::new();
+        state.insert("use_global_cursor".to_owned(), book.is_global.into());
+        if !book.is_global {
+            let states = book.partitions.iter();
+            let states = states.filter(|(_, cursor)| !is_empty(cursor));
+            let states = states.map(|(key, cursor)| {
+                let partition: Json = serde_json::from_str(key).unwrap_or_default();
+                json!({"partition": partition, "cursor": cursor})
+            });
+            state.insert("states".to_owned(), states.collect());
+        }
+        if let Some(global) = &book.global {
+            let field = self.each.field.clone();
+            let all = Map::from_iter([(field, global.as_str().into())]);
+            state.insert("state".to_owned(), Json::Object(all));
+        }
+        state.insert("lookback_window".to_owned(), book.lookback.into());
+        if let Some(parents) = &book.parents {
+            state.insert("parent_state".to_owned(), parents.clone());
+        }
+        Json::Object(state)
+    }
+}
+
+/// What a list of slices adds to a state.
+#[derive(Default)]
+struct Count<'d> {
+    progress: IndexMap<String, Progress>,
+    finished: usize,
+    /// The greatest cursor value, as it is written.
+    greatest: Option<String>,
+    /// When the last slice was finished.
+    until: i64,
+    /// A slice before this one is not finished.
+    is_broken: bool,
+    is_prefix: bool,
+    /// The parents' state at the end of the unbroken beginning.
+    parents: Option<&'d Json>,
+    closing: Option<(&'d Closing, &'d Option<Json>)>,
+}
+
+fn partitions(states: Option<&Json>) -> IndexMap<String, Json> {
+    let states = states.and_then(Json::as_array).into_iter().flatten();
+    let states = states.filter_map(|state| {
+        let partition = state.get("partition")?.as_object()?;
+        Some((partition_key(partition), state.get("cursor")?.clone()))
+    });
+    states.collect()
+}
+
+/// A number of seconds, however it is written.
+fn whole(value: Option<&Json>) -> i64 {
+    match value {
+        Some(Json::String(text)) => text.trim().parse().unwrap_or(0),
+        Some(number) => number.as_f64().unwrap_or(0.0) as i64,
+        None => 0,
+    }
+}
+
+fn is_empty(value: &Json) -> bool {
+    match value {
+        Json::Null => true,
+        Json::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,285 @@
+//! SubstreamPartitionRouter: a partition for each record of other streams.
+//!
+//! The parents are read as the partitions are taken: one page of one parent at a time.
+
+use std::sync::Arc;
+
+use async_stream::try_stream;
+use futures::{StreamExt, TryStreamExt};
+use serde_json::{Map, Value as Json};
+
+use crate::stream::{Slice, SliceDone, SourceError, State, Stream};
+use crate::value::Value;
+
+use super::super::component::Component;
+use super::super::dpath;
+use super::super::open_stream;
+use super::super::python;
+use super::super::request::{Options, RequestOption};
+use super::super::shared::Shared;
+use super::super::template::{Scope, TemplateError};
+use super::{Partition, Router, Step, Steps};
+
+const NO_CURSOR: &str = "__ab_no_cursor_state_message";
+
+pub struct SubstreamRouter {
+    parents: Vec<Parent>,
+}
+
+/// One parent stream, and what of its records makes a partition.
+struct Parent {
+    at: String,
+    stream: Box<dyn Stream>,
+    key: Vec<dpath::Step>,
+    field: String,
+    /// Names of extra fields and their paths.
+    extra: Vec<(String, Vec<dpath::Step>)>,
+    option: Option<RequestOption>,
+    /// It is read from where its own state is, which the child's state keeps.
+    is_incremental: bool,
+}
+
+impl SubstreamRouter {
+    pub fn open(
+        component: &Component<'_>,
+        shared: &Arc<Shared>,
+    ) -> Result<SubstreamRouter, SourceError> {
+        let parents = component.children("parent_stream_configs");
+        if parents.is_empty() {
+            return Err(component.error("SubstreamPartitionRouter needs a parent stream"));
+        }
+        let parents = parents.iter().map(|parent| Parent::open(parent, shared));
+        Ok(SubstreamRouter {
+            parents: parents.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Parent {
+    fn open(component: &Component<'_>, shared: &Arc<Shared>) -> Result<Parent, SourceError> {
+        let text = |name: &str| {
+            let text = component.need_template(name)?.text(&shared.scope);
+            text.map_err(|error| component.error(error.to_string()))
+        };
+        if let Some(pointer) = component.field("lazy_read_pointer")
+            && pointer.as_array().is_some_and(|path| !path.is_empty())
+        {
+            return Err(component.error("`lazy_read_pointer` is not supported"));
+        }
+        let option = component.child("request_option");
+        Ok(Parent {
+            at: component.at.clone(),
+            stream: open_stream(&component.need("stream")?, shared)?,
+            key: path(&text("parent_key")?),
+            field: text("partition_field")?,
+            extra: extra_fields(component, &shared.scope)?,
+            option: option
+                .map(|option| RequestOption::open(&option))
+                .transpose()?,
+            is_incremental: component.flag("incremental_dependency"),
+        })
+    }
+
+    fn name(&self) -> &str {
+        &self.stream.info().name
+    }
+
+    /// Where this parent starts, given the state of the child.
+    fn state(&self, child: &State) -> State {
+        let Some(child) = child.as_object().filter(|_| self.is_incremental) else {
+            return State::Null;
+        };
+        if let Some(parents) = child.get("parent_state").and_then(Json::as_object)
+            && let Some(own) = parents.get(self.name())
+        {
+            return own.clone();
+        }
+        if let Some(all) = child.get("state") {
+            return all.clone();
+        }
+        self.legacy_state(child)
+    }
+
+    /// A child's state of one plain value is taken for the parent's cursor.
+    fn legacy_state(&self, child: &Map<String, Json>) -> State {
+        let mut values = child.iter().filter(|(name, _)| *name != NO_CURSOR);
+        match (
+            values.next(),
+            values.next(),
+            &self.stream.info().cursor_field,
+        ) {
+            (Some((_, value @ (Json::String(_) | Json::Number(_)))), None, Some(field)) => {
+                Json::Object(Map::from_iter([(field.clone(), value.clone())]))
+            }
+            _ => State::Null,
+        }
+    }
+
+    /// The partition a record makes; none where it lacks the key.
+    fn partition(&self, record: &Value, slice: &Slice) -> Result<Option<Partition>, SourceError> {
+        let find = |path: &[dpath::Step]| {
+            dpath::find(record, path).map_err(|problem| SourceError::Config {
+                at: self.at.clone(),
+                problem: problem.to_string(),
+            })
+        };
+        let Some(value) = find(&self.key)?.filter(|value| *value != Value::Null) else {
+            tracing::debug!(parent = self.name(), "a record without its key is skipped");
+            return Ok(None);
+        };
+        let mut partition = Partition {
+            fields: Map::from_iter([
+                (self.field.clone(), value.to_json()),
+                (
+                    "parent_slice".to_owned(),
+                    Json::Object(slice.partition.clone()),
+                ),
+            ]),
+            extra: Map::new(),
+        };
+        for (name, path) in &self.extra {
+            let value = find(path)?.map(|value| value.to_json()).unwrap_or_default();
+            partition.extra.insert(name.clone(), value);
+        }
+        Ok(Some(partition))
+    }
+}
+
+impl Router for SubstreamRouter {
+    fn steps<'a>(&'a self, state: &'a State) -> Steps<'a> {
+        try_stream! {
+            let mut states = ParentStates::new(&self.parents, state);
+            yield states.step();
+            for (index, parent) in self.parents.iter().enumerate() {
+                let start = states.starts[index].clone();
+                let mut slices = parent.stream.slices(&start);
+                let mut next = slices.try_next().await?;
+                while let Some(slice) = next.filter(|slice| slice.closing.is_none()) {
+                    let mut held = None;
+                    let mut cursor = None;
+                    let mut pages = parent.stream.pages(&slice);
+                    while let Some(page) = pages.try_next().await? {
+                        for record in &page.records {
+                            // The last partition of a slice comes after the state that counts it.
+                            if let Some(partition) = held.take() {
+                                yield Step::Partition(partition);
+                            }
+                            held = parent.partition(record, &slice)?;
+                        }
+                        cursor = page.cursor;
+                    }
+                    drop(pages);
+                    next = slices.try_next().await?;
+                    states.done(index, SliceDone::now(slice, cursor));
+                    if let Some(closing) = next.take_if(|next| next.closing.is_some()) {
+                        states.done(index, SliceDone::now(closing, None));
+                    }
+                    if states.refresh(parent, index, next.is_none()) {
+                        yield states.step();
+                    }
+                    if let Some(partition) = held.take() {
+                        yield Step::Partition(partition);
+                    }
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn options(&self, slice: &Slice, scope: &Scope) -> Result<Options, TemplateError> {
+        let mut options = Options::default();
+        for parent in &self.parents {
+            let value = slice.partition.get(&parent.field).map(Value::from);
+            if let (Some(option), Some(value)) = (&parent.option, value.filter(python::truth)) {
+                option.inject(&mut options, value, scope)?;
+            }
+        }
+        Ok(options)
+    }
+
+    fn fields(&self) -> Vec<String> {
+        self.parents.iter().map(|it| it.field.clone()).collect()
+    }
+
+    fn has_options(&self) -> bool {
+        self.parents.iter().any(|parent| parent.option.is_some())
+    }
+}
+
+/// How far the parents are, of those the child's state keeps.
+struct ParentStates {
+    starts: Vec<State>,
+    done: Vec<Vec<SliceDone>>,
+    /// A state of many partitions is long; it is made anew when a tenth more is done.
+    refresh_at: usize,
+    shown: Map<String, Json>,
+}
+
+impl ParentStates {
+    fn new(parents: &[Parent], child: &State) -> ParentStates {
+        let starts: Vec<_> = parents.iter().map(|parent| parent.state(child)).collect();
+        let kept = parents.iter().zip(&starts);
+        let kept = kept.filter(|(parent, _)| parent.is_incremental);
+        let shown = kept.map(|(parent, start)| {
+            let state = parent.stream.state_after(start, &[]);
+            (parent.name().to_owned(), state)
+        });
+        ParentStates {
+            shown: shown.collect(),
+            done: vec![Vec::new(); parents.len()],
+            refresh_at: 0,
+            starts,
+        }
+    }
+
+    fn step(&self) -> Step {
+        Step::Parents(Json::Object(self.shown.clone()))
+    }
+
+    fn done(&mut self, index: usize, done: SliceDone) {
+        self.done[index].push(done);
+    }
+
+    /// Counts what is done in; whether that changed what is shown.
+    fn refresh(&mut self, parent: &Parent, index: usize, is_last: bool) -> bool {
+        if !parent.is_incremental {
+            self.done[index].clear();
+            return false;
+        }
+        let count = self.done[index].len();
+        if !is_last && count < self.refresh_at {
+            return false;
+        }
+        self.refresh_at = if is_last { 0 } else { count + count / 10 };
+        let state = parent
+            .stream
+            .state_after(&self.starts[index], &self.done[index]);
+        let before = self.shown.insert(parent.name().to_owned(), state);
+        before.as_ref() != self.shown.get(parent.name())
+    }
+}
+
+/// The keys of a path written with slashes.
+fn path(text: &str) -> Vec<dpath::Step> {
+    let text = text.trim_start_matches('/');
+    text.split('/').map(dpath::Step::key).collect()
+}
+
+fn extra_fields(
+    component: &Component<'_>,
+    scope: &Scope,
+) -> Result<Vec<(String, Vec<dpath::Step>)>, SourceError> {
+    let mut fields = Vec::new();
+    let paths = component.field("extra_fields").and_then(Json::as_array);
+    for json in paths.into_iter().flatten() {
+        let mut path = Vec::new();
+        for segment in json.as_array().into_iter().flatten() {
+            let segment = component.template_of(segment)?.value(scope);
+            path.push(segment.map_err(|error| component.error(error.to_string()))?);
+        }
+        let name: Vec<_> = path.iter().map(python::text).collect();
+        let path = path.iter().map(dpath::Step::of).collect();
+        fields.push((name.join("."), path));
+    }
+    Ok(fields)
+}
