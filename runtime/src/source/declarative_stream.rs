@@ -15,7 +15,7 @@ use crate::value::Value;
 use super::component::Component;
 use super::migration::Migration;
 use super::python;
-use super::retriever::{Part, Records, Retriever, StreamFacts};
+use super::retriever::{Part, Records, Retriever, StreamFacts, Window};
 use super::shared::Shared;
 use super::slicer::{Newest, Slicer, Test, failed};
 
@@ -73,6 +73,7 @@ impl DeclarativeStream {
             options: self.slicer.options(slice)?,
             keep: None,
             stop: None,
+            window: Some(Window::new(&self.slicer, slice)),
         };
         let filter = self.slicer.filter(slice)?;
         // A data feed is filtered after paging has seen its records.

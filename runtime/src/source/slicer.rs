@@ -13,7 +13,7 @@ use crate::value::Value;
 
 use super::component::Component;
 use super::cursor::{CountCursor, DatetimeCursor, PartitionedCursor};
-use super::moment::Moment;
+use super::moment::{Moment, Span};
 use super::partition::{self, Partition, Router, Step, partition_key};
 use super::request::Options;
 use super::shared::Shared;
@@ -186,6 +186,21 @@ impl Slicer {
             }
         }
         Ok(())
+    }
+
+    /// Whether a slice has a window of time that can be narrowed.
+    pub fn has_window(&self) -> bool {
+        self.time().is_some()
+    }
+
+    /// The slice from the newest cursor value seen on.
+    pub fn rest(&self, slice: &Slice, newest: &Newest) -> Option<Slice> {
+        Some(self.time()?.rest(slice, newest.moment?))
+    }
+
+    /// The slice in two; `None` where it is too small for that.
+    pub fn halves(&self, slice: &Slice, least: Option<Span>) -> Option<[Slice; 2]> {
+        self.time()?.halves(slice, least)
     }
 
     /// The state once these slices are in the warehouse.

@@ -23,10 +23,10 @@ pub struct DatetimeCursor {
     pub field: String,
     format: String,
     input_formats: Vec<String>,
-    cut: Cut,
+    pub(super) cut: Cut,
     end: Option<Boundary>,
-    start_field: String,
-    end_field: String,
+    pub(super) start_field: String,
+    pub(super) end_field: String,
     start_option: Option<RequestOption>,
     end_option: Option<RequestOption>,
     /// The source sends newest first; paging ends at the first old record.
@@ -157,7 +157,7 @@ impl DatetimeCursor {
         }
     }
 
-    fn moment(&self, value: &Value) -> Option<Moment> {
+    pub(super) fn moment(&self, value: &Value) -> Option<Moment> {
         let mut formats = self.input_formats.iter();
         formats.find_map(|format| strptime::parse(&digits(value, format), format))
     }

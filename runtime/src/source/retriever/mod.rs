@@ -7,6 +7,7 @@ mod page_size;
 mod properties;
 mod reset;
 mod simple;
+mod window;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use super::slicer::Test;
 use super::template::Scope;
 
 pub use simple::SimpleRetriever;
+pub use window::Window;
 
 /// The records of one reply, decoded, filtered and transformed.
 pub type Records = Vec<Value>;
@@ -36,6 +38,8 @@ pub struct Part<'s> {
     pub keep: Option<Test<'s>>,
     /// Whether a page that ends with this record is the last one.
     pub stop: Option<Test<'s>>,
+    /// The slice, for those who must ask for less of it.
+    pub window: Option<Window<'s>>,
 }
 
 impl Part<'_> {
@@ -46,6 +50,7 @@ impl Part<'_> {
             options: Options::default(),
             keep: None,
             stop: None,
+            window: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::value::Value;
 
 use super::super::component::Component;
 use super::super::decoder::Decoder;
+use super::super::moment::Span;
 use super::super::paginator::{Endless, Paginator, Seen};
 use super::super::record_error::RecordError;
 use super::super::requester::{Answer, Requester};
@@ -33,9 +34,16 @@ pub struct SimpleRetriever {
     properties: Option<Properties>,
     resets: Resets,
     shrinking: Option<Shrinking>,
+    splitting: Option<Splitting>,
     /// Cursor and partition go only into the first page's request.
     slice_on_first_page_only: bool,
     shared: Arc<Shared>,
+}
+
+/// Slices that are halved where the source refuses them.
+struct Splitting {
+    least: Option<Span>,
+    advice: String,
 }
 
 /// What came of asking for a page.
@@ -58,7 +66,6 @@ impl SimpleRetriever {
         stream: &StreamFacts<'_>,
         shared: &Arc<Shared>,
     ) -> Result<SimpleRetriever, SourceError> {
-        component.unsupported(&["request_window_splitting"])?;
         let decoder = Decoder::open(component.child("decoder").as_ref())?;
         let paginator = component.child("paginator");
         let requester = component.need("requester")?;
@@ -82,6 +89,7 @@ impl SimpleRetriever {
             shrinking: shrinking
                 .map(|shrinking| Shrinking::open(&shrinking))
                 .transpose()?,
+            splitting: splitting(component)?,
             slice_on_first_page_only: component
                 .flag("ignore_stream_slicer_parameters_on_paginated_requests"),
             shared: shared.clone(),
@@ -116,7 +124,7 @@ impl SimpleRetriever {
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
         let paging = Paging::new(part, self.paginator.first());
         stream::try_unfold(paging, move |mut paging| async move {
-            if paging.done {
+            if paging.done && !self.begin_next(&mut paging)? {
                 return Ok(None);
             }
             let records = self.page(&mut paging).await?;
@@ -134,14 +142,48 @@ impl SimpleRetriever {
                     let wait = self.shrink(paging, said)?;
                     tokio::time::sleep(wait).await;
                 }
-                Asked::Split(said) => {
-                    let said = said.unwrap_or_default();
-                    return Err(self.wrong(&format!(
-                        "the source refuses the slice as too large, and there is no `request_window_splitting`. {said}"
-                    )));
-                }
+                Asked::Split(said) => self.split(paging, said)?,
             }
         }
+    }
+
+    /// Begins with the half of a slice that waits; whether there is one.
+    fn begin_next(&self, paging: &mut Paging<'_>) -> Result<bool, SourceError> {
+        let Some(window) = &mut paging.part.window else {
+            return Ok(false);
+        };
+        if !window.next() {
+            return Ok(false);
+        }
+        self.restart(paging)?;
+        Ok(true)
+    }
+
+    fn split(&self, paging: &mut Paging<'_>, said: Option<String>) -> Result<(), SourceError> {
+        let said = said.unwrap_or_default();
+        let (Some(splitting), Some(window)) = (&self.splitting, &mut paging.part.window) else {
+            return Err(self.wrong(&format!(
+                "the source refuses the slice as too large, and there is no `request_window_splitting`. {said}"
+            )));
+        };
+        let advice = &splitting.advice;
+        window
+            .split(splitting.least)
+            .map_err(|problem| self.wrong(&format!("{problem}. {said} {advice}")))?;
+        self.restart(paging)
+    }
+
+    /// Begins with the first page of the window of now.
+    fn restart(&self, paging: &mut Paging<'_>) -> Result<(), SourceError> {
+        if let Some(window) = &paging.part.window {
+            paging.part.scope = self.shared.scope.clone().with_slice(&window.now);
+            paging.part.options = window.slicer.options(&window.now)?;
+        }
+        paging.token = self.paginator.first();
+        paging.size = Size::default();
+        paging.endless = Endless::default();
+        paging.done = false;
+        Ok(())
     }
 
     /// Goes on to the page after this one.
@@ -155,6 +197,14 @@ impl SimpleRetriever {
             return Ok(read.selected.records);
         }
         let kept = read.selected.records.len();
+        if let Some(window) = paging
+            .part
+            .window
+            .as_mut()
+            .filter(|_| self.resets.by_cursor)
+        {
+            window.observe(&read.selected.records)?;
+        }
         if self.resets.is_due(&mut paging.resetting, kept) {
             self.begin_anew(paging)?;
             return Ok(read.selected.records);
@@ -173,10 +223,20 @@ impl SimpleRetriever {
 
     fn begin_anew(&self, paging: &mut Paging<'_>) -> Result<(), SourceError> {
         tracing::info!(stream = self.name, "paging begins anew");
-        paging.token = self.paginator.first();
+        let window = paging.part.window.as_mut();
+        let window = window.filter(|window| self.resets.by_cursor && window.slicer.has_window());
+        let by_cursor = window.is_some();
+        let moved = window.is_some_and(|window| window.narrow());
         self.resets
-            .begin(&mut paging.resetting, false, false)
-            .map_err(|problem| self.wrong(&problem))
+            .begin(&mut paging.resetting, moved, by_cursor)
+            .map_err(|problem| self.wrong(&problem))?;
+        match moved {
+            true => self.restart(paging),
+            false => {
+                paging.token = self.paginator.first();
+                Ok(())
+            }
+        }
     }
 
     fn shrink(
@@ -311,6 +371,25 @@ impl SimpleRetriever {
             problem: self.shared.redactor.clean(&error.to_string()),
         }
     }
+}
+
+fn splitting(retriever: &Component<'_>) -> Result<Option<Splitting>, SourceError> {
+    let Some(component) = retriever.child("request_window_splitting") else {
+        return Ok(None);
+    };
+    let least = match component.text("min_split_window") {
+        Some(text) => Some(Span::parse(text).ok_or_else(|| {
+            component.error(format!(
+                "`min_split_window: {text}` is no ISO 8601 duration"
+            ))
+        })?),
+        None => None,
+    };
+    let advice = component.text("failure_message").unwrap_or_default();
+    Ok(Some(Splitting {
+        least,
+        advice: advice.trim().to_owned(),
+    }))
 }
 
 /// Where the reading of a slice stands.
