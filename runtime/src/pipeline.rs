@@ -18,7 +18,7 @@ use crate::load::{CommitError, Loader};
 use crate::parts;
 use crate::schema::{TableSchema, declared, inferred};
 use crate::state::{self, Checkpoint, Pending, Plan, SliceManifest, StoreError, Stored};
-use crate::stream::{Source, SourceError, StreamInfo};
+use crate::stream::{Source, SourceError, Stream, StreamInfo};
 use crate::turns::Turns;
 use crate::value::Value;
 use crate::view;
@@ -281,7 +281,7 @@ impl<'a> StreamRun<'a> {
         Ok(state::settle(bucket, &name, plan).await?)
     }
 
-    fn schema(&self, checkpoint: Option<&Stored<Checkpoint>>) -> RunSchema {
+    fn schema(&self, checkpoint: Option<&Stored<Checkpoint>>) -> RunSchema<'_> {
         let Loader {
             bucket,
             layout,
@@ -289,6 +289,7 @@ impl<'a> StreamRun<'a> {
             ..
         } = self.loader();
         RunSchema {
+            stream: self.pipeline.source.streams()[self.index].as_ref(),
             declared: declared::table_schema(&self.info.schema),
             known: checkpoint.and_then(|stored| stored.value.schema.clone()),
             bucket: bucket.clone(),
@@ -299,7 +300,7 @@ impl<'a> StreamRun<'a> {
 
     /// Reads this task's slices that are not finished yet. The first failure stops the
     /// others; what is finished by then stays.
-    async fn read_slices(&self, plan: &Plan, schema: &RunSchema) -> Result<(), StreamError> {
+    async fn read_slices(&self, plan: &Plan, schema: &RunSchema<'_>) -> Result<(), StreamError> {
         let Loader {
             bucket,
             layout,
@@ -401,7 +402,7 @@ impl<'a> StreamRun<'a> {
     async fn commit(
         &self,
         plan: &Plan,
-        schema: &RunSchema,
+        schema: &RunSchema<'_>,
         partial: bool,
         summary: &mut StreamSummary,
     ) -> Result<Outcome, StreamError> {
@@ -439,7 +440,7 @@ impl<'a> StreamRun<'a> {
             };
             let is_complete = is_complete && new.len() == count;
             let pending = self
-                .pending(plan, schema, &new, is_complete, stored)
+                .pending(plan, schema, slices, &new, is_complete, stored)
                 .await?;
             let is_ours = self.loader().begin(&pending).await?;
             // Where another task was faster, its commit comes first.
@@ -456,7 +457,8 @@ impl<'a> StreamRun<'a> {
     async fn pending(
         &self,
         plan: &Plan,
-        schema: &RunSchema,
+        schema: &RunSchema<'_>,
+        finished: &[SliceManifest],
         new: &[&SliceManifest],
         complete: bool,
         stored: Option<&Stored<Checkpoint>>,
@@ -487,7 +489,9 @@ impl<'a> StreamRun<'a> {
             .map(|checkpoint| checkpoint.slices.clone())
             .unwrap_or_default();
         slices.extend(new.iter().map(|manifest| manifest.slice));
-        let state = same_run.map_or(&plan.state, |checkpoint| &checkpoint.state);
+        // From where the plan began, with all of it that is done: a state does not say
+        // of each slice whether it is.
+        let done = commit::done(finished, &slices);
         let stream = &self.pipeline.source.streams()[self.index];
         Ok(Pending {
             version: 1,
@@ -505,7 +509,7 @@ impl<'a> StreamRun<'a> {
                 commit,
                 slices,
                 complete,
-                state: stream.state_after(state, &commit::done(new)),
+                state: stream.state_after(&plan.state, &done),
                 schema: columns,
                 extracted_at: extracted_at(plan),
             },
@@ -527,7 +531,7 @@ impl<'a> StreamRun<'a> {
         Ok(bucket.uri(&part.name))
     }
 
-    async fn keep_view(&self, plan: &Plan, schema: &RunSchema) -> Result<(), StreamError> {
+    async fn keep_view(&self, plan: &Plan, schema: &RunSchema<'_>) -> Result<(), StreamError> {
         let Some(columns) = schema.of_run().await?.filter(|_| plan.mode == Mode::Append) else {
             return Ok(());
         };
@@ -568,8 +572,10 @@ pub fn table_name(stream: &str) -> String {
         .collect()
 }
 
-/// The columns of this run's rows: declared, or from the first records any task sees.
-struct RunSchema {
+/// The columns of this run's rows: declared, or what the source says of them or the first
+/// records show when any task sees some.
+struct RunSchema<'s> {
+    stream: &'s dyn Stream,
     declared: Option<TableSchema>,
     /// What earlier runs loaded with.
     known: Option<TableSchema>,
@@ -578,9 +584,12 @@ struct RunSchema {
     settled: OnceCell<TableSchema>,
 }
 
-impl RunSchema {
+impl RunSchema<'_> {
     async fn infer(&self, records: &[Value]) -> Result<TableSchema, StoreError> {
-        let seen = inferred::table_schema(records);
+        // Records are only read once their schema is loaded, so this asks nobody.
+        let said = self.stream.schema().await.ok();
+        let said = said.and_then(|schema| declared::table_schema(&schema));
+        let seen = said.unwrap_or_else(|| inferred::table_schema(records));
         let schema = match &self.known {
             Some(known) => known.extended_by(&seen),
             None => seen,
@@ -600,7 +609,7 @@ impl RunSchema {
     }
 }
 
-impl SchemaOf for RunSchema {
+impl SchemaOf for RunSchema<'_> {
     fn schema<'a>(
         &'a self,
         records: &'a [Value],

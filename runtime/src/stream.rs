@@ -3,6 +3,7 @@
 //! A declarative stream and a native one (a BigQuery table, objects in a
 //! bucket) look the same from here on.
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,11 @@ pub type State = serde_json::Value;
 /// One stream of a source.
 pub trait Stream: Send + Sync {
     fn info(&self) -> &StreamInfo;
+
+    /// The JSON Schema of a record, asked of the source where only that knows it.
+    fn schema(&self) -> BoxFuture<'_, Result<serde_json::Value, SourceError>> {
+        std::future::ready(Ok(self.info().schema.clone())).boxed()
+    }
 
     /// What to read next, given what the state says was read.
     fn slices<'a>(&'a self, state: &'a State) -> BoxStream<'a, Result<Slice, SourceError>>;

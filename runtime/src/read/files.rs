@@ -26,11 +26,15 @@ pub enum FileError {
 }
 
 pub fn read_manifest(path: &Path) -> Result<Json, FileError> {
-    let manifest = read(path)?;
-    match manifest.is_object() {
-        true => Ok(manifest),
-        false => Err(malformed(path, "a manifest is a mapping")),
+    let mut manifest = read(path)?;
+    if !manifest.is_object() {
+        return Err(malformed(path, "a manifest is a mapping"));
     }
+    source::attach_files(&mut manifest, path).map_err(|error| FileError::Read {
+        path: path.to_owned(),
+        problem: format!("the schemas beside it: {error}"),
+    })?;
+    Ok(manifest)
 }
 
 /// YAML holds JSON, so one reader reads both.

@@ -15,7 +15,7 @@ use super::definitions::{self, Definition};
 use super::delegating::DelegatingStream;
 use super::shared::Shared;
 use super::template::{Scope, to_template};
-use super::{config_rules, dynamic, manifest};
+use super::{config_rules, dynamic, manifest, schema_loader};
 
 /// Requests at once where the manifest does not say, as the reference's.
 const DEFAULT_CONCURRENCY: i64 = 2;
@@ -41,13 +41,14 @@ impl Blueprint {
         config: Config,
         secrets: Arc<dyn SecretSink>,
     ) -> Result<Blueprint, SourceError> {
-        let manifest = resolved(manifest)?;
+        let mut manifest = resolved(manifest)?;
         let root = Component::new(&manifest, "manifest");
         if root.kind() != "DeclarativeSource" {
             return Err(root.unknown("DeclarativeSource"));
         }
         let config = config_rules::applied(&manifest["spec"], config)?;
         let shared = Arc::new(open_shared(&root, config, secrets.clone())?);
+        schema_loader::place_files(&mut manifest, &shared.scope);
         Ok(Blueprint {
             manifest,
             shared,
@@ -150,10 +151,7 @@ pub fn open_stream(
     shared: &Arc<Shared>,
 ) -> Result<Box<dyn Stream>, SourceError> {
     match component.kind() {
-        "DeclarativeStream" => {
-            let stream = DeclarativeStream::open(component, info(component), shared)?;
-            Ok(Box::new(stream))
-        }
+        "DeclarativeStream" => Ok(Box::new(open_declarative(component, shared)?)),
         "StateDelegatingStream" => {
             let stream = DelegatingStream::open(component, shared)?;
             Ok(Box::new(stream))
@@ -162,22 +160,23 @@ pub fn open_stream(
     }
 }
 
+/// Opens a stream that is no other streams' front.
+pub fn open_declarative(
+    component: &Component<'_>,
+    shared: &Arc<Shared>,
+) -> Result<DeclarativeStream, SourceError> {
+    if component.kind() != "DeclarativeStream" {
+        return Err(component.unknown("DeclarativeStream"));
+    }
+    DeclarativeStream::open(component, info(component), shared)
+}
+
 fn info(component: &Component<'_>) -> StreamInfo {
     StreamInfo {
         name: component.text("name").unwrap_or_default().to_owned(),
         primary_key: primary_key(component.field("primary_key")),
         cursor_field: None,
-        schema: schema(component),
-    }
-}
-
-/// The schema of an InlineSchemaLoader; others are not declared in the manifest.
-fn schema(component: &Component<'_>) -> Json {
-    match component.child("schema_loader") {
-        Some(loader) if loader.kind() == "InlineSchemaLoader" => {
-            loader.field("schema").cloned().unwrap_or_else(|| json!({}))
-        }
-        _ => json!({}),
+        schema: json!({}),
     }
 }
 

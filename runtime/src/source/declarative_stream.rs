@@ -6,26 +6,34 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_stream::try_stream;
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 
 use crate::stream::{Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo};
 use crate::value::Value;
 
 use super::component::Component;
 use super::migration::Migration;
+use super::moment::Moment;
+use super::partition::FIRST_PAGE;
 use super::python;
-use super::retriever::{Part, Records, Retriever, StreamFacts, Window};
+use super::retriever::{Part, Records, Retriever, StreamFacts};
+use super::schema_loader::Schema;
 use super::shared::Shared;
 use super::slicer::{Newest, Slicer, Test, failed};
+use super::window::Window;
 
 /// A stream of the manifest.
 pub struct DeclarativeStream {
     info: StreamInfo,
+    schema: Schema,
     retriever: Retriever,
     slicer: Slicer,
     migrations: Vec<Migration>,
-    shared: Arc<Shared>,
+    /// The first page of a partition comes with its parent.
+    reads_lazily: bool,
 }
 
 impl DeclarativeStream {
@@ -41,6 +49,8 @@ impl DeclarativeStream {
         let migrations = migrations
             .iter()
             .map(|migration| Migration::open(migration, component, shared));
+        let schema = Schema::open(component, shared)?;
+        info.schema = schema.declared();
         info.cursor_field = slicer.field().map(str::to_owned);
         let facts = StreamFacts {
             name: &info.name,
@@ -49,11 +59,22 @@ impl DeclarativeStream {
         };
         Ok(DeclarativeStream {
             retriever: Retriever::open(&retriever, &facts, shared)?,
+            reads_lazily: reads_lazily(component, &retriever)?,
             migrations: migrations.collect::<Result<_, _>>()?,
             slicer,
-            shared: shared.clone(),
             info,
+            schema,
         })
+    }
+
+    /// How far a state says the stream is.
+    pub fn reached(&self, state: &State) -> Option<Moment> {
+        self.slicer.reached(state)
+    }
+
+    /// Whether the cursor is a number that grows.
+    pub fn counts(&self) -> bool {
+        self.slicer.counts()
     }
 
     /// The state in the form that is written now.
@@ -69,11 +90,16 @@ impl DeclarativeStream {
 
     fn part<'a>(&'a self, slice: &'a Slice) -> Result<Part<'a>, SourceError> {
         let mut part = Part {
-            scope: self.shared.scope.clone().with_slice(slice),
+            scope: self.slicer.scope(slice),
             options: self.slicer.options(slice)?,
+            first: first_page(slice).filter(|_| self.reads_lazily),
             keep: None,
             stop: None,
-            window: Some(Window::new(&self.slicer, slice)),
+            window: self
+                .slicer
+                .has_window()
+                .then(|| Window::new(&self.slicer, slice)),
+            schema: Arc::default(),
         };
         let filter = self.slicer.filter(slice)?;
         // A data feed is filtered after paging has seen its records.
@@ -111,6 +137,28 @@ impl DeclarativeStream {
     }
 }
 
+fn reads_lazily(stream: &Component<'_>, retriever: &Component<'_>) -> Result<bool, SourceError> {
+    let router = retriever.child("partition_router");
+    let router = router.filter(|router| router.kind() == "SubstreamPartitionRouter");
+    let parents = router.map(|router| router.children("parent_stream_configs"));
+    let is_lazy = |parent: &Component<'_>| !parent.children("lazy_read_pointer").is_empty();
+    if !parents.iter().flatten().any(is_lazy) {
+        return Ok(false);
+    }
+    let cursor = stream.child("incremental_sync");
+    if cursor.is_some_and(|cursor| cursor.field("step").is_some()) {
+        return Err(stream.error(
+            "with a `lazy_read_pointer` a parent's record holds all of its children, so its cursor can have no `step`",
+        ));
+    }
+    Ok(true)
+}
+
+fn first_page(slice: &Slice) -> Option<Bytes> {
+    let page = slice.extra_fields.get(FIRST_PAGE)?;
+    Some(page.to_string().into())
+}
+
 /// What was seen of a slice so far.
 struct Seen<'s> {
     newest: Newest,
@@ -121,6 +169,10 @@ struct Seen<'s> {
 impl Stream for DeclarativeStream {
     fn info(&self) -> &StreamInfo {
         &self.info
+    }
+
+    fn schema(&self) -> BoxFuture<'_, Result<serde_json::Value, SourceError>> {
+        async { Ok((*self.schema.get().await?).clone()) }.boxed()
     }
 
     fn slices<'a>(&'a self, state: &'a State) -> BoxStream<'a, Result<Slice, SourceError>> {
@@ -145,7 +197,11 @@ impl Stream for DeclarativeStream {
             Ok(both) => both,
             Err(error) => return failed(error),
         };
-        let pages = self.retriever.pages(part);
+        let pages = self.schema.get().map_ok(move |schema| {
+            let part = Part { schema, ..part };
+            self.retriever.pages(part)
+        });
+        let pages = pages.try_flatten_stream();
         pages
             .scan(seen, move |seen, records| {
                 let page = records.and_then(|records| self.page(records, seen));

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use indexmap::IndexMap;
 use jiter::{Jiter, JiterError, JiterResult, Peek};
 
 use crate::value::{Object, Value};
@@ -34,6 +35,30 @@ pub fn spans(bytes: &[u8], path: &[&str]) -> Result<Vec<Range<usize>>, String> {
         .and_then(|()| reader.finish());
     walked.map_err(|error| shown(&reader, &error))?;
     Ok(found)
+}
+
+/// Where the fields of a document stand that is one object; of fields with one name the last.
+pub fn fields(bytes: &[u8]) -> Result<Option<IndexMap<String, Range<usize>>>, String> {
+    let mut reader = Jiter::new(bytes).with_allow_inf_nan();
+    let found = field_spans(&mut reader);
+    found.map_err(|error| shown(&reader, &error))
+}
+
+fn field_spans(reader: &mut Jiter<'_>) -> JiterResult<Option<IndexMap<String, Range<usize>>>> {
+    if reader.peek()? != Peek::Object {
+        return Ok(None);
+    }
+    let mut found = IndexMap::new();
+    let mut key = reader.known_object()?.map(str::to_owned);
+    while let Some(name) = key {
+        let peek = reader.peek()?;
+        let start = reader.current_index();
+        reader.known_skip(peek)?;
+        found.insert(name, start..reader.current_index());
+        key = reader.next_key()?.map(str::to_owned);
+    }
+    reader.finish()?;
+    Ok(Some(found))
 }
 
 fn document(bytes: &[u8]) -> Result<Value, String> {

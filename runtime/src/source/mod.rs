@@ -10,6 +10,7 @@
 mod auth;
 mod backoff;
 mod blueprint;
+mod body;
 mod budget;
 mod checks;
 mod component;
@@ -44,12 +45,14 @@ mod requester;
 mod response;
 mod retries;
 mod retriever;
+mod schema_loader;
 mod selector;
 mod shared;
 mod slicer;
 mod strptime;
 mod template;
 mod transform;
+mod window;
 pub mod yaml;
 
 use std::sync::Arc;
@@ -63,6 +66,7 @@ use crate::stream::{Source, SourceError, Stream};
 use blueprint::{Blueprint, Opened, open_stream};
 pub use config::{Config, Redactor, SecretSink, SinkError};
 use definitions::Definition;
+pub use schema_loader::attach_files;
 
 /// Which streams of a source to open.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -7,6 +7,7 @@ use minijinja::Value as Shown;
 
 use crate::value::Value;
 
+use super::body;
 use super::decoder::Decoder;
 use super::json;
 use super::template::{Headers, to_template};
@@ -56,17 +57,16 @@ impl Response {
 
     /// The body as a paginator's templates see it: the first document the decoder finds.
     pub fn shown_first(&self) -> Shown {
-        let decode = || to_template(&self.decoder.first(self));
+        let decode = || match &self.decoder {
+            Decoder::Json => body::shown_first(&self.body),
+            other => to_template(&other.first(self)),
+        };
         self.first.get_or_init(decode).clone()
     }
 
     /// The body as templates see it, decoded when one asks; an empty mapping where it is no JSON.
     pub fn shown(&self) -> Shown {
-        let decode = || match self.json() {
-            Ok(body) => to_template(&body),
-            Err(_) => to_template(&Value::Object(Default::default())),
-        };
-        self.shown.get_or_init(decode).clone()
+        self.shown.get_or_init(|| body::shown(&self.body)).clone()
     }
 
     /// The headers as templates see them.

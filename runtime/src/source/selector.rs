@@ -88,15 +88,12 @@ impl Selector {
         keep: Option<Keep<'s>>,
         schema: &'s Json,
     ) -> Selection<'s> {
-        // The reference has it for old manifests, and always empty.
-        let nothing = minijinja::Value::from_pairs::<_, &str, minijinja::Value>([]);
-        let scope = scope.clone().with("stream_state", nothing);
         Selection {
             selector: self,
             records,
             extracted: 0,
             steps: Steps::new(&self.transformations, scope.clone()),
-            scope,
+            scope: scope.clone(),
             keep,
             schema,
         }

@@ -8,7 +8,6 @@ mod count;
 mod datetime;
 mod intervals;
 mod partitioned;
-mod window;
 
 pub use count::CountCursor;
 pub use datetime::{DatetimeCursor, exact};

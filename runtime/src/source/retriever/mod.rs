@@ -7,11 +7,12 @@ mod page_size;
 mod properties;
 mod reset;
 mod simple;
-mod window;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::stream::BoxStream;
+use serde_json::Value as Json;
 
 use crate::stream::SourceError;
 use crate::value::Value;
@@ -21,9 +22,9 @@ use super::request::Options;
 use super::shared::Shared;
 use super::slicer::Test;
 use super::template::Scope;
+use super::window::Window;
 
 pub use simple::SimpleRetriever;
-pub use window::Window;
 
 /// The records of one reply, decoded, filtered and transformed.
 pub type Records = Vec<Value>;
@@ -34,12 +35,16 @@ pub struct Part<'s> {
     pub scope: Scope,
     /// What cursor and partition add to a request.
     pub options: Options,
+    /// The first page, where the parent's record came with it.
+    pub first: Option<Bytes>,
     /// Whether the cursor keeps a record; `None` keeps all.
     pub keep: Option<Test<'s>>,
     /// Whether a page that ends with this record is the last one.
     pub stop: Option<Test<'s>>,
-    /// The slice, for those who must ask for less of it.
+    /// The slice's window, where it has one that may be made smaller.
     pub window: Option<Window<'s>>,
+    /// The schema of the stream's records.
+    pub schema: Arc<Json>,
 }
 
 impl Part<'_> {
@@ -48,9 +53,11 @@ impl Part<'_> {
         Part {
             scope,
             options: Options::default(),
+            first: None,
             keep: None,
             stop: None,
             window: None,
+            schema: Arc::default(),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use serde_json::Value as Json;
 
 use crate::stream::SourceError;
 use crate::value::Value;
@@ -20,10 +19,14 @@ use super::super::response::Response;
 use super::super::selector::{Selected, Selector};
 use super::super::shared::Shared;
 use super::super::template::{Scope, TemplateError, to_template};
+use super::super::window::Window;
 use super::page_size::{Shrinking, Size};
 use super::properties::{Properties, with_properties};
 use super::reset::{Resets, Resetting};
 use super::{Part, Records, StreamFacts};
+
+/// A slice is halved no more often than this.
+const MOST_HALVINGS: u32 = 10;
 
 pub struct SimpleRetriever {
     at: String,
@@ -122,7 +125,8 @@ impl SimpleRetriever {
     }
 
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
-        let paging = Paging::new(part, self.paginator.first());
+        let token = self.paginator.first().filter(|_| part.first.is_none());
+        let paging = Paging::new(part, token);
         stream::try_unfold(paging, move |mut paging| async move {
             if paging.done && !self.begin_next(&mut paging)? {
                 return Ok(None);
@@ -149,35 +153,41 @@ impl SimpleRetriever {
 
     /// Begins with the half of a slice that waits; whether there is one.
     fn begin_next(&self, paging: &mut Paging<'_>) -> Result<bool, SourceError> {
-        let Some(window) = &mut paging.part.window else {
+        let Some((window, depth)) = paging.waiting.pop() else {
             return Ok(false);
         };
-        if !window.next() {
-            return Ok(false);
-        }
+        paging.part.window = Some(window);
+        paging.depth = depth;
         self.restart(paging)?;
         Ok(true)
     }
 
+    /// Goes on with the first half of the slice; the other one waits.
     fn split(&self, paging: &mut Paging<'_>, said: Option<String>) -> Result<(), SourceError> {
         let said = said.unwrap_or_default();
-        let (Some(splitting), Some(window)) = (&self.splitting, &mut paging.part.window) else {
+        let (Some(splitting), Some(window)) = (&self.splitting, &paging.part.window) else {
             return Err(self.wrong(&format!(
                 "the source refuses the slice as too large, and there is no `request_window_splitting`. {said}"
             )));
         };
-        let advice = &splitting.advice;
-        window
-            .split(splitting.least)
-            .map_err(|problem| self.wrong(&format!("{problem}. {said} {advice}")))?;
+        let halves = window.halves(splitting.least);
+        let Some([first, second]) = halves.filter(|_| paging.depth < MOST_HALVINGS) else {
+            let advice = &splitting.advice;
+            return Err(self.wrong(&format!(
+                "the source refuses the slice at the smallest size that can be asked for. {said} {advice}"
+            )));
+        };
+        paging.depth += 1;
+        paging.waiting.push((second, paging.depth));
+        paging.part.window = Some(first);
         self.restart(paging)
     }
 
     /// Begins with the first page of the window of now.
     fn restart(&self, paging: &mut Paging<'_>) -> Result<(), SourceError> {
         if let Some(window) = &paging.part.window {
-            paging.part.scope = self.shared.scope.clone().with_slice(&window.now);
-            paging.part.options = window.slicer.options(&window.now)?;
+            paging.part.scope = window.scope();
+            paging.part.options = window.options()?;
         }
         paging.token = self.paginator.first();
         paging.size = Size::default();
@@ -224,9 +234,9 @@ impl SimpleRetriever {
     fn begin_anew(&self, paging: &mut Paging<'_>) -> Result<(), SourceError> {
         tracing::info!(stream = self.name, "paging begins anew");
         let window = paging.part.window.as_mut();
-        let window = window.filter(|window| self.resets.by_cursor && window.slicer.has_window());
+        let window = window.filter(|_| self.resets.by_cursor);
         let by_cursor = window.is_some();
-        let moved = window.is_some_and(|window| window.narrow());
+        let moved = window.is_some_and(Window::narrow);
         self.resets
             .begin(&mut paging.resetting, moved, by_cursor)
             .map_err(|problem| self.wrong(&problem))?;
@@ -259,13 +269,17 @@ impl SimpleRetriever {
 
     async fn ask(&self, paging: &mut Paging<'_>) -> Result<Asked, SourceError> {
         paging.asked.clone_from(&paging.token);
+        if let Some(body) = paging.part.first.take() {
+            let response = Response::new(200, String::new(), Vec::new(), body);
+            return self.page_of(response, &paging.page_scope(), paging);
+        }
         let scope = paging.page_scope();
         let Some(properties) = &self.properties else {
             return self.ask_once(&scope, paging).await;
         };
         let mut pieces = Vec::new();
         let mut last = None;
-        for chunk in properties.chunks(&Json::Null, &self.shared).await? {
+        for chunk in properties.chunks(&paging.part.schema, &self.shared).await? {
             let scope = with_properties(&scope, &chunk);
             match self.ask_once(&scope, paging).await? {
                 Asked::Page(mut read) => {
@@ -281,12 +295,20 @@ impl SimpleRetriever {
     }
 
     async fn ask_once(&self, scope: &Scope, paging: &Paging<'_>) -> Result<Asked, SourceError> {
-        let mut response = match self.request(scope, paging).await? {
-            Answer::Page(response) => response,
-            Answer::Reset => return Ok(Asked::Reset),
-            Answer::Smaller(said) => return Ok(Asked::Smaller(said)),
-            Answer::Split(said) => return Ok(Asked::Split(said)),
-        };
+        match self.request(scope, paging).await? {
+            Answer::Page(response) => self.page_of(response, scope, paging),
+            Answer::Reset => Ok(Asked::Reset),
+            Answer::Smaller(said) => Ok(Asked::Smaller(said)),
+            Answer::Split(said) => Ok(Asked::Split(said)),
+        }
+    }
+
+    fn page_of(
+        &self,
+        mut response: Response,
+        scope: &Scope,
+        paging: &Paging<'_>,
+    ) -> Result<Asked, SourceError> {
         response.decoder = self.selector.decoder.clone();
         let selected = match response.ok() {
             true => self.read(&response, scope, paging)?,
@@ -320,7 +342,9 @@ impl SimpleRetriever {
             .clone()
             .with("next_page_token", minijinja::Value::from(()));
         let keep = paging.part.keep.as_deref();
-        let selected = self.selector.page(response, &scope, keep, &Json::Null);
+        let selected = self
+            .selector
+            .page(response, &scope, keep, &paging.part.schema);
         selected.map_err(|error| self.unread(response, error))
     }
 
@@ -401,6 +425,9 @@ struct Paging<'s> {
     size: Size,
     resetting: Resetting,
     endless: Endless,
+    /// How often the window was halved, and the halves not read yet, the next one last.
+    depth: u32,
+    waiting: Vec<(Window<'s>, u32)>,
     done: bool,
 }
 
@@ -413,6 +440,8 @@ impl<'s> Paging<'s> {
             size: Size::default(),
             resetting: Resetting::default(),
             endless: Endless::default(),
+            depth: 0,
+            waiting: Vec::new(),
             done: false,
         }
     }
