@@ -4,6 +4,7 @@
 //! requests; a retriever knows requests and records and nothing of state.
 
 mod page_size;
+mod paging;
 mod properties;
 mod reset;
 mod simple;

@@ -1,52 +1,40 @@
 //! SimpleRetriever: one page after another, a request each.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use crate::stream::SourceError;
-use crate::value::Value;
 
 use super::super::component::Component;
 use super::super::decoder::Decoder;
-use super::super::moment::Span;
-use super::super::paginator::{Endless, Paginator, Seen};
+use super::super::paginator::Paginator;
 use super::super::record_error::RecordError;
 use super::super::requester::{Answer, Requester};
 use super::super::response::Response;
 use super::super::selector::{Selected, Selector};
 use super::super::shared::Shared;
-use super::super::template::{Scope, TemplateError, to_template};
-use super::super::window::Window;
-use super::page_size::{Shrinking, Size};
+use super::super::template::{Scope, TemplateError};
+use super::page_size::Shrinking;
+use super::paging::{Paging, Splitting};
 use super::properties::{Properties, with_properties};
-use super::reset::{Resets, Resetting};
+use super::reset::Resets;
 use super::{Part, Records, StreamFacts};
-
-/// A slice is halved no more often than this.
-const MOST_HALVINGS: u32 = 10;
 
 pub struct SimpleRetriever {
     at: String,
-    name: String,
+    pub(super) name: String,
     requester: Requester,
-    paginator: Paginator,
+    pub(super) paginator: Paginator,
     selector: Selector,
     properties: Option<Properties>,
-    resets: Resets,
-    shrinking: Option<Shrinking>,
-    splitting: Option<Splitting>,
+    pub(super) resets: Resets,
+    pub(super) shrinking: Option<Shrinking>,
+    pub(super) splitting: Option<Splitting>,
     /// Cursor and partition go only into the first page's request.
     slice_on_first_page_only: bool,
-    shared: Arc<Shared>,
-}
-
-/// Slices that are halved where the source refuses them.
-struct Splitting {
-    least: Option<Span>,
-    advice: String,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What came of asking for a page.
@@ -58,9 +46,9 @@ enum Asked {
 }
 
 /// A page: its records, and the reply that says what comes after it.
-struct Read {
-    selected: Selected,
-    response: Response,
+pub(super) struct Read {
+    pub selected: Selected,
+    pub response: Response,
 }
 
 impl SimpleRetriever {
@@ -92,7 +80,7 @@ impl SimpleRetriever {
             shrinking: shrinking
                 .map(|shrinking| Shrinking::open(&shrinking))
                 .transpose()?,
-            splitting: splitting(component)?,
+            splitting: Splitting::open(component)?,
             slice_on_first_page_only: component
                 .flag("ignore_stream_slicer_parameters_on_paginated_requests"),
             shared: shared.clone(),
@@ -149,122 +137,6 @@ impl SimpleRetriever {
                 Asked::Split(said) => self.split(paging, said)?,
             }
         }
-    }
-
-    /// Begins with the half of a slice that waits; whether there is one.
-    fn begin_next(&self, paging: &mut Paging<'_>) -> Result<bool, SourceError> {
-        let Some((window, depth)) = paging.waiting.pop() else {
-            return Ok(false);
-        };
-        paging.part.window = Some(window);
-        paging.depth = depth;
-        self.restart(paging)?;
-        Ok(true)
-    }
-
-    /// Goes on with the first half of the slice; the other one waits.
-    fn split(&self, paging: &mut Paging<'_>, said: Option<String>) -> Result<(), SourceError> {
-        let said = said.unwrap_or_default();
-        let (Some(splitting), Some(window)) = (&self.splitting, &paging.part.window) else {
-            return Err(self.wrong(&format!(
-                "the source refuses the slice as too large, and there is no `request_window_splitting`. {said}"
-            )));
-        };
-        let halves = window.halves(splitting.least);
-        let Some([first, second]) = halves.filter(|_| paging.depth < MOST_HALVINGS) else {
-            let advice = &splitting.advice;
-            return Err(self.wrong(&format!(
-                "the source refuses the slice at the smallest size that can be asked for. {said} {advice}"
-            )));
-        };
-        paging.depth += 1;
-        paging.waiting.push((second, paging.depth));
-        paging.part.window = Some(first);
-        self.restart(paging)
-    }
-
-    /// Begins with the first page of the window of now.
-    fn restart(&self, paging: &mut Paging<'_>) -> Result<(), SourceError> {
-        if let Some(window) = &paging.part.window {
-            paging.part.scope = window.scope();
-            paging.part.options = window.options()?;
-        }
-        paging.token = self.paginator.first();
-        paging.size = Size::default();
-        paging.endless = Endless::default();
-        paging.done = false;
-        Ok(())
-    }
-
-    /// Goes on to the page after this one.
-    fn turn(&self, read: Read, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
-        if let Some(shrinking) = &self.shrinking {
-            shrinking.succeeded(&mut paging.size);
-        }
-        // An ignored error is the last page.
-        if !read.response.ok() {
-            paging.done = true;
-            return Ok(read.selected.records);
-        }
-        let kept = read.selected.records.len();
-        if let Some(window) = paging
-            .part
-            .window
-            .as_mut()
-            .filter(|_| self.resets.by_cursor)
-        {
-            window.observe(&read.selected.records)?;
-        }
-        if self.resets.is_due(&mut paging.resetting, kept) {
-            self.begin_anew(paging)?;
-            return Ok(read.selected.records);
-        }
-        self.advance(&read, paging)
-            .map_err(|error| self.problem(&error))?;
-        let body = &read.response.body;
-        if !paging.done && paging.endless.is_reached(paging.asked.as_ref(), body) {
-            return Err(self.wrong(
-                "paging has no end: the source sends the same page again and again; \
-                 look at the paginator's stop condition and where its token goes",
-            ));
-        }
-        Ok(read.selected.records)
-    }
-
-    fn begin_anew(&self, paging: &mut Paging<'_>) -> Result<(), SourceError> {
-        tracing::info!(stream = self.name, "paging begins anew");
-        let window = paging.part.window.as_mut();
-        let window = window.filter(|_| self.resets.by_cursor);
-        let by_cursor = window.is_some();
-        let moved = window.is_some_and(Window::narrow);
-        self.resets
-            .begin(&mut paging.resetting, moved, by_cursor)
-            .map_err(|problem| self.wrong(&problem))?;
-        match moved {
-            true => self.restart(paging),
-            false => {
-                paging.token = self.paginator.first();
-                Ok(())
-            }
-        }
-    }
-
-    fn shrink(
-        &self,
-        paging: &mut Paging<'_>,
-        said: Option<String>,
-    ) -> Result<Duration, SourceError> {
-        let said = said.unwrap_or_default();
-        let Some(shrinking) = &self.shrinking else {
-            return Err(self.wrong(&format!(
-                "the source wants a smaller page, and there is no `page_size_reduction`. {said}"
-            )));
-        };
-        let configured = self.paginator.size(&self.shared.scope);
-        let configured = configured.map_err(|error| self.problem(&error))?;
-        shrinking
-            .shrink(&mut paging.size, configured)
-            .map_err(|problem| self.wrong(&format!("{problem}. {said}")))
     }
 
     async fn ask(&self, paging: &mut Paging<'_>) -> Result<Asked, SourceError> {
@@ -348,27 +220,7 @@ impl SimpleRetriever {
         selected.map_err(|error| self.unread(response, error))
     }
 
-    fn advance(&self, read: &Read, paging: &mut Paging<'_>) -> Result<(), TemplateError> {
-        let last_record = read.selected.records.last();
-        let stop = paging.part.stop.as_ref().zip(last_record);
-        if stop.is_some_and(|(stop, last)| stop(last)) {
-            paging.done = true;
-            return Ok(());
-        }
-        let seen = Seen {
-            response: &read.response,
-            extracted: read.selected.extracted,
-            kept: read.selected.records.len(),
-            last_record,
-            size: paging.size.now,
-        };
-        let token = paging.token.as_ref();
-        paging.token = self.paginator.next(seen, token, &paging.part.scope)?;
-        paging.done = paging.token.is_none();
-        Ok(())
-    }
-
-    fn wrong(&self, problem: &str) -> SourceError {
+    pub(super) fn wrong(&self, problem: &str) -> SourceError {
         SourceError::Config {
             at: format!("stream `{}`, {}", self.name, self.at),
             problem: self.shared.redactor.clean(problem.trim_end()),
@@ -389,70 +241,11 @@ impl SimpleRetriever {
         }
     }
 
-    fn problem(&self, error: &TemplateError) -> SourceError {
+    pub(super) fn problem(&self, error: &TemplateError) -> SourceError {
         SourceError::Config {
             at: self.at.clone(),
             problem: self.shared.redactor.clean(&error.to_string()),
         }
-    }
-}
-
-fn splitting(retriever: &Component<'_>) -> Result<Option<Splitting>, SourceError> {
-    let Some(component) = retriever.child("request_window_splitting") else {
-        return Ok(None);
-    };
-    let least = match component.text("min_split_window") {
-        Some(text) => Some(Span::parse(text).ok_or_else(|| {
-            component.error(format!(
-                "`min_split_window: {text}` is no ISO 8601 duration"
-            ))
-        })?),
-        None => None,
-    };
-    let advice = component.text("failure_message").unwrap_or_default();
-    Ok(Some(Splitting {
-        least,
-        advice: advice.trim().to_owned(),
-    }))
-}
-
-/// Where the reading of a slice stands.
-struct Paging<'s> {
-    part: Part<'s>,
-    /// Of the page to ask for, and of the one that was.
-    token: Option<Value>,
-    asked: Option<Value>,
-    size: Size,
-    resetting: Resetting,
-    endless: Endless,
-    /// How often the window was halved, and the halves not read yet, the next one last.
-    depth: u32,
-    waiting: Vec<(Window<'s>, u32)>,
-    done: bool,
-}
-
-impl<'s> Paging<'s> {
-    fn new(part: Part<'s>, token: Option<Value>) -> Paging<'s> {
-        Paging {
-            part,
-            token,
-            asked: None,
-            size: Size::default(),
-            resetting: Resetting::default(),
-            endless: Endless::default(),
-            depth: 0,
-            waiting: Vec::new(),
-            done: false,
-        }
-    }
-
-    /// The slice's scope with the page's token.
-    fn page_scope(&self) -> Scope {
-        let nothing = minijinja::Value::from(());
-        let token = self.token.as_ref().map_or(nothing, |token| {
-            minijinja::Value::from_pairs([("next_page_token", to_template(token))])
-        });
-        self.part.scope.clone().with("next_page_token", token)
     }
 }
 
