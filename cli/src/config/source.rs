@@ -9,7 +9,10 @@ use xetl_runtime::source;
 use super::{ConfigError, shown};
 
 /// The manifests compiled in, by name.
-const BUILT_IN: &[(&str, &str)] = &[("xero", include_str!("../../../sources/xero.yaml"))];
+const BUILT_IN: &[(&str, &str)] = &[
+    ("close", include_str!("../../../sources/close.yaml")),
+    ("xero", include_str!("../../../sources/xero.yaml")),
+];
 
 pub fn built_in_sources() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, _)| *name)
@@ -72,6 +75,12 @@ impl Manifest {
             Ok(outline) if !outline.makes_streams => outline.streams,
             _ => Vec::new(),
         }
+    }
+
+    /// Whether it makes streams from what the source answers.
+    pub fn has_dynamic_streams(&self) -> bool {
+        let dynamic = self.0["dynamic_streams"].as_array();
+        dynamic.is_some_and(|streams| !streams.is_empty())
     }
 
     /// The secret fields of this config: with a `oneOf`, those of the variant it chose.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::bundle::Mode;
 use crate::stream::{SourceError, Stream, StreamInfo, UnfitStream};
 use crate::value::Value;
 
@@ -182,16 +183,26 @@ pub fn open_declarative(
     if component.kind() != "DeclarativeStream" {
         return Err(component.unknown("DeclarativeStream"));
     }
-    DeclarativeStream::open(component, info(component), shared)
+    DeclarativeStream::open(component, info(component)?, shared)
 }
 
-fn info(component: &Component<'_>) -> StreamInfo {
-    StreamInfo {
+fn info(component: &Component<'_>) -> Result<StreamInfo, SourceError> {
+    Ok(StreamInfo {
         name: component.text("name").unwrap_or_default().to_owned(),
         primary_key: primary_key(component.field("primary_key")),
         cursor_field: None,
         schema: json!({}),
-    }
+        mode: mode(component)?,
+    })
+}
+
+fn mode(component: &Component<'_>) -> Result<Option<Mode>, SourceError> {
+    let Some(json) = component.field("xetl_mode") else {
+        return Ok(None);
+    };
+    let mode = serde_json::from_value(json.clone());
+    mode.map(Some)
+        .map_err(|_| component.error("`xetl_mode` is `append` or `overwrite`"))
 }
 
 fn open_shared(

@@ -26,6 +26,7 @@ mod dpath;
 mod dynamic;
 mod error_handler;
 mod extractor;
+mod fold;
 mod isoparse;
 mod json;
 mod json_text;
@@ -39,6 +40,8 @@ mod normalization;
 mod paginator;
 mod partition;
 mod python;
+mod ranged;
+mod ratelimit;
 mod record_error;
 mod request;
 mod requester;
@@ -62,6 +65,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value as Json};
 
+use crate::range::Range;
 use crate::stream::{Source, SourceError, Stream};
 
 use blueprint::{Blueprint, Opened, open_stream};
@@ -76,6 +80,8 @@ pub struct Wanted {
     pub streams: Option<Vec<String>>,
     /// Leaves out streams that cannot run, where it is an error otherwise.
     pub skip_unsupported: bool,
+    /// The only time to read, where one is asked for.
+    pub range: Option<Range>,
 }
 
 impl Wanted {
@@ -83,7 +89,7 @@ impl Wanted {
     pub fn named(names: &[String]) -> Wanted {
         Wanted {
             streams: (!names.is_empty()).then(|| names.to_vec()),
-            skip_unsupported: false,
+            ..Wanted::default()
         }
     }
 
@@ -91,7 +97,7 @@ impl Wanted {
     pub fn nothing() -> Wanted {
         Wanted {
             streams: Some(Vec::new()),
-            skip_unsupported: false,
+            ..Wanted::default()
         }
     }
 }
@@ -108,7 +114,14 @@ pub async fn open(
     let blueprint = Blueprint::new(manifest, config, secrets)?;
     let streams = {
         let known = known(&blueprint, wanted).await?;
-        let opened = blueprint.open(chosen(&known, wanted)?);
+        let chosen = chosen(&known, wanted)?;
+        let opened = match &wanted.range {
+            None => blueprint.open(chosen),
+            Some(range) => {
+                let limited = chosen.iter().map(|stream| ranged::limited(stream, range));
+                blueprint.open(&limited.collect::<Result<Vec<_>, _>>()?)
+            }
+        };
         if !opened.unfit.is_empty() {
             refuse_or_skip(&opened, &known, &blueprint, wanted)?;
         }
@@ -154,6 +167,14 @@ fn stream_names(streams: &Json) -> Vec<String> {
                 .collect(),
         })
         .collect()
+}
+
+/// Whether a range of time can be read of a stream; `None` where the manifest does not write it down.
+pub fn reads_by_time(manifest: &Json, stream: &str) -> Result<Option<bool>, SourceError> {
+    let manifest = blueprint::resolved(manifest)?;
+    let streams = manifest["streams"].as_array().into_iter().flatten();
+    let found = streams.into_iter().find(|found| found["name"] == stream);
+    Ok(found.map(ranged::has_time))
 }
 
 /// The streams there are; those made from templates only if one of them may be wanted.
