@@ -440,7 +440,7 @@ impl<'a> StreamRun<'a> {
             };
             let is_complete = is_complete && new.len() == count;
             let pending = self
-                .pending(plan, schema, &new, is_complete, stored)
+                .pending(plan, schema, slices, &new, is_complete, stored)
                 .await?;
             let is_ours = self.loader().begin(&pending).await?;
             // Where another task was faster, its commit comes first.
@@ -458,6 +458,7 @@ impl<'a> StreamRun<'a> {
         &self,
         plan: &Plan,
         schema: &RunSchema<'_>,
+        finished: &[SliceManifest],
         new: &[&SliceManifest],
         complete: bool,
         stored: Option<&Stored<Checkpoint>>,
@@ -488,7 +489,9 @@ impl<'a> StreamRun<'a> {
             .map(|checkpoint| checkpoint.slices.clone())
             .unwrap_or_default();
         slices.extend(new.iter().map(|manifest| manifest.slice));
-        let state = same_run.map_or(&plan.state, |checkpoint| &checkpoint.state);
+        // From where the plan began, with all of it that is done: a state does not say
+        // of each slice whether it is.
+        let done = commit::done(finished, &slices);
         let stream = &self.pipeline.source.streams()[self.index];
         Ok(Pending {
             version: 1,
@@ -506,7 +509,7 @@ impl<'a> StreamRun<'a> {
                 commit,
                 slices,
                 complete,
-                state: stream.state_after(state, &commit::done(new)),
+                state: stream.state_after(&plan.state, &done),
                 schema: columns,
                 extracted_at: extracted_at(plan),
             },

@@ -151,16 +151,24 @@ pub fn open_stream(
     shared: &Arc<Shared>,
 ) -> Result<Box<dyn Stream>, SourceError> {
     match component.kind() {
-        "DeclarativeStream" => {
-            let stream = DeclarativeStream::open(component, info(component), shared)?;
-            Ok(Box::new(stream))
-        }
+        "DeclarativeStream" => Ok(Box::new(open_declarative(component, shared)?)),
         "StateDelegatingStream" => {
             let stream = DelegatingStream::open(component, shared)?;
             Ok(Box::new(stream))
         }
         _ => Err(component.unknown("DeclarativeStream or StateDelegatingStream")),
     }
+}
+
+/// Opens a stream that is no other streams' front.
+pub fn open_declarative(
+    component: &Component<'_>,
+    shared: &Arc<Shared>,
+) -> Result<DeclarativeStream, SourceError> {
+    if component.kind() != "DeclarativeStream" {
+        return Err(component.unknown("DeclarativeStream"));
+    }
+    DeclarativeStream::open(component, info(component), shared)
 }
 
 fn info(component: &Component<'_>) -> StreamInfo {

@@ -166,7 +166,8 @@ async fn try_stream(stream: &Definition, blueprint: &Blueprint) -> Result<(), So
 /// Reads the first slice until it has a record or ends.
 async fn first_record(stream: &dyn Stream) -> Result<(), SourceError> {
     let state = State::Null;
-    let Some(slice) = stream.slices(&state).next().await.transpose()? else {
+    let slice = stream.slices(&state).next().await.transpose()?;
+    let Some(slice) = slice.filter(|slice| slice.closing.is_none()) else {
         return Err(SourceError::Config {
             at: "check".to_owned(),
             problem: format!(

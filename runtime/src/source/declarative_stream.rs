@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_stream::try_stream;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
@@ -15,11 +16,14 @@ use crate::value::Value;
 
 use super::component::Component;
 use super::migration::Migration;
+use super::moment::Moment;
+use super::partition::FIRST_PAGE;
 use super::python;
 use super::retriever::{Part, Records, Retriever, StreamFacts};
 use super::schema_loader::Schema;
 use super::shared::Shared;
 use super::slicer::{Newest, Slicer, Test, failed};
+use super::window::Window;
 
 /// A stream of the manifest.
 pub struct DeclarativeStream {
@@ -28,7 +32,8 @@ pub struct DeclarativeStream {
     retriever: Retriever,
     slicer: Slicer,
     migrations: Vec<Migration>,
-    shared: Arc<Shared>,
+    /// The first page of a partition comes with its parent.
+    reads_lazily: bool,
 }
 
 impl DeclarativeStream {
@@ -54,12 +59,22 @@ impl DeclarativeStream {
         };
         Ok(DeclarativeStream {
             retriever: Retriever::open(&retriever, &facts, shared)?,
+            reads_lazily: reads_lazily(component, &retriever)?,
             migrations: migrations.collect::<Result<_, _>>()?,
             slicer,
-            shared: shared.clone(),
             info,
             schema,
         })
+    }
+
+    /// How far a state says the stream is.
+    pub fn reached(&self, state: &State) -> Option<Moment> {
+        self.slicer.reached(state)
+    }
+
+    /// Whether the cursor is a number that grows.
+    pub fn counts(&self) -> bool {
+        self.slicer.counts()
     }
 
     /// The state in the form that is written now.
@@ -75,11 +90,16 @@ impl DeclarativeStream {
 
     fn part<'a>(&'a self, slice: &'a Slice) -> Result<Part<'a>, SourceError> {
         let mut part = Part {
-            scope: self.shared.scope.clone().with_slice(slice),
+            scope: self.slicer.scope(slice),
             options: self.slicer.options(slice)?,
+            first: first_page(slice).filter(|_| self.reads_lazily),
             keep: None,
             stop: None,
             schema: Arc::default(),
+            window: self
+                .slicer
+                .has_window()
+                .then(|| Window::new(&self.slicer, slice)),
         };
         let filter = self.slicer.filter(slice)?;
         // A data feed is filtered after paging has seen its records.
@@ -115,6 +135,28 @@ impl DeclarativeStream {
             cursor: seen.newest.shown(),
         })
     }
+}
+
+fn reads_lazily(stream: &Component<'_>, retriever: &Component<'_>) -> Result<bool, SourceError> {
+    let router = retriever.child("partition_router");
+    let router = router.filter(|router| router.kind() == "SubstreamPartitionRouter");
+    let parents = router.map(|router| router.children("parent_stream_configs"));
+    let is_lazy = |parent: &Component<'_>| !parent.children("lazy_read_pointer").is_empty();
+    if !parents.iter().flatten().any(is_lazy) {
+        return Ok(false);
+    }
+    let cursor = stream.child("incremental_sync");
+    if cursor.is_some_and(|cursor| cursor.field("step").is_some()) {
+        return Err(stream.error(
+            "with a `lazy_read_pointer` a parent's record holds all of its children, so its cursor can have no `step`",
+        ));
+    }
+    Ok(true)
+}
+
+fn first_page(slice: &Slice) -> Option<Bytes> {
+    let page = slice.extra_fields.get(FIRST_PAGE)?;
+    Some(page.to_string().into())
 }
 
 /// What was seen of a slice so far.

@@ -52,6 +52,7 @@ mod slicer;
 mod strptime;
 mod template;
 mod transform;
+mod window;
 pub mod yaml;
 
 use std::sync::Arc;

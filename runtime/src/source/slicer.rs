@@ -13,11 +13,14 @@ use crate::value::Value;
 
 use super::component::Component;
 use super::cursor::{CountCursor, DatetimeCursor, PartitionedCursor};
-use super::moment::Moment;
+use super::moment::{Moment, Span};
 use super::partition::{self, Partition, Router, Step, partition_key};
 use super::request::Options;
 use super::shared::Shared;
 use super::template::{Scope, TemplateError};
+
+/// What the state of a stream without a cursor holds.
+pub const NO_CURSOR: &str = "__ab_no_cursor_state_message";
 
 /// A stream's partition router and cursor.
 pub struct Slicer {
@@ -80,6 +83,21 @@ impl Slicer {
             Cursor::Time(cursor) => Some(cursor),
             Cursor::Partitioned(cursor) => Some(&cursor.each),
             Cursor::Count(_) => None,
+        }
+    }
+
+    /// Whether the cursor is a number that grows.
+    pub fn counts(&self) -> bool {
+        matches!(self.cursor, Some(Cursor::Count(_)))
+    }
+
+    /// How far a state says the stream is; a state without a cursor says it was read whole.
+    pub fn reached(&self, state: &State) -> Option<Moment> {
+        match &self.cursor {
+            None => (state.get(NO_CURSOR)? == true).then(Moment::now),
+            Some(Cursor::Time(cursor)) => cursor.reached(state),
+            Some(Cursor::Partitioned(cursor)) => cursor.each.reached(state.get("state")?),
+            Some(Cursor::Count(_)) => None,
         }
     }
 
@@ -159,6 +177,35 @@ impl Slicer {
         Ok(options)
     }
 
+    /// The config and the slice.
+    pub fn scope(&self, slice: &Slice) -> Scope {
+        self.shared.scope.clone().with_slice(slice)
+    }
+
+    /// A slice of which what comes before the newest record is left out.
+    pub fn rest(&self, whole: &Slice, newest: &Newest) -> Slice {
+        let start = match (self.time(), newest.moment, &newest.number) {
+            (Some(cursor), Some(moment), _) => {
+                (cursor.start_field.clone(), cursor.written(moment).into())
+            }
+            (None, _, Some(number)) => ("start".to_owned(), number.to_json()),
+            _ => return whole.clone(),
+        };
+        let mut rest = whole.clone();
+        rest.interval.extend([start]);
+        rest
+    }
+
+    /// A slice in two; `None` where it cannot be cut.
+    pub fn halves(&self, slice: &Slice, least: Option<Span>) -> Option<[Slice; 2]> {
+        self.time()?.halves(slice, least)
+    }
+
+    /// Whether the slices have a window that may be made smaller.
+    pub fn has_window(&self) -> bool {
+        self.cursor.is_some()
+    }
+
     /// Whether records are new, for cursors that filter here.
     pub fn filter<'s>(&'s self, slice: &'s Slice) -> Result<Option<Test<'s>>, SourceError> {
         let Some(cursor) = self
@@ -194,7 +241,7 @@ impl Slicer {
             Some(Cursor::Time(cursor)) => cursor.state_after(state, done),
             Some(Cursor::Partitioned(cursor)) => cursor.state_after(state, done),
             Some(Cursor::Count(cursor)) => cursor.state_after(state, done),
-            None => json!({"__ab_no_cursor_state_message": true}),
+            None => json!({NO_CURSOR: true}),
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct DatetimeCursor {
     input_formats: Vec<String>,
     cut: Cut,
     end: Option<Boundary>,
-    start_field: String,
+    pub start_field: String,
     end_field: String,
     start_option: Option<RequestOption>,
     end_option: Option<RequestOption>,
@@ -167,6 +167,32 @@ impl DatetimeCursor {
         so_far.max(self.value(record))
     }
 
+    /// A slice in two, as equal as the granularity allows; `None` where it cannot be cut.
+    pub fn halves(&self, slice: &Slice, least: Option<Span>) -> Option<[Slice; 2]> {
+        let unit = self.cut.granularity?;
+        let boundary = |field: &String| self.moment(&Value::from(slice.interval.get(field)?));
+        let (start, end) = (boundary(&self.start_field)?, boundary(&self.end_field)?);
+        let length = end.at.as_microsecond() - start.at.as_microsecond();
+        if unit.months != 0 || length <= 0 || least.is_some_and(|least| length <= least.micros) {
+            return None;
+        }
+        let half = (length / unit.micros + 1) / 2;
+        let after = |micros| start.plus(Span { months: 0, micros });
+        let middle = after((half - 1) * unit.micros)?;
+        let next = after(half * unit.micros)?;
+        if half == 0 || next > end {
+            return None;
+        }
+        let part = |from, to| {
+            let mut part = slice.clone();
+            let (from, to) = (self.written(from).into(), self.written(to).into());
+            part.interval.insert(self.start_field.clone(), from);
+            part.interval.insert(self.end_field.clone(), to);
+            part
+        };
+        Some([part(start, middle), part(next, end)])
+    }
+
     /// A filter for a slice's records, for streams that filter here.
     pub fn filter<'s>(
         &'s self,
@@ -206,6 +232,19 @@ impl DatetimeCursor {
             done: vec![done],
             legacy: state.as_object().cloned().unwrap_or_default(),
         })
+    }
+
+    /// How far a state says this is, if it says so and that can be read.
+    pub fn reached(&self, state: &Json) -> Option<Moment> {
+        let value = match is_range(state) {
+            true => {
+                let first = state.pointer("/slices/0")?;
+                let newest = first.get("most_recent_cursor_value");
+                newest.filter(|it| !it.is_null()).or(first.get("end"))?
+            }
+            false => state.get(&self.field)?,
+        };
+        self.moment(&Value::from(value))
     }
 
     fn ranges(&self, state: &Json) -> Result<Progress, TemplateError> {
@@ -480,6 +519,33 @@ mod tests {
             state(&[second]),
             json!({"other": 1, "updated": "2024-01-01"})
         );
+    }
+
+    #[test]
+    fn a_window_is_halved_down_to_one_unit() {
+        let cursor = cursor(json!({"step": "P10D", "cursor_granularity": "P1D"}));
+        let halves = |start: &str, end: &str, least: Option<&str>| {
+            let interval = Map::from_iter([
+                ("start_time".to_owned(), start.into()),
+                ("end_time".to_owned(), end.into()),
+            ]);
+            let slice = Slice {
+                interval,
+                ..Slice::default()
+            };
+            let halves = cursor.halves(&slice, least.and_then(Span::parse));
+            halves.map(|halves| halves.map(|half| Json::Object(half.interval)))
+        };
+        assert_eq!(
+            halves("2024-01-01", "2024-01-05", None),
+            Some([
+                json!({"start_time": "2024-01-01", "end_time": "2024-01-02"}),
+                json!({"start_time": "2024-01-03", "end_time": "2024-01-05"}),
+            ])
+        );
+        assert!(halves("2024-01-01", "2024-01-02", None).is_some());
+        assert_eq!(halves("2024-01-01", "2024-01-01", None), None);
+        assert_eq!(halves("2024-01-01", "2024-01-05", Some("P4D")), None);
     }
 
     #[test]

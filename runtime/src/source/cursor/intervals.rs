@@ -250,5 +250,33 @@ mod tests {
             let merged = merge(all.collect(), Span { months: 0, micros: 86_400_000_000 });
             prop_assert_eq!(merged.len(), 1);
         }
+
+        #[test]
+        fn what_is_done_is_not_read_again_and_nothing_is_left_out(
+            days in 1_i64..200,
+            step in 1_i64..30,
+            finished in proptest::collection::vec(any::<bool>(), 200),
+        ) {
+            const DAY: Span = Span { months: 0, micros: 86_400_000_000 };
+            let day = |number: i64| at("2024-01-01").plus(Span { months: 0, micros: number * DAY.micros }).unwrap();
+            let number = |moment: Moment| (moment.at.as_second() - at("2024-01-01").at.as_second()) / 86_400;
+            let cut = cut(Some(&format!("P{step}D")));
+            let first = cut.slices(&[done("2024-01-01", "2024-01-01")], day(days));
+            let kept = first.iter().zip(&finished).filter(|(_, finished)| **finished);
+            let mut state = vec![done("2024-01-01", "2024-01-01")];
+            state.extend(kept.map(|((start, end), _)| Interval { start: *start, end: *end, newest: None }));
+            let state = merge(state, DAY);
+            let mut times_read = vec![0; days as usize + 1];
+            for (from, to) in cut.slices(&state, day(days)) {
+                (number(from)..=number(to)).for_each(|day| times_read[day as usize] += 1);
+            }
+            // The last unit that is done is read once more, as more may have come in it.
+            let last = number(state.last().unwrap().end);
+            for (number, times) in times_read.into_iter().enumerate() {
+                let is_done = state.iter().any(|it| it.start <= day(number as i64) && day(number as i64) <= it.end);
+                let wanted = !is_done || number as i64 == last;
+                prop_assert_eq!(times, i32::from(wanted), "day {}", number);
+            }
+        }
     }
 }

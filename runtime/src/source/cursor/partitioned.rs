@@ -296,3 +296,165 @@ fn is_empty(value: &Json) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::super::component::Component;
+    use super::*;
+
+    fn cursor() -> PartitionedCursor {
+        let json = json!({
+            "type": "DatetimeBasedCursor",
+            "cursor_field": "at",
+            "datetime_format": "%Y-%m-%d",
+            "start_datetime": "2024-01-01",
+            "end_datetime": "2024-01-30",
+            "step": "P10D",
+            "cursor_granularity": "P1D",
+        });
+        PartitionedCursor {
+            each: DatetimeCursor::open(&Component::new(&json, "here"), &scope()).unwrap(),
+            is_grouped: false,
+        }
+    }
+
+    fn scope() -> Scope {
+        Scope::new(minijinja::context! {})
+    }
+
+    fn partition(id: usize) -> Partition {
+        Partition {
+            fields: Map::from_iter([("id".to_owned(), id.into())]),
+            extra: Map::new(),
+        }
+    }
+
+    /// The whole plan for so many partitions, its end included.
+    fn plan(cursor: &PartitionedCursor, state: &Json, count: usize) -> Vec<Slice> {
+        let mut book = cursor.open(state).unwrap();
+        let mut slices = Vec::new();
+        for id in 0..count {
+            slices.extend(cursor.slices(&mut book, &partition(id), &scope()).unwrap());
+        }
+        let closing = Closing {
+            slices: slices.len(),
+            began: 0,
+        };
+        slices.push(Slice {
+            closing: Some(closing),
+            parent_state: Some(json!({"parents": "done"})),
+            ..Slice::default()
+        });
+        slices
+    }
+
+    fn finished(slice: Slice, day: Option<&str>) -> SliceDone {
+        SliceDone {
+            slice,
+            cursor: day.map(|day| format!("{day}T00:00:00.000000+0000")),
+            finished: Some(1500),
+        }
+    }
+
+    #[test]
+    fn all_partitions_done_say_how_far_all_are() {
+        let cursor = cursor();
+        let slices = plan(&cursor, &Json::Null, 2);
+        let done: Vec<_> = slices
+            .into_iter()
+            .enumerate()
+            .map(|(index, slice)| finished(slice, (index == 1).then_some("2024-01-15")))
+            .collect();
+        let states = json!([
+            {"partition": {"id": 0}, "cursor": {"at": "2024-01-15"}},
+            {"partition": {"id": 1}, "cursor": {"at": "2024-01-01"}},
+        ]);
+        assert_eq!(
+            cursor.state_after(&Json::Null, &done),
+            json!({
+                "use_global_cursor": false,
+                "states": states,
+                "state": {"at": "2024-01-15"},
+                "lookback_window": 2,
+                "parent_state": {"parents": "done"},
+            })
+        );
+    }
+
+    #[test]
+    fn a_partition_that_is_not_done_holds_back_what_is_said_of_all() {
+        let cursor = cursor();
+        let before = json!({"states": [], "state": {"at": "2024-01-05"}, "lookback_window": 9, "parent_state": {"parents": "before"}});
+        let mut slices = plan(&cursor, &before, 2);
+        slices[3].parent_state = Some(json!({"parents": "between"}));
+        let mut done: Vec<_> = slices
+            .into_iter()
+            .map(|slice| finished(slice, Some("2024-01-15")))
+            .collect();
+        done[1].finished = None;
+        let after = cursor.state_after(&before, &done);
+        assert_eq!(after["state"], json!({"at": "2024-01-05"}));
+        assert_eq!(after["lookback_window"], json!(9));
+        assert_eq!(after["parent_state"], json!({"parents": "before"}));
+    }
+
+    #[test]
+    fn above_the_limit_one_cursor_is_for_all() {
+        let cursor = cursor();
+        let done = |count| -> Vec<_> {
+            let slices = plan(&cursor, &Json::Null, count).into_iter();
+            slices
+                .map(|slice| finished(slice, Some("2024-01-15")))
+                .collect()
+        };
+        let at_limit = cursor.state_after(&Json::Null, &done(MOST_PARTITIONS + 1));
+        assert_eq!(at_limit["use_global_cursor"], json!(false));
+        let above = cursor.state_after(&Json::Null, &done(MOST_PARTITIONS + 2));
+        assert_eq!(
+            above,
+            json!({
+                "use_global_cursor": true,
+                "state": {"at": "2024-01-15"},
+                "lookback_window": 2,
+                "parent_state": {"parents": "done"},
+            })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_not_done_is_planned_again(
+            count in 1_usize..5,
+            is_done in proptest::collection::vec(any::<bool>(), 16),
+        ) {
+            let cursor = cursor();
+            let slices = plan(&cursor, &Json::Null, count);
+            let done: Vec<_> = slices
+                .iter()
+                .zip(is_done)
+                .map(|(slice, is_done)| match is_done {
+                    // A record on the last day of each window.
+                    true => {
+                        let last = slice.interval.get("end_time").and_then(Json::as_str);
+                        finished(slice.clone(), last)
+                    }
+                    false => SliceDone::unfinished(slice.clone()),
+                })
+                .collect();
+            let state = cursor.state_after(&Json::Null, &done);
+            let again = plan(&cursor, &state, count);
+            let is_planned = |slice: &Slice| {
+                let bound = |slice: &Slice, name: &str| slice.interval[name].as_str().unwrap().to_owned();
+                let same = again.iter().filter(|it| it.partition == slice.partition && it.closing.is_none());
+                // Windows are read from the first that is missing on.
+                let mut same = same.map(|it| bound(it, "start_time"));
+                same.any(|start| start <= bound(slice, "start_time"))
+            };
+            for done in done.iter().filter(|done| done.finished.is_none() && done.slice.closing.is_none()) {
+                prop_assert!(is_planned(&done.slice), "{:?} in {state}", done.slice);
+            }
+        }
+    }
+}

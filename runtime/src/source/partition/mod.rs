@@ -21,6 +21,7 @@ use super::shared::Shared;
 use super::template::{Scope, TemplateError};
 
 pub use key::partition_key;
+pub use substream::FIRST_PAGE;
 
 /// A part of a stream, such as all that belongs to one record of another stream.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_stream::try_stream;
 use futures::{StreamExt, TryStreamExt};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::stream::{Slice, SliceDone, SourceError, State, Stream};
 use crate::value::Value;
@@ -17,10 +17,12 @@ use super::super::open_stream;
 use super::super::python;
 use super::super::request::{Options, RequestOption};
 use super::super::shared::Shared;
+use super::super::slicer::NO_CURSOR;
 use super::super::template::{Scope, TemplateError};
 use super::{Partition, Router, Step, Steps};
 
-const NO_CURSOR: &str = "__ab_no_cursor_state_message";
+/// The extra field that holds a first page, as the language names it.
+pub const FIRST_PAGE: &str = "child_response";
 
 pub struct SubstreamRouter {
     parents: Vec<Parent>,
@@ -37,6 +39,8 @@ struct Parent {
     option: Option<RequestOption>,
     /// It is read from where its own state is, which the child's state keeps.
     is_incremental: bool,
+    /// Where its records hold the first page of their children.
+    children: Option<Vec<dpath::Step>>,
 }
 
 impl SubstreamRouter {
@@ -61,11 +65,6 @@ impl Parent {
             let text = component.need_template(name)?.text(&shared.scope);
             text.map_err(|error| component.error(error.to_string()))
         };
-        if let Some(pointer) = component.field("lazy_read_pointer")
-            && pointer.as_array().is_some_and(|path| !path.is_empty())
-        {
-            return Err(component.error("`lazy_read_pointer` is not supported"));
-        }
         let option = component.child("request_option");
         Ok(Parent {
             at: component.at.clone(),
@@ -77,6 +76,7 @@ impl Parent {
                 .map(|option| RequestOption::open(&option))
                 .transpose()?,
             is_incremental: component.flag("incremental_dependency"),
+            children: children(component, &shared.scope)?,
         })
     }
 
@@ -116,7 +116,12 @@ impl Parent {
     }
 
     /// The partition a record makes; none where it lacks the key.
-    fn partition(&self, record: &Value, slice: &Slice) -> Result<Option<Partition>, SourceError> {
+    fn partition(
+        &self,
+        record: &Value,
+        slice: &Slice,
+        is_first_sync: bool,
+    ) -> Result<Option<Partition>, SourceError> {
         let find = |path: &[dpath::Step]| {
             dpath::find(record, path).map_err(|problem| SourceError::Config {
                 at: self.at.clone(),
@@ -137,6 +142,10 @@ impl Parent {
             ]),
             extra: Map::new(),
         };
+        if let Some(path) = self.children.as_ref().filter(|_| is_first_sync) {
+            let page = find(path)?.map_or_else(|| json!([]), |page| page.to_json());
+            partition.extra.insert(FIRST_PAGE.to_owned(), page);
+        }
         for (name, path) in &self.extra {
             let value = find(path)?.map(|value| value.to_json()).unwrap_or_default();
             partition.extra.insert(name.clone(), value);
@@ -149,6 +158,7 @@ impl Router for SubstreamRouter {
     fn steps<'a>(&'a self, state: &'a State) -> Steps<'a> {
         try_stream! {
             let mut states = ParentStates::new(&self.parents, state);
+            let is_first_sync = !python::truth(&Value::from(state));
             yield states.step();
             for (index, parent) in self.parents.iter().enumerate() {
                 let start = states.starts[index].clone();
@@ -164,7 +174,7 @@ impl Router for SubstreamRouter {
                             if let Some(partition) = held.take() {
                                 yield Step::Partition(partition);
                             }
-                            held = parent.partition(record, &slice)?;
+                            held = parent.partition(record, &slice, is_first_sync)?;
                         }
                         cursor = page.cursor;
                     }
@@ -259,6 +269,22 @@ impl ParentStates {
     }
 }
 
+fn children(
+    component: &Component<'_>,
+    scope: &Scope,
+) -> Result<Option<Vec<dpath::Step>>, SourceError> {
+    let mut path = Vec::new();
+    for segment in component.templates("lazy_read_pointer")? {
+        let segment = segment.value(scope);
+        let segment = segment.map_err(|error| component.error(error.to_string()))?;
+        if python::text(&segment).contains('*') {
+            return Err(component.error("`lazy_read_pointer` cannot have a `*`"));
+        }
+        path.push(dpath::Step::of(&segment));
+    }
+    Ok(Some(path).filter(|path| !path.is_empty()))
+}
+
 /// The keys of a path written with slashes.
 fn path(text: &str) -> Vec<dpath::Step> {
     let text = text.trim_start_matches('/');
@@ -282,4 +308,131 @@ fn extra_fields(
         fields.push((name.join("."), path));
     }
     Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::stream;
+
+    use super::*;
+    use crate::stream::{Page, StreamInfo};
+
+    /// Two slices of many pages, each of ten records.
+    struct Many {
+        info: StreamInfo,
+        pages: usize,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Stream for Many {
+        fn info(&self) -> &StreamInfo {
+            &self.info
+        }
+
+        fn slices<'a>(
+            &'a self,
+            _: &'a State,
+        ) -> futures::stream::BoxStream<'a, Result<Slice, SourceError>> {
+            let slice = |number: usize| Slice {
+                partition: Map::from_iter([("slice".to_owned(), number.into())]),
+                ..Slice::default()
+            };
+            stream::iter((0..2).map(slice).map(Ok)).boxed()
+        }
+
+        fn pages<'a>(
+            &'a self,
+            _: &'a Slice,
+        ) -> futures::stream::BoxStream<'a, Result<Page, SourceError>> {
+            let page = |number: usize| {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                let record = |id: usize| Value::from(&json!({"key": {"id": number * 10 + id}}));
+                Ok(Page {
+                    records: (0..10).map(record).collect(),
+                    cursor: None,
+                })
+            };
+            stream::iter((0..self.pages).map(page)).boxed()
+        }
+
+        fn state_after(&self, _: &State, done: &[SliceDone]) -> State {
+            json!({"done": done.len()})
+        }
+    }
+
+    fn router(pages: usize, asked: &Arc<AtomicUsize>) -> SubstreamRouter {
+        let info = StreamInfo {
+            name: "parents".to_owned(),
+            primary_key: Vec::new(),
+            cursor_field: Some("at".to_owned()),
+            schema: json!({}),
+        };
+        let stream = Many {
+            info,
+            pages,
+            asked: asked.clone(),
+        };
+        SubstreamRouter {
+            parents: vec![Parent {
+                at: "here".to_owned(),
+                stream: Box::new(stream),
+                key: path("key/id"),
+                field: "id".to_owned(),
+                extra: Vec::new(),
+                option: None,
+                is_incremental: true,
+                children: None,
+            }],
+        }
+    }
+
+    #[tokio::test]
+    async fn parents_are_read_only_as_far_as_partitions_are_taken() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let router = router(10_000, &asked);
+        let mut steps = router.steps(&Json::Null);
+        for _ in 0..16 {
+            steps.next().await.unwrap().unwrap();
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert_eq!(steps.count().await, 2 * 100_000 + 3 - 16);
+    }
+
+    #[tokio::test]
+    async fn the_last_partition_of_a_parents_slice_comes_with_its_state() {
+        let router = router(1, &Arc::new(AtomicUsize::new(0)));
+        let steps: Vec<_> = router.steps(&Json::Null).try_collect().await.unwrap();
+        let shown: Vec<_> = steps
+            .into_iter()
+            .map(|step| match step {
+                Step::Partition(partition) => partition.fields["id"].to_string(),
+                Step::Parents(state) => state.to_string(),
+            })
+            .collect();
+        assert_eq!(shown[0], r#"{"parents":{"done":0}}"#);
+        assert_eq!(shown[9..12], ["8", r#"{"parents":{"done":1}}"#, "9"]);
+        assert_eq!(shown[21..], [r#"{"parents":{"done":2}}"#, "9"]);
+    }
+
+    #[test]
+    fn a_parent_starts_where_the_childs_state_says() {
+        let router = router(1, &Arc::new(AtomicUsize::new(0)));
+        let parent = &router.parents[0];
+        let own = json!({"at": "2024-01-01"});
+        for (child, start) in [
+            (json!(null), json!(null)),
+            (
+                json!({"parent_state": {"parents": own}, "state": 1}),
+                own.clone(),
+            ),
+            (json!({"state": own}), own.clone()),
+            (json!({"updated": "2024-01-01"}), own.clone()),
+            (json!({NO_CURSOR: true}), json!(null)),
+            (json!({"states": []}), json!(null)),
+        ] {
+            assert_eq!(parent.state(&child), start, "{child}");
+        }
+    }
 }

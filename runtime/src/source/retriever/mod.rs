@@ -7,6 +7,7 @@ mod simple;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde_json::Value as Json;
 
@@ -18,6 +19,7 @@ use super::request::Options;
 use super::shared::Shared;
 use super::slicer::Test;
 use super::template::Scope;
+use super::window::Window;
 
 pub use simple::SimpleRetriever;
 
@@ -30,12 +32,31 @@ pub struct Part<'s> {
     pub scope: Scope,
     /// What cursor and partition add to a request.
     pub options: Options,
+    /// The first page, where the parent's record came with it.
+    pub first: Option<Bytes>,
     /// Whether the cursor keeps a record; `None` keeps all.
     pub keep: Option<Test<'s>>,
     /// Whether a page that ends with this record is the last one.
     pub stop: Option<Test<'s>>,
     /// The schema of the stream's records.
     pub schema: Arc<Json>,
+    /// The slice's window, where it has one that may be made smaller.
+    pub window: Option<Window<'s>>,
+}
+
+impl Part<'_> {
+    /// A part of no stream: what a schema or a record's own list is read from.
+    pub fn alone(scope: Scope) -> Part<'static> {
+        Part {
+            scope,
+            options: Options::default(),
+            first: None,
+            keep: None,
+            stop: None,
+            schema: Arc::default(),
+            window: None,
+        }
+    }
 }
 
 /// What of its stream a retriever must know when it is opened.

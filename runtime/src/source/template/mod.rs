@@ -4,11 +4,14 @@
 //! known when the manifest is opened, and nothing is evaluated later.
 
 mod arithmetic;
+mod comparison;
 mod environment;
 mod filters;
+mod json;
 mod macros;
 mod objects;
 mod scope;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -64,7 +67,7 @@ impl Template {
     /// Compiles `source`; `parameters` are the component's `$parameters`.
     pub fn new(source: &str, parameters: minijinja::Value) -> Result<Template, TemplateError> {
         let kind = if source.contains(['{']) && is_template(source) {
-            let rewritten: Arc<str> = arithmetic::rewrite(source).into();
+            let rewritten: Arc<str> = comparison::rewrite(&arithmetic::rewrite(source)).into();
             let variables = environment::compile(&rewritten).map_err(|problem| TemplateError {
                 template: source.to_owned(),
                 problem,
@@ -146,6 +149,10 @@ impl Template {
         let problem = environment::problem(error);
         match error.kind() {
             minijinja::ErrorKind::UndefinedError => Ok(Rendered::Undefined(self.error(problem))),
+            // In Python, what is undefined fails as such whatever is done with it.
+            minijinja::ErrorKind::InvalidOperation if problem.contains("undefined") => {
+                Ok(Rendered::Undefined(self.error(problem)))
+            }
             minijinja::ErrorKind::InvalidOperation => Ok(Rendered::Text(self.source.to_string())),
             _ => Err(self.error(problem)),
         }
