@@ -3,6 +3,7 @@
 //! A stream (`declarative_stream`) knows slices, cursors and state and nothing of
 //! requests; a retriever knows requests and records and nothing of state.
 
+mod lists;
 mod simple;
 
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use super::super::response::Response;
 use super::super::selector::{Selected, Selector};
 use super::super::shared::Shared;
 use super::super::template::{Scope, TemplateError, to_template};
+use super::lists::Lists;
 use super::{Part, Records, StreamFacts};
 
 pub struct SimpleRetriever {
@@ -24,6 +25,7 @@ pub struct SimpleRetriever {
     requester: Requester,
     paginator: Paginator,
     selector: Selector,
+    lists: Option<Lists>,
     /// Cursor and partition go only into the first page's request.
     slice_on_first_page_only: bool,
     shared: Arc<Shared>,
@@ -55,6 +57,7 @@ impl SimpleRetriever {
             requester: Requester::of_stream(&component.need("requester")?, stream.name, shared)?,
             paginator: Paginator::open(paginator.as_ref(), &shared.scope)?,
             selector,
+            lists: Lists::open(&component.need("record_selector")?, shared)?,
             slice_on_first_page_only: component
                 .flag("ignore_stream_slicer_parameters_on_paginated_requests"),
             shared: shared.clone(),
@@ -88,6 +91,7 @@ impl SimpleRetriever {
             paging.done = true;
             return Ok(Vec::new());
         }
+        self.complete(&mut response).await?;
         let read = self.read(&response, paging)?;
         self.advance(&response, &read, paging)
             .map_err(|error| self.problem(&error))?;
@@ -104,6 +108,17 @@ impl SimpleRetriever {
         let path = self.paginator.path(token);
         let scope = paging.page_scope();
         self.requester.send(&scope, path.as_deref(), options).await
+    }
+
+    /// Fetches the lists that the reply's records hold cut short.
+    async fn complete(&self, response: &mut Response) -> Result<(), SourceError> {
+        let Some(lists) = &self.lists else {
+            return Ok(());
+        };
+        let records = self.selector.cut_short(response, &self.shared.scope);
+        let records = records.map_err(|error| self.unread(response, error))?;
+        response.whole_lists = lists.of(records).await?;
+        Ok(())
     }
 
     fn read(&self, response: &Response, paging: &Paging<'_>) -> Result<Selected, SourceError> {
