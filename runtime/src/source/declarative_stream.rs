@@ -96,13 +96,13 @@ impl DeclarativeStream {
             first: first_page(slice).filter(|_| self.reads_lazily),
             keep: None,
             stop: None,
-            schema: Arc::default(),
             window: self
                 .slicer
                 .has_window()
                 .then(|| Window::new(&self.slicer, slice)),
+            schema: Arc::default(),
         };
-        let filter = self.slicer.filter(slice)?;
+        let filter = self.filter(slice)?;
         // A data feed is filtered after paging has seen its records.
         match self.slicer.is_data_feed() {
             true => {
@@ -113,9 +113,16 @@ impl DeclarativeStream {
         Ok(part)
     }
 
+    fn filter<'a>(&'a self, slice: &'a Slice) -> Result<Option<Test<'a>>, SourceError> {
+        match self.retriever.is_filtered() {
+            true => self.slicer.filter(slice),
+            false => Ok(None),
+        }
+    }
+
     fn seen<'a>(&'a self, slice: &'a Slice) -> Result<Seen<'a>, SourceError> {
         let filter = match self.slicer.is_data_feed() {
-            true => self.slicer.filter(slice)?,
+            true => self.filter(slice)?,
             false => None,
         };
         Ok(Seen {
