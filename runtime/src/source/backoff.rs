@@ -11,7 +11,7 @@ use super::component::Component;
 use super::moment::Moment;
 use super::python;
 use super::response::Response;
-use super::template::{Scope, Template, TemplateError};
+use super::template::{Scope, Template, TemplateError, to_template};
 
 /// One strategy of an error handler.
 #[derive(Debug, Clone)]
@@ -158,13 +158,15 @@ fn from_response(
     template: &Template,
     scope: &Scope,
 ) -> Result<Option<f64>, TemplateError> {
-    let Some(response) = response else {
-        return Ok(None);
-    };
+    // Without a reply both are empty, and a template that reads neither still says something.
+    let nothing = || to_template(&Value::Object(Default::default()));
     let scope = scope
         .clone()
-        .with("response", response.shown())
-        .with("headers", response.shown_headers());
+        .with("response", response.map_or_else(nothing, Response::shown))
+        .with(
+            "headers",
+            response.map_or_else(nothing, Response::shown_headers),
+        );
     // What cannot be evaluated on this reply is left to the next strategy.
     let value = template.value(&scope).unwrap_or(Value::Null);
     let seconds: Option<f64> = python::text(&value).trim().parse().ok();

@@ -190,7 +190,7 @@ fn integer(template: &Template, scope: &Scope) -> Result<i64> {
 
 fn with_response(scope: &Scope, template: &Template, read: Read<'_>) -> Scope {
     match template.reads("response") {
-        true => scope.clone().with("response", read.response.shown()),
+        true => scope.clone().with("response", read.response.shown_first()),
         false => scope.clone(),
     }
 }
@@ -217,7 +217,7 @@ fn cursor(
     };
     scope.set(
         "response",
-        shown(reads("response"), &|| read.response.shown()),
+        shown(reads("response"), &|| read.response.shown_first()),
     );
     scope.set(
         "headers",

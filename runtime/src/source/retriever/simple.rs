@@ -9,18 +9,18 @@ use crate::stream::SourceError;
 use crate::value::Value;
 
 use super::super::component::Component;
+use super::super::decoder::Decoder;
 use super::super::paginator::{Paginator, Read};
+use super::super::record_error::RecordError;
 use super::super::requester::Requester;
 use super::super::response::Response;
-use super::super::selector::Selector;
+use super::super::selector::{Selected, Selector};
 use super::super::shared::Shared;
 use super::super::template::{Scope, TemplateError, to_template};
 use super::{Part, Records, StreamFacts};
 
 pub struct SimpleRetriever {
     at: String,
-    /// Of the stream, for the log.
-    name: String,
     requester: Requester,
     paginator: Paginator,
     selector: Selector,
@@ -40,17 +40,21 @@ impl SimpleRetriever {
             "page_size_reduction",
             "request_window_splitting",
         ])?;
-        check_decoder(component)?;
+        let decoder = Decoder::open(component.child("decoder").as_ref())?;
+        let paginator = component.child("paginator");
+        let selector = Selector::open(
+            &component.need("record_selector")?,
+            decoder,
+            &stream.transformations,
+            stream.client_side,
+            &shared.scope,
+        )?;
+        check_paging(paginator.as_ref(), &selector)?;
         Ok(SimpleRetriever {
             at: component.at.clone(),
-            name: stream.name.to_owned(),
-            requester: Requester::open(&component.need("requester")?, shared)?,
-            paginator: Paginator::open(component.child("paginator").as_ref(), &shared.scope)?,
-            selector: Selector::open(
-                &component.need("record_selector")?,
-                &stream.transformations,
-                stream.client_side,
-            )?,
+            requester: Requester::of_stream(&component.need("requester")?, stream.name, shared)?,
+            paginator: Paginator::open(paginator.as_ref(), &shared.scope)?,
+            selector,
             slice_on_first_page_only: component
                 .flag("ignore_stream_slicer_parameters_on_paginated_requests"),
             shared: shared.clone(),
@@ -59,8 +63,8 @@ impl SimpleRetriever {
 
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
         let paging = Paging {
+            token: self.paginator.first().filter(|_| part.first.is_none()),
             part,
-            token: self.paginator.first(),
             done: false,
         };
         stream::try_unfold(paging, move |mut paging| async move {
@@ -74,15 +78,17 @@ impl SimpleRetriever {
     }
 
     async fn page(&self, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
-        let response = self.request(paging).await?;
+        let mut response = match paging.part.first.take() {
+            Some(body) => Response::new(200, String::new(), Vec::new(), body),
+            None => self.request(paging).await?,
+        };
+        response.decoder = self.selector.decoder.clone();
         // An ignored error is an empty page and the last one.
         if !response.ok() {
             paging.done = true;
             return Ok(Vec::new());
         }
-        let read = self
-            .read(&response, paging)
-            .map_err(|error| self.problem(&error))?;
+        let read = self.read(&response, paging)?;
         self.advance(&response, &read, paging)
             .map_err(|error| self.problem(&error))?;
         Ok(read.records)
@@ -100,33 +106,19 @@ impl SimpleRetriever {
         self.requester.send(&scope, path.as_deref(), options).await
     }
 
-    fn read(&self, response: &Response, paging: &Paging<'_>) -> Result<ReadPage, TemplateError> {
+    fn read(&self, response: &Response, paging: &Paging<'_>) -> Result<Selected, SourceError> {
         let scope = paging.page_scope();
-        // As in the reference, a body that is no JSON holds no records.
-        let body = match response.json() {
-            Ok(body) => body,
-            Err(problem) => {
-                tracing::warn!(stream = self.name, problem, "the reply is no JSON");
-                Value::Null
-            }
-        };
-        let records = self.selector.extract(body, &self.shared.scope)?;
-        let extracted = records.len();
-        let keep = |record: &Value| paging.part.keep.as_ref().is_none_or(|keep| keep(record));
-        let mut kept = Vec::with_capacity(extracted);
-        for record in records {
-            kept.extend(self.selector.select(record, &scope, &keep)?);
-        }
-        Ok(ReadPage {
-            records: kept,
-            extracted,
-        })
+        let keep = paging.part.keep.as_deref();
+        let selected = self
+            .selector
+            .page(response, &scope, keep, &paging.part.schema);
+        selected.map_err(|error| self.unread(response, error))
     }
 
     fn advance(
         &self,
         response: &Response,
-        page: &ReadPage,
+        page: &Selected,
         paging: &mut Paging<'_>,
     ) -> Result<(), TemplateError> {
         let last_record = page.records.last();
@@ -147,18 +139,26 @@ impl SimpleRetriever {
         Ok(())
     }
 
+    fn unread(&self, response: &Response, error: RecordError) -> SourceError {
+        let problem = self.shared.redactor.clean(&error.to_string());
+        match error {
+            RecordError::Decode(_) => SourceError::Decode {
+                url: self.shared.redactor.clean(&response.url),
+                problem,
+            },
+            _ => SourceError::Config {
+                at: self.at.clone(),
+                problem,
+            },
+        }
+    }
+
     fn problem(&self, error: &TemplateError) -> SourceError {
         SourceError::Config {
             at: self.at.clone(),
             problem: self.shared.redactor.clean(&error.to_string()),
         }
     }
-}
-
-/// The records of a page, and how many there were before the filter.
-struct ReadPage {
-    records: Records,
-    extracted: usize,
 }
 
 /// Where the reading of a slice stands.
@@ -179,9 +179,22 @@ impl Paging<'_> {
     }
 }
 
-fn check_decoder(retriever: &Component<'_>) -> Result<(), SourceError> {
-    match retriever.child("decoder") {
-        Some(decoder) if decoder.kind() != "JsonDecoder" => Err(decoder.unknown("JsonDecoder")),
-        _ => Ok(()),
+/// A paginator looks into replies, so it needs one document a reply, and lists it can count.
+fn check_paging(paginator: Option<&Component<'_>>, selector: &Selector) -> Result<(), SourceError> {
+    let Some(paginator) = paginator.filter(|it| it.kind() == "DefaultPaginator") else {
+        return Ok(());
+    };
+    let strategy = paginator.child("pagination_strategy");
+    let counts = strategy.is_some_and(|strategy| strategy.kind() == "OffsetIncrement");
+    if !selector.decoder.can_page() {
+        return Err(paginator.error(
+            "a DefaultPaginator needs a JsonDecoder, an XmlDecoder or a GzipDecoder of a JsonDecoder",
+        ));
+    }
+    match counts && selector.extractor.is_union() {
+        true => Err(paginator.error(
+            "an OffsetIncrement cannot count the records of a CombinedExtractor in `union` mode",
+        )),
+        false => Ok(()),
     }
 }
