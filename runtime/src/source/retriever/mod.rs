@@ -4,6 +4,10 @@
 //! requests; a retriever knows requests and records and nothing of state.
 
 mod asynchronous;
+mod page_size;
+mod paging;
+mod properties;
+mod reset;
 mod simple;
 
 use std::sync::Arc;
@@ -44,6 +48,21 @@ pub struct Part<'s> {
     pub window: Option<Window<'s>>,
     /// The schema of the stream's records.
     pub schema: Arc<Json>,
+}
+
+impl Part<'_> {
+    /// A part that is no slice of a stream.
+    pub fn of_nothing(scope: Scope) -> Self {
+        Part {
+            scope,
+            options: Options::default(),
+            first: None,
+            keep: None,
+            stop: None,
+            window: None,
+            schema: Arc::default(),
+        }
+    }
 }
 
 /// What of its stream a retriever must know when it is opened.
