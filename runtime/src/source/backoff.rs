@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regex::Regex;
+use fancy_regex::Regex;
 
 use crate::stream::SourceError;
 use crate::value::Value;
@@ -140,7 +140,8 @@ fn from_header(
         template: regex.source().to_owned(),
         problem: error.to_string(),
     })?;
-    let found = pattern.find(value).map_or(value, |found| found.as_str());
+    let found = pattern.find(value).ok().flatten();
+    let found = found.map_or(value, |found| found.as_str());
     Ok(found.trim().parse().ok())
 }
 

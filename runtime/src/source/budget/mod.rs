@@ -2,11 +2,12 @@
 //!
 //! Decides when a call may go, given the time; waiting is the requester's.
 
+mod matcher;
+mod window;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
-
-use regex::Regex;
 
 use crate::stream::SourceError;
 
@@ -15,6 +16,8 @@ use super::moment::{Moment, Span};
 use super::ratelimit::Groups;
 use super::response::Response;
 use super::template::Scope;
+use matcher::Matcher;
+use window::{Fixed, Moving};
 
 /// What a policy looks at in a request.
 #[derive(Debug, Clone, Copy)]
@@ -191,178 +194,6 @@ fn span(component: &Component<'_>, name: &str) -> Result<Span, SourceError> {
     let text = component.text(name).unwrap_or_default();
     Span::parse(text)
         .ok_or_else(|| component.error(format!("`{name}: {text}` is no ISO 8601 duration")))
-}
-
-/// `limit` calls from one reset to the next.
-///
-/// The reference lets its first window end ten days after the start; here it
-/// ends after one period, so that a spent window waits no longer than that.
-#[derive(Debug)]
-struct Fixed {
-    limit: u64,
-    period: Span,
-    used: u64,
-    reset: Option<Moment>,
-}
-
-impl Fixed {
-    fn roll(&mut self, now: Moment) -> Moment {
-        match self.reset {
-            Some(reset) if now <= reset => reset,
-            _ => {
-                let reset = now.plus(self.period).unwrap_or(now);
-                (self.reset, self.used) = (Some(reset), 0);
-                reset
-            }
-        }
-    }
-
-    fn take(&mut self, weight: u64, now: Moment) -> Result<(), Duration> {
-        let reset = self.roll(now);
-        if self.used > 0 && self.used + weight > self.limit {
-            return Err(gap(now, reset));
-        }
-        self.used += weight;
-        Ok(())
-    }
-
-    fn learn(&mut self, left: Option<u64>, reset: Option<Moment>, now: Moment) {
-        self.roll(now);
-        if let Some(left) = left
-            && self.limit.saturating_sub(self.used) > left
-        {
-            self.used = self.limit - left;
-        }
-        if reset.is_some() {
-            self.reset = reset;
-        }
-    }
-}
-
-/// `limit` calls within each interval that ends now.
-#[derive(Debug)]
-struct Moving {
-    rates: Vec<(u64, Span)>,
-    calls: VecDeque<Moment>,
-}
-
-impl Moving {
-    fn take(&mut self, weight: u64, now: Moment) -> Result<(), Duration> {
-        let waits = self.rates.iter().map(|rate| self.wait(*rate, weight, now));
-        match waits.max().unwrap_or_default() {
-            Duration::ZERO => {}
-            wait => return Err(wait),
-        }
-        self.forget(now);
-        self.calls.extend((0..weight).map(|_| now));
-        Ok(())
-    }
-
-    fn wait(&self, (limit, interval): (u64, Span), weight: u64, now: Moment) -> Duration {
-        // A call of more than the limit goes alone.
-        let allowed = limit.saturating_sub(weight.min(limit)) as usize;
-        let Some(index) = self.calls.len().checked_sub(allowed + 1) else {
-            return Duration::ZERO;
-        };
-        let free = self.calls[index].plus(interval).unwrap_or(now);
-        gap(now, free)
-    }
-
-    fn forget(&mut self, now: Moment) {
-        let longest = self.rates.iter().map(|(_, interval)| *interval).max();
-        while let (Some(first), Some(longest)) = (self.calls.front(), longest)
-            && first.plus(longest).is_some_and(|end| end < now)
-        {
-            self.calls.pop_front();
-        }
-    }
-
-    /// The source says nothing is left.
-    fn fill(&mut self, now: Moment) {
-        let free = self.rates.iter().map(|(limit, interval)| {
-            let recent = self.calls.iter().rev();
-            let recent =
-                recent.take_while(|call| call.plus(*interval).is_some_and(|end| end >= now));
-            limit.saturating_sub(recent.count() as u64)
-        });
-        let free = free.min().unwrap_or(0);
-        self.calls.extend((0..free).map(|_| now));
-    }
-}
-
-/// From `now` until `then`, at least a millisecond, as the instant itself is still inside.
-fn gap(now: Moment, then: Moment) -> Duration {
-    let micros = then.at.as_microsecond() - now.at.as_microsecond();
-    match u64::try_from(micros) {
-        Ok(micros) => Duration::from_micros(micros).max(Duration::from_millis(1)),
-        Err(_) => Duration::ZERO,
-    }
-}
-
-#[derive(Debug)]
-struct Matcher {
-    method: Option<String>,
-    base: Option<String>,
-    path: Option<Regex>,
-    params: Vec<(String, String)>,
-    headers: Vec<(String, String)>,
-    weight: u64,
-}
-
-impl Matcher {
-    fn open(component: &Component<'_>, scope: &Scope) -> Result<Matcher, SourceError> {
-        let path = match component.text("url_path_pattern") {
-            Some(pattern) => Some(
-                Regex::new(pattern)
-                    .map_err(|error| component.error(format!("`url_path_pattern`: {error}")))?,
-            ),
-            None => None,
-        };
-        let pairs = |name: &str| {
-            let fields = component.field(name).and_then(|fields| fields.as_object());
-            let fields = fields.into_iter().flatten();
-            let text = |value| super::python::text(&crate::value::Value::from(value));
-            fields
-                .map(|(key, value)| (key.clone(), text(value)))
-                .collect()
-        };
-        Ok(Matcher {
-            method: component.text("method").map(str::to_uppercase),
-            base: component
-                .text("url_base")
-                .map(|base| base.trim_end_matches('/').to_owned()),
-            path,
-            params: pairs("params"),
-            headers: pairs("headers"),
-            weight: match component.field("weight") {
-                Some(_) => whole(component, "weight", scope)?,
-                None => 1,
-            },
-        })
-    }
-
-    fn matches(&self, call: Call<'_>) -> bool {
-        let base = || call.url[..url::Position::BeforePath].to_owned();
-        let path = || call.url.path().trim_end_matches('/');
-        let has_param = |(key, value): &(String, String)| {
-            let mut pairs = call.url.query_pairs();
-            pairs.any(|(name, there)| name == *key && there == *value)
-        };
-        let has_header = |(key, value): &(String, String)| {
-            let mut headers = call.headers.iter();
-            headers.any(|(name, there)| name.eq_ignore_ascii_case(key) && there == value)
-        };
-        self.method
-            .as_ref()
-            .is_none_or(|method| method == call.method)
-            && self.base.as_ref().is_none_or(|wanted| *wanted == base())
-            && self
-                .path
-                .as_ref()
-                .is_none_or(|pattern| pattern.is_match(path()))
-            && self.params.iter().all(has_param)
-            && self.headers.iter().all(has_header)
-    }
 }
 
 #[cfg(test)]
