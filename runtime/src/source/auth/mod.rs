@@ -62,14 +62,14 @@ impl Authenticator {
     pub async fn options(&self, shared: &Shared) -> Result<Options, SourceError> {
         match self {
             Authenticator::Key(option, token) => {
-                let times = if option.is_header() { 4 } else { 1 };
+                let times = if option.is_header() { 6 } else { 1 };
                 let token = token.ask(times, shared).await?;
                 injected(option, token, &shared.scope)
             }
             Authenticator::Jwt(jwt) => {
                 injected(&jwt.option, jwt.token(&shared.scope)?, &shared.scope)
             }
-            Authenticator::Bearer(_) | Authenticator::Legacy(_) => {
+            Authenticator::Bearer(_) | Authenticator::Legacy(_) | Authenticator::OAuth(_) => {
                 self.headers(shared).await?;
                 self.headers(shared).await.map(with_headers)
             }
@@ -84,7 +84,7 @@ impl Authenticator {
             Authenticator::None => Ok(Object::new()),
             Authenticator::Key(option, _) if !option.is_header() => Ok(Object::new()),
             Authenticator::Key(option, token) => {
-                let token = token.ask(2, shared).await?;
+                let token = token.ask(3, shared).await?;
                 Ok(injected(option, token, scope)?.headers)
             }
             Authenticator::Bearer(token) => {

@@ -146,6 +146,14 @@ fn decode(text: &str) -> Option<Pem> {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{
+        EcdsaSigningAlgorithm, KeyPair, UnparsedPublicKey, VerificationAlgorithm,
+    };
+    use pkcs8::PrivateKeyInfoRef;
+    use pkcs8::pkcs5::pbes2::Parameters;
+
     use super::*;
 
     #[test]
@@ -156,6 +164,82 @@ mod tests {
             hex::encode(signature),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
+    }
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        let body = STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+    }
+
+    #[test]
+    fn every_asymmetric_algorithm_signs_what_its_public_key_verifies() {
+        let curves: [(_, &EcdsaSigningAlgorithm, &dyn VerificationAlgorithm); 4] = [
+            (
+                "ES256",
+                &sign::ECDSA_P256_SHA256_FIXED_SIGNING,
+                &sign::ECDSA_P256_SHA256_FIXED,
+            ),
+            (
+                "ES256K",
+                &sign::ECDSA_P256K1_SHA256_FIXED_SIGNING,
+                &sign::ECDSA_P256K1_SHA256_FIXED,
+            ),
+            (
+                "ES384",
+                &sign::ECDSA_P384_SHA384_FIXED_SIGNING,
+                &sign::ECDSA_P384_SHA384_FIXED,
+            ),
+            (
+                "ES512",
+                &sign::ECDSA_P521_SHA512_FIXED_SIGNING,
+                &sign::ECDSA_P521_SHA512_FIXED,
+            ),
+        ];
+        for (name, curve, verify) in curves {
+            let document = EcdsaKeyPair::generate_pkcs8(curve, &SystemRandom::new()).unwrap();
+            let pair = EcdsaKeyPair::from_pkcs8(curve, document.as_ref()).unwrap();
+            let key = pem("PRIVATE KEY", document.as_ref());
+            let signed = signature(name, &key, None, b"message").unwrap();
+            let public = UnparsedPublicKey::new(verify, pair.public_key().as_ref());
+            assert!(public.verify(b"message", &signed).is_ok(), "{name}");
+        }
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let key = pem("PRIVATE KEY", der.as_ref());
+        let paddings: [(_, &dyn VerificationAlgorithm); 2] = [
+            ("RS256", &sign::RSA_PKCS1_2048_8192_SHA256),
+            ("PS512", &sign::RSA_PSS_2048_8192_SHA512),
+        ];
+        for (name, verify) in paddings {
+            let signed = signature(name, &key, None, b"message").unwrap();
+            let public = UnparsedPublicKey::new(verify, pair.public_key().as_ref());
+            assert!(public.verify(b"message", &signed).is_ok(), "{name}");
+        }
+        let document = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(document.as_ref()).unwrap();
+        let key = pem("PRIVATE KEY", document.as_ref());
+        let signed = signature("EdDSA", &key, None, b"message").unwrap();
+        let public = UnparsedPublicKey::new(&sign::ED25519, pair.public_key().as_ref());
+        assert!(public.verify(b"message", &signed).is_ok());
+    }
+
+    #[test]
+    fn an_encrypted_key_opens_with_its_passphrase_only() {
+        let document = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap();
+        let plain = PrivateKeyInfoRef::try_from(document.as_ref()).unwrap();
+        let way = Parameters::generate_pbkdf2_sha256_aes256cbc(100, &[7; 16], [9; 16]).unwrap();
+        let locked = plain.encrypt_with_params(way, "open sesame").unwrap();
+        let key = pem("ENCRYPTED PRIVATE KEY", locked.as_bytes());
+        let sign = |passphrase| signature("EdDSA", &key, passphrase, b"message");
+        let unlocked = signature(
+            "EdDSA",
+            &pem("PRIVATE KEY", document.as_ref()),
+            None,
+            b"message",
+        );
+        assert_eq!(sign(Some("open sesame")), unlocked);
+        assert!(sign(Some("wrong")).unwrap_err().contains("passphrase"));
+        assert!(sign(None).unwrap_err().contains("encrypted"));
     }
 
     #[test]

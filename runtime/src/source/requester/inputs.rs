@@ -16,6 +16,8 @@ pub struct Inputs {
     base: Template,
     path: Template,
     params: Fields,
+    /// The parameter that takes the names of a slice's query properties.
+    properties: Option<String>,
     headers: Fields,
     body: Body,
 }
@@ -49,6 +51,7 @@ impl Inputs {
             base: component.template_or("url_base", "")?,
             path: component.template_or("path", "")?,
             params: Fields::open(component, "request_parameters")?,
+            properties: properties(component),
             headers: Fields::open(component, "request_headers")?,
             body: body(component)?,
         })
@@ -79,6 +82,10 @@ impl Inputs {
             },
             ..Options::default()
         };
+        if let Some(name) = &self.properties {
+            let names = joined_properties(scope)?;
+            options.params.insert(name.clone(), Value::String(names));
+        }
         match &self.body {
             Body::None => {}
             Body::Data(data) => match data.value(scope, Accept::TextOrList)? {
@@ -118,12 +125,14 @@ impl Fields {
     fn of(component: &Component<'_>, name: &str, json: &Json) -> Result<Fields, SourceError> {
         match json {
             Json::Object(fields) => {
+                let mut fields = fields.clone();
+                fields.retain(|_, value| !is_properties(value));
                 let nested = fields.iter().find(|(_, value)| value.is_object());
                 if let Some((key, _)) = nested {
                     let problem = format!("`{name}.{key}`: a mapping is not supported here");
                     return Err(component.error(problem));
                 }
-                Mapping::of(component, fields).map(Fields::Mapping)
+                Mapping::of(component, &fields).map(Fields::Mapping)
             }
             Json::String(text) if text.is_empty() => Ok(Fields::Mapping(Mapping::default())),
             Json::String(text) => component.compile(text).map(Fields::Text),
@@ -142,6 +151,25 @@ impl Fields {
         }
         Ok(value)
     }
+}
+
+fn is_properties(json: &Json) -> bool {
+    json["type"] == "QueryProperties"
+}
+
+fn properties(component: &Component<'_>) -> Option<String> {
+    let params = component.field("request_parameters")?.as_object()?;
+    let (name, _) = params.iter().find(|(_, value)| is_properties(value))?;
+    Some(name.clone())
+}
+
+fn joined_properties(scope: &Scope) -> Result<String, InputError> {
+    let names = scope
+        .get("query_properties")
+        .and_then(|names| names.try_iter().ok())
+        .ok_or_else(|| wrong("QueryProperties are for a SimpleRetriever's requests"))?;
+    let names: Vec<String> = names.map(|name| name.to_string()).collect();
+    Ok(names.join(","))
 }
 
 fn body(component: &Component<'_>) -> Result<Body, SourceError> {

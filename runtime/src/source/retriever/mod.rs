@@ -4,6 +4,10 @@
 //! requests; a retriever knows requests and records and nothing of state.
 
 mod asynchronous;
+mod page_size;
+mod paging;
+mod properties;
+mod reset;
 mod lists;
 mod simple;
 

@@ -2,6 +2,9 @@
 //!
 //! Knows nothing of authentication or sending.
 
+mod endless;
+mod strategy;
+
 use crate::stream::SourceError;
 use crate::value::Value;
 
@@ -9,7 +12,9 @@ use super::component::Component;
 use super::python;
 use super::request::{Options, RequestOption};
 use super::response::Response;
-use super::template::{Scope, Template, TemplateError, to_template};
+use super::template::{Scope, TemplateError};
+pub use endless::Endless;
+use strategy::Strategy;
 
 #[derive(Debug, Clone)]
 pub struct Paginator {
@@ -25,33 +30,17 @@ enum TokenPlace {
     Option(RequestOption),
 }
 
-#[derive(Debug, Clone)]
-enum Strategy {
-    Page {
-        size: Option<i64>,
-        start: i64,
-        first: bool,
-    },
-    Offset {
-        size: Option<Template>,
-        first: bool,
-    },
-    Cursor {
-        value: Template,
-        stop: Option<Template>,
-        size: Option<i64>,
-    },
-}
-
 /// What was read of a page.
 #[derive(Debug, Clone, Copy)]
-pub struct Read<'r> {
+pub struct Seen<'r> {
     pub response: &'r Response,
     /// Records in the reply, before the filter.
     pub extracted: usize,
     /// Records that were kept.
     pub kept: usize,
     pub last_record: Option<&'r Value>,
+    /// The size it was asked for with, if not the manifest's.
+    pub size: Option<i64>,
 }
 
 type Result<T> = std::result::Result<T, TemplateError>;
@@ -91,6 +80,9 @@ impl Paginator {
         if size_option.is_some() && !strategy.has_size() {
             return Err(component.error("`page_size_option` needs a `page_size` in the strategy"));
         }
+        if let (Some(size), TokenPlace::Option(token)) = (&size_option, &token) {
+            apart(component, size, token, scope)?;
+        }
         Ok(Paginator {
             strategy: Some(strategy),
             size_option,
@@ -100,11 +92,26 @@ impl Paginator {
 
     /// The token of the first page, where it has one.
     pub fn first(&self) -> Option<Value> {
+        self.strategy.as_ref().and_then(Strategy::first)
+    }
+
+    /// The page's size in the manifest.
+    pub fn size(&self, scope: &Scope) -> Result<Option<i64>> {
         match &self.strategy {
-            Some(Strategy::Page {
-                start, first: true, ..
-            }) => Some(Value::Int(*start)),
-            Some(Strategy::Offset { first: true, .. }) => Some(Value::Int(0)),
+            Some(strategy) => strategy.size(scope),
+            None => Ok(None),
+        }
+    }
+
+    /// Why pages of this paginator cannot be asked for smaller than the manifest has it.
+    pub fn keeps_size(&self) -> Option<&'static str> {
+        match (&self.strategy, &self.size_option, &self.token) {
+            (None, _, _) => Some("there is no DefaultPaginator"),
+            (Some(Strategy::Page { .. }), _, _) => {
+                Some("with PageIncrement a smaller page moves all that follow")
+            }
+            (_, None, _) => Some("the paginator has no `page_size_option`"),
+            (_, _, TokenPlace::Path) => Some("the next page's address has its size in it"),
             _ => None,
         }
     }
@@ -115,16 +122,25 @@ impl Paginator {
         matches!(self.token, TokenPlace::Path).then(|| python::text(token))
     }
 
-    /// What the request for this page holds.
-    pub fn options(&self, token: Option<&Value>, scope: &Scope) -> Result<Options> {
+    /// What the request for this page holds; `size` stands in for the manifest's.
+    pub fn options(
+        &self,
+        token: Option<&Value>,
+        size: Option<i64>,
+        scope: &Scope,
+    ) -> Result<Options> {
         let mut options = Options::default();
         if let (TokenPlace::Option(option), Some(token)) = (&self.token, token) {
             option.inject(&mut options, token.clone(), scope)?;
         }
-        if let (Some(option), Some(strategy)) = (&self.size_option, &self.strategy)
-            && let Some(size) = strategy.size(scope)?.filter(|size| *size != 0)
-        {
-            option.inject(&mut options, Value::Int(size), scope)?;
+        if let Some(option) = &self.size_option {
+            let size = match size {
+                Some(size) => Some(size),
+                None => self.size(scope)?,
+            };
+            if let Some(size) = size.filter(|size| *size != 0) {
+                option.inject(&mut options, Value::Int(size), scope)?;
+            }
         }
         Ok(options)
     }
@@ -132,157 +148,34 @@ impl Paginator {
     /// The token of the page after this one; `None` at the end.
     pub fn next(
         &self,
-        read: Read<'_>,
+        read: Seen<'_>,
         token: Option<&Value>,
         scope: &Scope,
     ) -> Result<Option<Value>> {
-        let next = match &self.strategy {
-            None => None,
-            Some(Strategy::Page { size, start, .. }) => {
-                let page = number(token)?.unwrap_or(*start);
-                more(*size, read.extracted).then(|| Value::Int(page + 1))
-            }
-            Some(Strategy::Offset { size, .. }) => {
-                let size = match size {
-                    Some(size) => Some(integer(size, &with_response(scope, size, read))?),
-                    None => None,
-                };
-                let offset = number(token)?.unwrap_or(0);
-                more(size, read.extracted).then(|| Value::Int(offset + read.extracted as i64))
-            }
-            Some(Strategy::Cursor { value, stop, size }) => {
-                cursor(value, stop, *size, read, scope)?
-            }
-        };
-        Ok(next.filter(python::truth))
-    }
-}
-
-/// Whether a page this full has one after it.
-fn more(size: Option<i64>, extracted: usize) -> bool {
-    let short = size.is_some_and(|size| size != 0 && (extracted as i64) < size);
-    extracted > 0 && !short
-}
-
-fn number(token: Option<&Value>) -> Result<Option<i64>> {
-    match token {
-        None => Ok(None),
-        Some(Value::Int(number)) => Ok(Some(*number)),
-        Some(other) => Err(TemplateError {
-            template: python::text(other),
-            problem: "the page's token is no whole number".to_owned(),
-        }),
-    }
-}
-
-fn integer(template: &Template, scope: &Scope) -> Result<i64> {
-    match template.value(scope)? {
-        Value::Int(size) => Ok(size),
-        other => Err(TemplateError {
-            template: template.source().to_owned(),
-            problem: format!(
-                "the page size is `{}`, not a whole number",
-                python::text(&other)
-            ),
-        }),
-    }
-}
-
-fn with_response(scope: &Scope, template: &Template, read: Read<'_>) -> Scope {
-    match template.reads("response") {
-        true => scope.clone().with("response", read.response.shown_first()),
-        false => scope.clone(),
-    }
-}
-
-fn cursor(
-    value: &Template,
-    stop: &Option<Template>,
-    size: Option<i64>,
-    read: Read<'_>,
-    scope: &Scope,
-) -> Result<Option<Value>> {
-    let reads = |name| value.reads(name) || stop.as_ref().is_some_and(|stop| stop.reads(name));
-    let nothing = minijinja::Value::from(());
-    let mut scope = scope
-        .clone()
-        .with("last_page_size", minijinja::Value::from(read.kept))
-        .with(
-            "page_size",
-            size.map_or(nothing.clone(), minijinja::Value::from),
-        );
-    let shown = |wanted, show: &dyn Fn() -> minijinja::Value| match wanted {
-        true => show(),
-        false => nothing.clone(),
-    };
-    scope.set(
-        "response",
-        shown(reads("response"), &|| read.response.shown_first()),
-    );
-    scope.set(
-        "headers",
-        shown(reads("headers"), &|| {
-            read.response.shown_headers_with_links()
-        }),
-    );
-    let last = || read.last_record.map_or(nothing.clone(), to_template);
-    scope.set("last_record", shown(reads("last_record"), &last));
-    match stop {
-        Some(stop) if stop.condition(&scope)? => Ok(None),
-        _ => value.value(&scope).map(Some),
-    }
-}
-
-impl Strategy {
-    fn open(
-        component: &Component<'_>,
-        scope: &Scope,
-    ) -> std::result::Result<Strategy, SourceError> {
-        let size = || match component.template("page_size")? {
-            Some(size) => integer(&size, scope)
-                .map(Some)
-                .map_err(|error| component.error(error.to_string())),
+        match &self.strategy {
+            Some(strategy) => strategy.next(read, token, scope),
             None => Ok(None),
-        };
-        let first = component.flag("inject_on_first_request");
-        Ok(match component.kind() {
-            "PageIncrement" => Strategy::Page {
-                size: size()?,
-                start: component
-                    .field("start_from_page")
-                    .and_then(serde_json::Value::as_i64)
-                    .unwrap_or(0),
-                first,
-            },
-            "OffsetIncrement" => Strategy::Offset {
-                size: component.template("page_size")?,
-                first,
-            },
-            "CursorPagination" => Strategy::Cursor {
-                value: component.need_template("cursor_value")?,
-                stop: component.template("stop_condition")?,
-                size: size()?,
-            },
-            _ => return Err(component.unknown("a pagination strategy")),
-        })
-    }
-
-    fn has_size(&self) -> bool {
-        match self {
-            Strategy::Page { size, .. } | Strategy::Cursor { size, .. } => size.is_some(),
-            Strategy::Offset { size, .. } => size.is_some(),
         }
     }
+}
 
-    fn size(&self, scope: &Scope) -> Result<Option<i64>> {
-        match self {
-            Strategy::Page { size, .. } | Strategy::Cursor { size, .. } => Ok(*size),
-            Strategy::Offset {
-                size: Some(size), ..
-            } => integer(size, scope).map(Some),
-            Strategy::Offset { size: None, .. } => Ok(None),
-        }
-    }
+/// Size and token must not go to the same place.
+fn apart(
+    component: &Component<'_>,
+    size: &RequestOption,
+    token: &RequestOption,
+    scope: &Scope,
+) -> std::result::Result<(), SourceError> {
+    let alone = |option: &RequestOption, value: &str| {
+        let mut options = Options::default();
+        option.inject(&mut options, Value::from(value), scope)?;
+        Ok(options)
+    };
+    let both = alone(size, "size").and_then(|size| Ok(vec![size, alone(token, "token")?]));
+    let both = both.map_err(|error: TemplateError| component.error(error.to_string()))?;
+    Options::combine(both)
+        .map(|_| ())
+        .map_err(|problem| component.error(format!("page size and token: {problem}")))
 }
 
 #[cfg(test)]
@@ -316,11 +209,12 @@ mod tests {
     ) -> Option<Value> {
         let response = response(body);
         let last = Value::from(&json!({"id": 7}));
-        let read = Read {
+        let read = Seen {
             response: &response,
             extracted,
             kept: extracted,
             last_record: Some(&last),
+            size: None,
         };
         paginator.next(read, token, &scope()).unwrap()
     }
@@ -338,7 +232,7 @@ mod tests {
             Some(Value::Int(2))
         );
         assert_eq!(next(&pages, &json!({}), 2, Some(&Value::Int(2))), None);
-        let options = pages.options(Some(&Value::Int(2)), &scope()).unwrap();
+        let options = pages.options(Some(&Value::Int(2)), None, &scope()).unwrap();
         assert_eq!(options.params["page"], Value::Int(2));
     }
 
