@@ -4,11 +4,11 @@
 //! requests; a retriever knows requests and records and nothing of state.
 
 mod asynchronous;
+mod lists;
 mod page_size;
 mod paging;
 mod properties;
 mod reset;
-mod lists;
 mod simple;
 
 use std::sync::Arc;

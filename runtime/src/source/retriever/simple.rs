@@ -16,11 +16,11 @@ use super::super::response::Response;
 use super::super::selector::{Selected, Selector};
 use super::super::shared::Shared;
 use super::super::template::{Scope, TemplateError};
+use super::lists::Lists;
 use super::page_size::Shrinking;
 use super::paging::{Paging, Splitting};
 use super::properties::{Properties, with_properties};
 use super::reset::Resets;
-use super::lists::Lists;
 use super::{Part, Records, StreamFacts};
 
 pub struct SimpleRetriever {
