@@ -118,6 +118,7 @@ impl ReadError {
     pub fn exit_code(&self) -> u8 {
         match self {
             ReadError::File(_) | ReadError::Range(_) | ReadError::Manifest { .. } => 2,
+            ReadError::Source(SourceError::CannotRun { .. }) => 2,
             ReadError::Parked { .. } | ReadError::Source(SourceError::Parked { .. }) => 75,
             _ => 1,
         }

@@ -158,10 +158,12 @@ async fn try_stream(stream: &Definition, blueprint: &Blueprint) -> Result<(), So
     let Opened { streams, unfit } = blueprint.open([stream]);
     match streams.first() {
         Some(stream) => first_record(stream.as_ref()).await,
-        None => Err(SourceError::CannotRun {
-            unfit,
-            fit: Vec::new(),
-        }),
+        None => {
+            let fit = blueprint.open(blueprint.written()).streams;
+            let fit = fit.iter().map(|stream| stream.info().name.clone());
+            let fit = fit.collect();
+            Err(SourceError::CannotRun { unfit, fit })
+        }
     }
 }
 

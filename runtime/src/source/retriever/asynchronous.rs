@@ -95,7 +95,7 @@ impl AsyncRetriever {
         let records = Box::new(records.into_iter().map(|record| Ok(Some(record))));
         let kept = self
             .selector
-            .select(records, &part.scope, None, &Json::Null);
+            .select(records, &part.scope, None, &part.schema);
         kept.collect::<Result<_, _>>()
             .map_err(|error: RecordError| self.problem(error))
     }

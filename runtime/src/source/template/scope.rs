@@ -50,11 +50,7 @@ impl Scope {
     /// This scope with values that are variables of their own and extra fields of the slice.
     #[must_use]
     pub fn with_extra_fields(mut self, fields: &[(&'static str, Value)]) -> Scope {
-        let known = self.variables.iter();
-        let slice = known
-            .filter(|(name, _)| *name == "stream_slice")
-            .map(|(_, slice)| slice.clone());
-        let slice = slice.last().unwrap_or_default();
+        let slice = self.get("stream_slice").cloned().unwrap_or_default();
         let slice = Value::from_object(Extended::new(slice, fields));
         for name in ["stream_slice", "stream_partition", "stream_interval"] {
             self.set(name, slice.clone());
@@ -63,6 +59,11 @@ impl Scope {
             self.set(name, value.clone());
         }
         self
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let found = self.variables.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
