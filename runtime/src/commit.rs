@@ -87,7 +87,9 @@ fn passes(reason: &str) -> bool {
 
 /// How a stream is loaded if the client does not say.
 pub fn default_mode(info: &StreamInfo) -> Mode {
-    if info.cursor_field.is_some() && !info.primary_key.is_empty() {
+    if let Some(mode) = info.mode {
+        mode
+    } else if info.cursor_field.is_some() && !info.primary_key.is_empty() {
         Mode::Append
     } else {
         Mode::Overwrite
@@ -334,6 +336,7 @@ mod tests {
             extracted_at: 0,
             state: serde_json::Value::Null,
             replaces: 7,
+            range: None,
             slices: Vec::new(),
         };
         let mut stored = checkpoint("c", 7);

@@ -15,6 +15,7 @@ pub mod load;
 pub mod log;
 pub mod parts;
 pub mod pipeline;
+pub mod range;
 pub mod read;
 pub mod run;
 pub mod scalar;

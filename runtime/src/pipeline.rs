@@ -16,6 +16,7 @@ use crate::fetch::{FetchError, SchemaOf, SliceReader, put_part};
 use crate::google::storage::{Bucket, Precondition};
 use crate::load::{CommitError, Loader};
 use crate::parts;
+use crate::range::Range;
 use crate::schema::{TableSchema, declared, inferred};
 use crate::state::{self, Checkpoint, Pending, Plan, SliceManifest, StoreError, Stored};
 use crate::stream::{Source, SourceError, Stream, StreamInfo};
@@ -41,6 +42,8 @@ pub struct Pipeline {
     pub loader: Loader,
     pub source: Arc<dyn Source>,
     pub task: Task,
+    /// The only time to read, where one is asked for.
+    pub range: Option<Range>,
     /// Slices read at once over all streams: each holds pages and a part in memory.
     pub readers: Semaphore,
     /// Streams of one group take turns.
@@ -96,6 +99,11 @@ pub enum StreamError {
          Start a new execution; nothing is lost"
     )]
     Overtaken { by: String },
+    #[error(
+        "a range would replace the table by a part of it, as the stream is loaded with mode \
+         `overwrite`; give it `mode: append` in the client file"
+    )]
+    RangeReplaces,
     #[error("{files} files are too many for one load, which takes {MOST_FILES}")]
     TooManyFiles { files: usize },
 }
@@ -259,6 +267,10 @@ impl<'a> StreamRun<'a> {
             return Ok(stored.value);
         }
         let mode = self.pipeline.mode(self.info);
+        let range = self.pipeline.range;
+        if range.is_some() && mode == Mode::Overwrite {
+            return Err(StreamError::RangeReplaces);
+        }
         // What replaces the table must be all there is, not only what is new.
         let state = checkpoint
             .filter(|_| mode == Mode::Append)
@@ -266,7 +278,11 @@ impl<'a> StreamRun<'a> {
             .unwrap_or_default();
         let stream = &self.pipeline.source.streams()[self.index];
         let slices = stream
-            .slices(&state)
+            .slices(if range.is_some() {
+                &serde_json::Value::Null
+            } else {
+                &state
+            })
             .try_collect()
             .await
             .map_err(FetchError::from)?;
@@ -276,6 +292,7 @@ impl<'a> StreamRun<'a> {
             extracted_at: Timestamp::now().as_microsecond(),
             state,
             replaces: checkpoint.map_or(0, |stored| stored.generation),
+            range,
             slices,
         };
         Ok(state::settle(bucket, &name, plan).await?)
@@ -509,7 +526,10 @@ impl<'a> StreamRun<'a> {
                 commit,
                 slices,
                 complete,
-                state: stream.state_after(&plan.state, &done),
+                state: match plan.range {
+                    Some(_) => plan.state.clone(),
+                    None => stream.state_after(&plan.state, &done),
+                },
                 schema: columns,
                 extracted_at: extracted_at(plan),
             },

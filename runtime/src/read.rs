@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use crate::batch::Stamp;
 use crate::folder::{FolderError, StreamFolder};
+use crate::range::{RangeArgs, RangeError};
 use crate::source;
 use crate::stream::{Page, Slice, SliceDone, Source, SourceError, State, Stream};
 use crate::turns::Turns;
@@ -38,6 +39,8 @@ pub struct ReadArgs {
     /// Read only this stream (may be given again)
     #[arg(long = "stream", value_name = "STREAM")]
     streams: Vec<String>,
+    #[command(flatten)]
+    range: RangeArgs,
     /// Read what can be read where some streams cannot run
     #[arg(long)]
     skip_unsupported: bool,
@@ -95,6 +98,8 @@ pub enum ReadError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Folder(#[from] FolderError),
+    #[error(transparent)]
+    Range(#[from] RangeError),
     #[error("cannot write records: {0}")]
     Write(#[from] std::io::Error),
 }
@@ -112,7 +117,8 @@ impl ReadError {
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            ReadError::File(_) | ReadError::Manifest { .. } => 2,
+            ReadError::File(_) | ReadError::Range(_) | ReadError::Manifest { .. } => 2,
+            ReadError::Source(SourceError::CannotRun { .. }) => 2,
             ReadError::Parked { .. } | ReadError::Source(SourceError::Parked { .. }) => 75,
             _ => 1,
         }
@@ -123,6 +129,7 @@ impl ReadError {
 pub async fn run(args: &ReadArgs) -> Result<(), ReadError> {
     let wanted = source::Wanted {
         skip_unsupported: args.skip_unsupported,
+        range: args.range.range(jiff::Timestamp::now())?,
         ..source::Wanted::named(&args.streams)
     };
     let source = open(&args.source, &wanted).await?;
@@ -138,8 +145,12 @@ pub async fn run(args: &ReadArgs) -> Result<(), ReadError> {
         .map(|stream| async {
             let name = stream.info().name.clone();
             let _turn = turns.take(source.group(&name)).await;
-            let state = states.get(&name).cloned().unwrap_or(State::Null);
-            let (after, result) = read_stream(stream, &state, &sink).await;
+            let known = states.get(&name).cloned().unwrap_or(State::Null);
+            let (after, result) = match wanted.range {
+                // A range is read from no state, and leaves that there is.
+                Some(_) => (known, read_stream(stream, &State::Null, &sink).await.1),
+                None => read_stream(stream, &known, &sink).await,
+            };
             (name, after, result)
         })
         .buffered(CONCURRENT_STREAMS);

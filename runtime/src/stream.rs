@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::Mode;
 use crate::value::Value;
 
 /// What is known of a stream before anything is read.
@@ -20,6 +21,8 @@ pub struct StreamInfo {
     pub cursor_field: Option<String>,
     /// JSON Schema of one record, `{}` where nothing is declared.
     pub schema: serde_json::Value,
+    /// How it is loaded if the client does not say, where its key and cursor do not tell.
+    pub mode: Option<Mode>,
 }
 
 /// A part of a stream that is read, retried and finished as one.
@@ -93,16 +96,20 @@ impl SliceDone {
     /// A slice whose end was just seen.
     pub fn now(slice: Slice, cursor: Option<String>) -> SliceDone {
         SliceDone {
-            slice,
             cursor,
             finished: Some(jiff::Timestamp::now().as_millisecond()),
+            ..SliceDone::unfinished(slice)
         }
     }
 
     /// A slice that was begun and could not be finished: no state may go past it.
     pub fn unfinished(slice: Slice) -> SliceDone {
         SliceDone {
-            slice,
+            // No state is kept by these, and a parent's record may be long.
+            slice: Slice {
+                extra_fields: serde_json::Map::new(),
+                ..slice
+            },
             cursor: None,
             finished: None,
         }

@@ -1,9 +1,12 @@
 //! A resolved manifest with its config: what streams are opened from.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::bundle::Mode;
 use crate::stream::{SourceError, Stream, StreamInfo, UnfitStream};
 use crate::value::Value;
 
@@ -23,7 +26,9 @@ const DEFAULT_CONCURRENCY: i64 = 2;
 const MOST_CONCURRENCY: i64 = 64;
 
 pub struct Blueprint {
+    /// Without its written streams.
     manifest: Json,
+    written: Vec<Definition>,
     shared: Arc<Shared>,
     secrets: Arc<dyn SecretSink>,
 }
@@ -49,14 +54,19 @@ impl Blueprint {
         let config = config_rules::applied(&manifest["spec"], config)?;
         let shared = Arc::new(open_shared(&root, config, secrets.clone())?);
         schema_loader::place_files(&mut manifest, &shared.scope);
+        let mut written = definitions::written(&mut manifest, &shared.scope)?;
+        definitions::remember_parents(&mut written);
         Ok(Blueprint {
             manifest,
+            written: last_of_name(written),
             shared,
             secrets,
         })
     }
 
     /// This manifest with other values in the config, for a check.
+    ///
+    /// Streams that depend on a condition are those of the config as it is.
     pub fn overlaid(&self, overrides: &Map<String, Json>) -> Result<Blueprint, SourceError> {
         let mut config = self.shared.config.clone();
         config.0.extend(overrides.clone());
@@ -64,6 +74,7 @@ impl Blueprint {
         let shared = Arc::new(open_shared(&root, config, self.secrets.clone())?);
         Ok(Blueprint {
             manifest: self.manifest.clone(),
+            written: self.written.clone(),
             shared,
             secrets: self.secrets.clone(),
         })
@@ -78,30 +89,19 @@ impl Blueprint {
     }
 
     /// The streams that are written down; nothing is requested.
-    pub fn written(&self) -> Result<Vec<Definition>, SourceError> {
-        definitions::written(&self.manifest, &self.shared.scope).map(|found| self.prepared(found))
+    pub fn written(&self) -> &[Definition] {
+        &self.written
     }
 
     /// The streams that are written down, then those that are made from templates.
-    pub async fn all(&self) -> Result<Vec<Definition>, SourceError> {
-        let mut found = definitions::written(&self.manifest, &self.shared.scope)?;
+    pub async fn all(&self) -> Result<Cow<'_, [Definition]>, SourceError> {
+        if !self.has_dynamic_streams() {
+            return Ok(Cow::Borrowed(&self.written));
+        }
+        let mut found = self.written.clone();
         found.extend(dynamic::streams(&self.manifest, &self.shared).await?);
-        Ok(self.prepared(found))
-    }
-
-    /// Each name once: of two streams with one name the reference reads the last.
-    fn prepared(&self, mut found: Vec<Definition>) -> Vec<Definition> {
         definitions::remember_parents(&mut found);
-        let is_last = |index: usize| {
-            let later: &[Definition] = &found[index + 1..];
-            later
-                .iter()
-                .all(|stream| stream.name() != found[index].name())
-        };
-        let kept: Vec<bool> = (0..found.len()).map(is_last).collect();
-        let mut kept = kept.into_iter();
-        found.retain(|_| kept.next().unwrap_or(true));
-        found
+        Ok(Cow::Owned(last_of_name(found)))
     }
 
     pub fn has_dynamic_streams(&self) -> bool {
@@ -109,21 +109,36 @@ impl Blueprint {
         streams.is_some_and(|streams| !streams.is_empty())
     }
 
-    pub fn open(&self, chosen: &mut [Definition]) -> Result<Opened, SourceError> {
-        definitions::check_groups(chosen, &self.groups())?;
+    pub fn open<'d>(&self, chosen: impl IntoIterator<Item = &'d Definition>) -> Opened {
+        let groups = self.groups();
         let mut opened = Opened::default();
         for definition in chosen {
-            match open_stream(&definition.component(), &self.shared) {
+            let checked = definitions::check_group(definition, &groups);
+            match checked.and_then(|()| open_stream(&definition.component(), &self.shared)) {
                 Ok(stream) => opened.streams.push(stream),
                 Err(error) => opened.unfit.push(unfit(definition, error)),
             }
         }
-        Ok(opened)
+        opened
     }
 
     pub fn groups(&self) -> Map<String, Json> {
         definitions::groups(&self.manifest)
     }
+}
+
+/// Each name once: of two streams with one name the reference reads the last.
+fn last_of_name(streams: Vec<Definition>) -> Vec<Definition> {
+    let places: HashMap<String, usize> = streams
+        .iter()
+        .enumerate()
+        .map(|(place, stream)| (stream.name().to_owned(), place))
+        .collect();
+    let streams = streams.into_iter().enumerate();
+    streams
+        .filter(|(place, stream)| places.get(stream.name()) == Some(place))
+        .map(|(_, stream)| stream)
+        .collect()
 }
 
 pub fn resolved(manifest: &Json) -> Result<Json, SourceError> {
@@ -168,16 +183,26 @@ pub fn open_declarative(
     if component.kind() != "DeclarativeStream" {
         return Err(component.unknown("DeclarativeStream"));
     }
-    DeclarativeStream::open(component, info(component), shared)
+    DeclarativeStream::open(component, info(component)?, shared)
 }
 
-fn info(component: &Component<'_>) -> StreamInfo {
-    StreamInfo {
+fn info(component: &Component<'_>) -> Result<StreamInfo, SourceError> {
+    Ok(StreamInfo {
         name: component.text("name").unwrap_or_default().to_owned(),
         primary_key: primary_key(component.field("primary_key")),
         cursor_field: None,
         schema: json!({}),
-    }
+        mode: mode(component)?,
+    })
+}
+
+fn mode(component: &Component<'_>) -> Result<Option<Mode>, SourceError> {
+    let Some(json) = component.field("xetl_mode") else {
+        return Ok(None);
+    };
+    let mode = serde_json::from_value(json.clone());
+    mode.map(Some)
+        .map_err(|_| component.error("`xetl_mode` is `append` or `overwrite`"))
 }
 
 fn open_shared(
@@ -193,8 +218,20 @@ fn open_shared(
         Some(budget) => Budget::open(&Component::new(budget.json(), "api_budget"), &scope)?,
         None => Budget::unlimited(),
     };
-    let concurrency = concurrency(root, &scope)?;
-    Shared::new(config, scope, secrets, redactor, budget, concurrency)
+    let (concurrency, jobs) = (concurrency(root, &scope)?, jobs(root, &scope));
+    let shared = Shared::new(config, scope, secrets, redactor, budget, concurrency)?;
+    Ok(shared.with_jobs(jobs))
+}
+
+/// How many jobs may be under way; what is no number is one, as for the reference.
+fn jobs(root: &Component<'_>, scope: &Scope) -> usize {
+    let written = root
+        .template("max_concurrent_async_job_count")
+        .ok()
+        .flatten();
+    let text = written.and_then(|written| written.text(scope).ok());
+    let number = text.and_then(|text| text.parse::<i64>().ok()).unwrap_or(1);
+    number.clamp(1, MOST_CONCURRENCY) as usize
 }
 
 /// How many requests may be under way: the level itself, or a template's whole number.

@@ -1,8 +1,9 @@
 //! Whether a config works: the streams a manifest names for this are tried.
 
-use serde_json::{Map, Value as Json};
+use std::borrow::Cow;
 
 use futures::StreamExt;
+use serde_json::{Map, Value as Json};
 
 use crate::stream::{SourceError, State, Stream};
 
@@ -77,11 +78,12 @@ async fn try_named(check: &Component<'_>, blueprint: &Blueprint) -> Result<(), S
             check.error("`stream_names` is empty; name a stream that shows the config works")
         );
     }
-    let mut streams = blueprint.written()?;
-    let is_written = |name: &String| streams.iter().any(|stream| stream.name() == name);
-    if !dynamic.is_empty() || !names.iter().all(is_written) {
-        streams = blueprint.all().await?;
-    }
+    let written = blueprint.written();
+    let is_written = |name: &String| written.iter().any(|stream| stream.name() == name);
+    let streams = match dynamic.is_empty() && names.iter().all(is_written) {
+        true => Cow::Borrowed(written),
+        false => blueprint.all().await?,
+    };
     for name in &names {
         let stream = streams.iter().find(|stream| stream.name() == name);
         let stream = stream.ok_or_else(|| check.error(format!("there is no stream `{name}`")))?;
@@ -153,13 +155,15 @@ async fn try_first(check: &Component<'_>, blueprint: &Blueprint) -> Result<(), S
 }
 
 async fn try_stream(stream: &Definition, blueprint: &Blueprint) -> Result<(), SourceError> {
-    let Opened { streams, unfit } = blueprint.open(&mut [stream.clone()])?;
+    let Opened { streams, unfit } = blueprint.open([stream]);
     match streams.first() {
         Some(stream) => first_record(stream.as_ref()).await,
-        None => Err(SourceError::CannotRun {
-            unfit,
-            fit: Vec::new(),
-        }),
+        None => {
+            let fit = blueprint.open(blueprint.written()).streams;
+            let fit = fit.iter().map(|stream| stream.info().name.clone());
+            let fit = fit.collect();
+            Err(SourceError::CannotRun { unfit, fit })
+        }
     }
 }
 

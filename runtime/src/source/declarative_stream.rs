@@ -101,7 +101,7 @@ impl DeclarativeStream {
                 .then(|| Window::new(&self.slicer, slice)),
             schema: Arc::default(),
         };
-        let filter = self.slicer.filter(slice)?;
+        let filter = self.filter(slice)?;
         // A data feed is filtered after paging has seen its records.
         match self.slicer.is_data_feed() {
             true => {
@@ -112,9 +112,16 @@ impl DeclarativeStream {
         Ok(part)
     }
 
+    fn filter<'a>(&'a self, slice: &'a Slice) -> Result<Option<Test<'a>>, SourceError> {
+        match self.retriever.is_filtered() {
+            true => self.slicer.filter(slice),
+            false => Ok(None),
+        }
+    }
+
     fn seen<'a>(&'a self, slice: &'a Slice) -> Result<Seen<'a>, SourceError> {
         let filter = match self.slicer.is_data_feed() {
-            true => self.slicer.filter(slice)?,
+            true => self.filter(slice)?,
             false => None,
         };
         Ok(Seen {

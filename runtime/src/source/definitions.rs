@@ -11,6 +11,10 @@ use crate::stream::SourceError;
 use super::component::Component;
 use super::template::{Scope, Template};
 
+/// Where routers have their parent streams, and other routers.
+const PARENTS: &str = "parent_stream_configs";
+const ROUTERS: [&str; 2] = ["partition_routers", "underlying_partition_router"];
+
 /// A stream as the manifest says it, whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
@@ -31,24 +35,30 @@ impl Definition {
     }
 }
 
-/// The streams under `streams`, with those whose condition holds.
-pub fn written(manifest: &Json, scope: &Scope) -> Result<Vec<Definition>, SourceError> {
+/// Takes out the streams under `streams`, with those whose condition holds.
+pub fn written(manifest: &mut Json, scope: &Scope) -> Result<Vec<Definition>, SourceError> {
     let mut found = Vec::new();
-    let root = Component::new(manifest, "");
-    for stream in root.children("streams") {
-        let at = stream.at.trim_start_matches('.').to_owned();
-        let stream = Component::new(stream.json(), at);
-        if stream.kind() != "ConditionalStreams" {
-            found.push(definition(&stream));
-        } else if holds(&stream, scope)? {
-            found.extend(stream.children("streams").iter().map(definition));
+    for (index, stream) in taken(manifest).into_iter().enumerate() {
+        let mut stream = definition(stream, format!("streams[{index}]"));
+        if stream.fields["type"] != "ConditionalStreams" {
+            found.push(stream);
+        } else if holds(&stream.component(), scope)? {
+            let inner = taken(&mut stream.fields).into_iter().enumerate();
+            let at = |index| format!("{}.streams[{index}]", stream.at);
+            found.extend(inner.map(|(index, inner)| definition(inner, at(index))));
         }
     }
     Ok(found)
 }
 
-fn definition(stream: &Component<'_>) -> Definition {
-    let mut fields = stream.json().clone();
+fn taken(holder: &mut Json) -> Vec<Json> {
+    match holder.get_mut("streams").map(Json::take) {
+        Some(Json::Array(streams)) => streams,
+        _ => Vec::new(),
+    }
+}
+
+fn definition(mut fields: Json, at: String) -> Definition {
     if let Json::Object(fields) = &mut fields {
         fields
             .entry("type")
@@ -56,7 +66,7 @@ fn definition(stream: &Component<'_>) -> Definition {
     }
     Definition {
         fields,
-        at: stream.at.clone(),
+        at,
         made_by: None,
     }
 }
@@ -77,7 +87,7 @@ pub fn remember_parents(streams: &mut [Definition]) {
         let Some(routers) = stream.fields.pointer_mut("/retriever/partition_router") else {
             continue;
         };
-        for parent in parents(routers) {
+        for parent in parents_mut(routers) {
             names.extend(parent["name"].as_str().map(str::to_owned));
             remember(parent);
         }
@@ -90,20 +100,40 @@ pub fn remember_parents(streams: &mut [Definition]) {
 }
 
 /// The parent streams of a router, of a list of routers, or of routers inside of routers.
-fn parents(routers: &mut Json) -> Vec<&mut Json> {
+fn parents_mut(routers: &mut Json) -> Vec<&mut Json> {
     let router = match routers {
-        Json::Array(routers) => return routers.iter_mut().flat_map(parents).collect(),
+        Json::Array(routers) => return routers.iter_mut().flat_map(parents_mut).collect(),
         Json::Object(router) => router,
         _ => return Vec::new(),
     };
     let mut found = Vec::new();
     for (name, value) in router.iter_mut() {
         match name.as_str() {
-            "parent_stream_configs" => {
+            PARENTS => {
                 let configs = value.as_array_mut().into_iter().flatten();
                 found.extend(configs.filter_map(|config| config.get_mut("stream")));
             }
-            "partition_routers" | "underlying_partition_router" => found.extend(parents(value)),
+            name if ROUTERS.contains(&name) => found.extend(parents_mut(value)),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn parents(routers: &Json) -> Vec<&Json> {
+    let router = match routers {
+        Json::Array(routers) => return routers.iter().flat_map(parents).collect(),
+        Json::Object(router) => router,
+        _ => return Vec::new(),
+    };
+    let mut found = Vec::new();
+    for (name, value) in router {
+        match name.as_str() {
+            PARENTS => {
+                let configs = value.as_array().into_iter().flatten();
+                found.extend(configs.filter_map(|config| config.get("stream")));
+            }
+            name if ROUTERS.contains(&name) => found.extend(parents(value)),
             _ => {}
         }
     }
@@ -139,33 +169,29 @@ pub fn groups(manifest: &Json) -> Map<String, Json> {
 }
 
 /// Fails where a stream would wait for a parent of its own group for ever.
-pub fn check_groups(
-    streams: &mut [Definition],
-    groups: &Map<String, Json>,
-) -> Result<(), SourceError> {
-    for stream in streams {
-        let name = stream.name().to_owned();
-        let Some(group) = groups.get(&name) else {
-            continue;
-        };
-        if let Some(parent) = ancestors(&mut stream.fields)
-            .into_iter()
-            .find(|parent| groups.get(parent) == Some(group))
-        {
-            return Err(stream.component().error(format!(
-                "stream `{name}` and its parent `{parent}` are both in group {group}; \
-                 a stream waits for its parent, so they need different groups"
-            )));
-        }
+pub fn check_group(stream: &Definition, groups: &Map<String, Json>) -> Result<(), SourceError> {
+    let name = stream.name();
+    let Some(group) = groups.get(name) else {
+        return Ok(());
+    };
+    let ancestors = ancestors(&stream.fields);
+    match ancestors
+        .iter()
+        .find(|parent| groups.get(**parent) == Some(group))
+    {
+        None => Ok(()),
+        Some(parent) => Err(stream.component().error(format!(
+            "stream `{name}` and its parent `{parent}` are both in group {group}; \
+             a stream waits for its parent, so they need different groups"
+        ))),
     }
-    Ok(())
 }
 
-fn ancestors(stream: &mut Json) -> BTreeSet<String> {
+fn ancestors(stream: &Json) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
-    if let Some(routers) = stream.pointer_mut("/retriever/partition_router") {
+    if let Some(routers) = stream.pointer("/retriever/partition_router") {
         for parent in parents(routers) {
-            found.extend(parent["name"].as_str().map(str::to_owned));
+            found.extend(parent["name"].as_str());
             found.extend(ancestors(parent));
         }
     }
@@ -200,7 +226,7 @@ mod tests {
             {"type": "ConditionalStreams", "condition": "{{ config.more }}", "streams": [{"name": "b"}]},
         ]});
         let names = |config| -> Vec<String> {
-            let found = written(&manifest, &scope(config)).unwrap();
+            let found = written(&mut manifest.clone(), &scope(config)).unwrap();
             found
                 .iter()
                 .map(|stream| stream.name().to_owned())
@@ -208,7 +234,7 @@ mod tests {
         };
         assert_eq!(names(json!({"more": true})), ["a", "b"]);
         assert_eq!(names(json!({"more": false})), ["a"]);
-        let found = written(&manifest, &scope(json!({"more": 1}))).unwrap();
+        let found = written(&mut manifest.clone(), &scope(json!({"more": 1}))).unwrap();
         assert_eq!(found[1].at, "streams[1].streams[0]");
     }
 
@@ -216,8 +242,9 @@ mod tests {
     fn parents_remember_their_replies_unless_they_say_no() {
         let parent = json!({"name": "p", "retriever": {"requester": {}}});
         let scroll = json!({"name": "q", "retriever": {"requester": {"use_cache": false}}});
-        let manifest = json!({"streams": [child("c", parent.clone()), child("d", scroll), parent]});
-        let mut streams = written(&manifest, &scope(json!({}))).unwrap();
+        let mut manifest =
+            json!({"streams": [child("c", parent.clone()), child("d", scroll), parent]});
+        let mut streams = written(&mut manifest, &scope(json!({}))).unwrap();
         remember_parents(&mut streams);
         let nested = "/retriever/partition_router/0/partition_routers/0/parent_stream_configs/0/stream/retriever/requester/use_cache";
         assert_eq!(streams[0].fields.pointer(nested), Some(&json!(true)));
@@ -231,12 +258,12 @@ mod tests {
 
     #[test]
     fn a_stream_and_its_parent_cannot_share_a_group() {
-        let manifest = json!({
+        let mut manifest = json!({
             "stream_groups": {"one": {"streams": [{"name": "c"}, {"name": "p"}]}},
             "streams": [child("c", json!({"name": "p"}))],
         });
-        let mut streams = written(&manifest, &scope(json!({}))).unwrap();
-        let problem = check_groups(&mut streams, &groups(&manifest)).unwrap_err();
+        let streams = written(&mut manifest, &scope(json!({}))).unwrap();
+        let problem = check_group(&streams[0], &groups(&manifest)).unwrap_err();
         assert!(
             problem.to_string().contains("both in group \"one\""),
             "{problem}"

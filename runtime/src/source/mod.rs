@@ -26,6 +26,7 @@ mod dpath;
 mod dynamic;
 mod error_handler;
 mod extractor;
+mod fold;
 mod isoparse;
 mod json;
 mod json_text;
@@ -39,6 +40,8 @@ mod normalization;
 mod paginator;
 mod partition;
 mod python;
+mod ranged;
+mod ratelimit;
 mod record_error;
 mod request;
 mod requester;
@@ -55,12 +58,14 @@ mod transform;
 mod window;
 pub mod yaml;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value as Json};
 
+use crate::range::Range;
 use crate::stream::{Source, SourceError, Stream};
 
 use blueprint::{Blueprint, Opened, open_stream};
@@ -75,6 +80,8 @@ pub struct Wanted {
     pub streams: Option<Vec<String>>,
     /// Leaves out streams that cannot run, where it is an error otherwise.
     pub skip_unsupported: bool,
+    /// The only time to read, where one is asked for.
+    pub range: Option<Range>,
 }
 
 impl Wanted {
@@ -82,7 +89,7 @@ impl Wanted {
     pub fn named(names: &[String]) -> Wanted {
         Wanted {
             streams: (!names.is_empty()).then(|| names.to_vec()),
-            skip_unsupported: false,
+            ..Wanted::default()
         }
     }
 
@@ -90,7 +97,7 @@ impl Wanted {
     pub fn nothing() -> Wanted {
         Wanted {
             streams: Some(Vec::new()),
-            skip_unsupported: false,
+            ..Wanted::default()
         }
     }
 }
@@ -105,57 +112,110 @@ pub async fn open(
     wanted: &Wanted,
 ) -> Result<Box<dyn Source>, SourceError> {
     let blueprint = Blueprint::new(manifest, config, secrets)?;
-    let known = known(&blueprint, wanted).await?;
-    let mut chosen = chosen(&known, wanted)?;
-    let opened = blueprint.open(&mut chosen)?;
-    if !opened.unfit.is_empty() {
-        refuse_or_skip(&opened, known, &blueprint, wanted)?;
-    }
+    let streams = {
+        let known = known(&blueprint, wanted).await?;
+        let chosen = chosen(&known, wanted)?;
+        let opened = match &wanted.range {
+            None => blueprint.open(chosen),
+            Some(range) => {
+                let limited = chosen.iter().map(|stream| ranged::limited(stream, range));
+                blueprint.open(&limited.collect::<Result<Vec<_>, _>>()?)
+            }
+        };
+        if !opened.unfit.is_empty() {
+            refuse_or_skip(&opened, &known, &blueprint, wanted)?;
+        }
+        opened.streams
+    };
     Ok(Box::new(DeclarativeSource {
         groups: blueprint.groups(),
-        streams: opened.streams,
+        streams,
         blueprint,
     }))
 }
 
-/// The specification of a manifest's config: JSON Schema, with `airbyte_secret` on secrets.
-pub fn specification(manifest: &Json) -> Result<Json, SourceError> {
+/// What a manifest says before it has a config.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    /// Of its config: JSON Schema, with `airbyte_secret` on secrets.
+    pub specification: Json,
+    /// The streams that are written down, those under a condition too.
+    pub streams: Vec<String>,
+    /// Whether more streams are made from templates.
+    pub makes_streams: bool,
+}
+
+pub fn outline(manifest: &Json) -> Result<Outline, SourceError> {
+    let mut manifest = blueprint::resolved(manifest)?;
+    let made = manifest["dynamic_streams"].as_array();
+    Ok(Outline {
+        makes_streams: made.is_some_and(|made| !made.is_empty()),
+        streams: stream_names(&manifest["streams"]),
+        specification: manifest["spec"]["connection_specification"].take(),
+    })
+}
+
+fn stream_names(streams: &Json) -> Vec<String> {
+    let streams = streams.as_array().into_iter().flatten();
+    streams
+        .flat_map(|stream| match stream["type"].as_str() {
+            Some("ConditionalStreams") => stream_names(&stream["streams"]),
+            _ => stream["name"]
+                .as_str()
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
+        })
+        .collect()
+}
+
+/// Whether a range of time can be read of a stream; `None` where the manifest does not write it down.
+pub fn reads_by_time(manifest: &Json, stream: &str) -> Result<Option<bool>, SourceError> {
     let manifest = blueprint::resolved(manifest)?;
-    Ok(manifest["spec"]["connection_specification"].clone())
+    let streams = manifest["streams"].as_array().into_iter().flatten();
+    let found = streams.into_iter().find(|found| found["name"] == stream);
+    Ok(found.map(ranged::has_time))
 }
 
 /// The streams there are; those made from templates only if one of them may be wanted.
-async fn known(blueprint: &Blueprint, wanted: &Wanted) -> Result<Vec<Definition>, SourceError> {
-    let written = blueprint.written()?;
+async fn known<'b>(
+    blueprint: &'b Blueprint,
+    wanted: &Wanted,
+) -> Result<Cow<'b, [Definition]>, SourceError> {
+    let written = blueprint.written();
     let is_written = |name: &String| written.iter().any(|stream| stream.name() == name);
-    let names = wanted.streams.as_ref();
-    if !blueprint.has_dynamic_streams() || names.is_some_and(|names| names.iter().all(is_written)) {
-        return Ok(written);
+    match &wanted.streams {
+        Some(names) if names.iter().all(is_written) => Ok(Cow::Borrowed(written)),
+        _ => blueprint.all().await,
     }
-    blueprint.all().await
 }
 
 /// The wanted streams, in the order they are asked for.
-fn chosen(known: &[Definition], wanted: &Wanted) -> Result<Vec<Definition>, SourceError> {
+fn chosen<'d>(
+    known: &'d [Definition],
+    wanted: &Wanted,
+) -> Result<Vec<&'d Definition>, SourceError> {
     let Some(names) = &wanted.streams else {
-        return Ok(known.to_vec());
+        return Ok(known.iter().collect());
     };
-    let find = |name: &String| {
-        let found = known.iter().find(|stream| stream.name() == name);
-        found.cloned().ok_or_else(|| SourceError::UnknownStream {
-            name: name.clone(),
-            known: known
-                .iter()
-                .map(|stream| stream.name().to_owned())
-                .collect(),
+    let names = names.iter();
+    names
+        .map(|name| {
+            let found = known.iter().find(|stream| stream.name() == name);
+            found.ok_or_else(|| SourceError::UnknownStream {
+                name: name.clone(),
+                known: known
+                    .iter()
+                    .map(|stream| stream.name().to_owned())
+                    .collect(),
+            })
         })
-    };
-    names.iter().map(find).collect()
+        .collect()
 }
 
 fn refuse_or_skip(
     opened: &Opened,
-    mut known: Vec<Definition>,
+    known: &[Definition],
     blueprint: &Blueprint,
     wanted: &Wanted,
 ) -> Result<(), SourceError> {
@@ -166,7 +226,7 @@ fn refuse_or_skip(
         }
         return Ok(());
     }
-    let fit = blueprint.open(&mut known)?.streams;
+    let fit = blueprint.open(known).streams;
     Err(SourceError::CannotRun {
         unfit: opened.unfit.clone(),
         fit: fit
@@ -193,5 +253,29 @@ impl Source for DeclarativeSource {
 
     fn check(&self) -> BoxFuture<'_, Result<(), SourceError>> {
         checks::run(&self.blueprint).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_outline_is_read_through_references_and_parameters() {
+        let manifest = json!({
+            "definitions": {"spec": {"type": "object"}, "a": {"$parameters": {"name": "a"}}},
+            "spec": {"type": "Spec", "connection_specification": "#/definitions/spec"},
+            "streams": [
+                "#/definitions/a",
+                {"type": "ConditionalStreams", "condition": "x", "streams": [{"name": "b"}]},
+            ],
+            "dynamic_streams": [{}],
+        });
+        let outline = outline(&manifest).unwrap();
+        assert_eq!(outline.streams, ["a", "b"]);
+        assert_eq!(outline.specification, json!({"type": "object"}));
+        assert!(outline.makes_streams);
     }
 }

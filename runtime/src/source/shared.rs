@@ -30,6 +30,8 @@ pub struct Shared {
     pub redactor: Redactor,
     budget: Budget,
     gate: Semaphore,
+    /// Jobs that may be under way at the source.
+    jobs: Semaphore,
     /// Tokens the config holds and streams replace.
     pub rotating: Mutex<Vec<Rotating>>,
     /// Session tokens of logins by name and password.
@@ -55,10 +57,24 @@ impl Shared {
             redactor,
             budget,
             gate: Semaphore::new(concurrency.max(1)),
+            jobs: Semaphore::new(1),
             rotating: Mutex::default(),
             logins: tokio::sync::Mutex::default(),
             cache: Cache::default(),
         })
+    }
+
+    /// This with room for more than one job at a time.
+    #[must_use]
+    pub fn with_jobs(mut self, most: usize) -> Shared {
+        self.jobs = Semaphore::new(most.max(1));
+        self
+    }
+
+    /// Waits until another job may be started; it holds its place until the permit is dropped.
+    pub async fn start_job(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.jobs.acquire().await.ok()
     }
 
     /// Waits until the source allows this call; the permit is held until its reply is read.

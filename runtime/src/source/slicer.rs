@@ -52,10 +52,9 @@ impl Slicer {
         retriever: &Component<'_>,
         shared: &Arc<Shared>,
     ) -> Result<Slicer, SourceError> {
-        let name = stream.text("name").unwrap_or_default();
         let router = retriever.child("partition_router");
         let router = router
-            .map(|router| partition::open(&router, name, shared))
+            .map(|router| partition::open(&router, shared))
             .transpose()?;
         let cursor = stream.child("incremental_sync");
         let cursor = cursor

@@ -13,6 +13,7 @@ use crate::stream::SourceError;
 
 use super::component::Component;
 use super::moment::{Moment, Span};
+use super::ratelimit::Groups;
 use super::response::Response;
 use super::template::Scope;
 use matcher::Matcher;
@@ -33,6 +34,7 @@ pub struct Budget {
     reset_header: String,
     remaining_header: String,
     spent_statuses: Vec<u16>,
+    groups: Option<Groups>,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,7 @@ impl Budget {
             reset_header: "ratelimit-reset".to_owned(),
             remaining_header: "ratelimit-remaining".to_owned(),
             spent_statuses: vec![429],
+            groups: None,
         }
     }
 
@@ -67,6 +70,7 @@ impl Budget {
         for policy in component.children("policies") {
             budget.policies.push(Policy::open(&policy, scope)?);
         }
+        budget.groups = component.text("xetl_ratelimit_header").map(Groups::new);
         if let Some(header) = component.text("ratelimit_reset_header") {
             budget.reset_header = header.to_owned();
         }
@@ -85,6 +89,9 @@ impl Budget {
 
     /// Counts the call, or says how long to wait before asking again.
     pub fn take(&self, call: Call<'_>, now: Moment) -> Result<(), Duration> {
+        if let Some(groups) = &self.groups {
+            groups.take(call, now)?;
+        }
         match self.policies.iter().find(|policy| policy.matches(call)) {
             Some(policy) => policy.take(policy.weight(call), now),
             None => Ok(()),
@@ -93,6 +100,9 @@ impl Budget {
 
     /// Learns from a reply how many calls are left, and until when.
     pub fn learn(&self, call: Call<'_>, response: &Response, now: Moment) {
+        if let Some(groups) = &self.groups {
+            groups.learn(call, response, now);
+        }
         let Some(policy) = self.policies.iter().find(|policy| policy.matches(call)) else {
             return;
         };

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::stream::{Slice, SliceDone, SourceError};
+use crate::stream::{Slice, SourceError};
 use crate::value::Value;
 
 use super::super::component::Component;
@@ -14,19 +14,21 @@ use super::super::strptime;
 use super::super::template::{Scope, TemplateError};
 use super::boundary::Boundary;
 use super::clamp::Clamp;
-use super::intervals::{Cut, Interval, merge};
+use super::intervals::{Cut, merge};
+use super::progress::Progress;
+use super::settings::cut;
 
 /// How moments are kept between planning and reading: nothing is lost.
 const EXACT: &str = "%Y-%m-%dT%H:%M:%S.%f%z";
 
 pub struct DatetimeCursor {
     pub field: String,
-    format: String,
+    pub format: String,
     input_formats: Vec<String>,
-    cut: Cut,
+    pub cut: Cut,
     end: Option<Boundary>,
     pub start_field: String,
-    end_field: String,
+    pub end_field: String,
     start_option: Option<RequestOption>,
     end_option: Option<RequestOption>,
     /// The source sends newest first; paging ends at the first old record.
@@ -35,16 +37,6 @@ pub struct DatetimeCursor {
     pub is_client_side: bool,
     /// The state of all partitions is one.
     pub is_global: bool,
-}
-
-/// How far a stream or one of its partitions is.
-#[derive(Debug, Clone)]
-pub struct Progress {
-    /// Where new records start.
-    pub start: Moment,
-    done: Vec<Interval>,
-    /// What the state holds besides the cursor.
-    legacy: Map<String, Json>,
 }
 
 impl DatetimeCursor {
@@ -130,7 +122,7 @@ impl DatetimeCursor {
         strptime::format(moment, &self.format)
     }
 
-    fn touching(&self) -> Span {
+    pub fn touching(&self) -> Span {
         self.cut.granularity.unwrap_or(Span::MILLISECOND)
     }
 
@@ -157,7 +149,7 @@ impl DatetimeCursor {
         }
     }
 
-    fn moment(&self, value: &Value) -> Option<Moment> {
+    pub fn moment(&self, value: &Value) -> Option<Moment> {
         let mut formats = self.input_formats.iter();
         formats.find_map(|format| strptime::parse(&digits(value, format), format))
     }
@@ -211,119 +203,6 @@ impl DatetimeCursor {
                 && (value <= end || (!fixed && value <= Moment::now()))
         })
     }
-
-    /// How far a state says this is.
-    pub fn progress(&self, state: &Json) -> Result<Progress, TemplateError> {
-        if is_range(state) {
-            return self.ranges(state);
-        }
-        let mark = match state.get(&self.field).filter(|mark| !mark.is_null()) {
-            Some(mark) => Some(self.state_value(mark)?),
-            None => None,
-        };
-        let start = mark.map_or(self.cut.start, |mark| mark.max(self.cut.start));
-        let done = Interval {
-            start: self.cut.start,
-            end: start,
-            newest: Some(start),
-        };
-        Ok(Progress {
-            start,
-            done: vec![done],
-            legacy: state.as_object().cloned().unwrap_or_default(),
-        })
-    }
-
-    /// How far a state says this is, if it says so and that can be read.
-    pub fn reached(&self, state: &Json) -> Option<Moment> {
-        let value = match is_range(state) {
-            true => {
-                let first = state.pointer("/slices/0")?;
-                let newest = first.get("most_recent_cursor_value");
-                newest.filter(|it| !it.is_null()).or(first.get("end"))?
-            }
-            false => state.get(&self.field)?,
-        };
-        self.moment(&Value::from(value))
-    }
-
-    fn ranges(&self, state: &Json) -> Result<Progress, TemplateError> {
-        let slices = state["slices"].as_array().into_iter().flatten();
-        let mut done = Vec::new();
-        for slice in slices {
-            let newest = &slice["most_recent_cursor_value"];
-            done.push(Interval {
-                start: self.state_value(&slice["start"])?,
-                end: self.state_value(&slice["end"])?,
-                newest: match newest.is_null() {
-                    true => None,
-                    false => Some(self.state_value(newest)?),
-                },
-            });
-        }
-        let first = done.first().map(|first| first.newest.unwrap_or(first.end));
-        let legacy = state.get("legacy").and_then(Json::as_object);
-        Ok(Progress {
-            start: first.unwrap_or(self.cut.start),
-            done,
-            legacy: legacy.cloned().unwrap_or_default(),
-        })
-    }
-
-    /// A state's value, which has one of the cursor's forms.
-    pub fn state_value(&self, value: &Json) -> Result<Moment, TemplateError> {
-        let value = Value::from(value);
-        self.moment(&value).ok_or_else(|| TemplateError {
-            template: self.format.clone(),
-            problem: format!(
-                "the state's `{}` is `{}`, which has another form",
-                self.field,
-                python::text(&value)
-            ),
-        })
-    }
-
-    /// Adds a slice that was read to its end.
-    pub fn close(&self, progress: &mut Progress, done: &SliceDone) {
-        let boundary = |field: &String| self.moment(&Value::from(done.slice.interval.get(field)?));
-        let both = boundary(&self.start_field).zip(boundary(&self.end_field));
-        progress.done.extend(both.map(|(start, end)| Interval {
-            start,
-            end,
-            newest: self.seen(done),
-        }));
-    }
-
-    /// The newest record of a slice.
-    pub fn seen(&self, done: &SliceDone) -> Option<Moment> {
-        done.cursor.as_deref().and_then(read_exact)
-    }
-
-    /// How far this is, in the form the state keeps; `None` where nothing was ever read.
-    pub fn mark(&self, progress: &Progress) -> Option<String> {
-        let merged = merge(progress.done.clone(), self.touching());
-        let first = merged.first()?;
-        Some(self.written(first.newest.unwrap_or(first.start)))
-    }
-
-    pub fn state(&self, progress: &Progress) -> Json {
-        let mut state = progress.legacy.clone();
-        if let Some(mark) = self.mark(progress) {
-            state.insert(self.field.clone(), mark.into());
-        }
-        Json::Object(state)
-    }
-
-    /// The state once these slices are in the warehouse.
-    pub fn state_after(&self, state: &Json, done: &[SliceDone]) -> Json {
-        let Ok(mut progress) = self.progress(state) else {
-            return state.clone();
-        };
-        for done in done.iter().filter(|done| done.finished.is_some()) {
-            self.close(&mut progress, done);
-        }
-        self.state(&progress)
-    }
 }
 
 /// A moment as it is kept between planning and reading.
@@ -331,7 +210,7 @@ pub fn exact(moment: Moment) -> String {
     strptime::format(moment, EXACT)
 }
 
-fn read_exact(text: &str) -> Option<Moment> {
+pub fn read_exact(text: &str) -> Option<Moment> {
     strptime::parse(text, EXACT)
 }
 
@@ -345,86 +224,9 @@ fn digits(value: &Value, format: &str) -> String {
     }
 }
 
-fn is_range(state: &Json) -> bool {
-    let kind = state.get("state_type").and_then(Json::as_str);
-    matches!(kind, Some("date-range" | "integer"))
-}
-
 fn strings(json: Option<&Json>) -> Vec<String> {
     let list = json.and_then(Json::as_array).into_iter().flatten();
     list.filter_map(Json::as_str).map(str::to_owned).collect()
-}
-
-fn cut(component: &Component<'_>, format: &str, scope: &Scope) -> Result<Cut, SourceError> {
-    let start = Boundary::open(component, "start_datetime", format)?
-        .ok_or_else(|| component.error("DatetimeBasedCursor needs `start_datetime`"))?;
-    let start = start
-        .at(scope)
-        .map_err(|error| component.error(error.to_string()))?;
-    let given = |name| component.field(name).is_some_and(|it| *it != "");
-    if given("step") != given("cursor_granularity") {
-        return Err(
-            component.error("`step` and `cursor_granularity` are given together or not at all")
-        );
-    }
-    let span = |name: &str| span(component, name, scope);
-    Ok(Cut {
-        start,
-        lookback: span("lookback_window")?,
-        step: span("step")?,
-        granularity: span("cursor_granularity")?,
-        clamp: clamp(component, scope)?,
-        strictly: component.flag("is_compare_strictly"),
-    })
-}
-
-fn span(component: &Component<'_>, name: &str, scope: &Scope) -> Result<Option<Span>, SourceError> {
-    let Some(template) = component.template(name)? else {
-        return Ok(None);
-    };
-    let value = template
-        .value(scope)
-        .map_err(|error| component.error(error.to_string()))?;
-    if !python::truth(&value) {
-        return Ok(None);
-    }
-    let text = python::text(&value);
-    let span = Span::parse(&text)
-        .ok_or_else(|| component.error(format!("`{name}: {text}` is no ISO 8601 duration")))?;
-    Ok(Some(span).filter(|span| *span != Span::default()))
-}
-
-fn clamp(component: &Component<'_>, scope: &Scope) -> Result<Clamp, SourceError> {
-    let Some(clamping) = component.child("clamping") else {
-        return Ok(Clamp::None);
-    };
-    let target = clamping.need_template("target")?.text(scope);
-    let target = target.map_err(|error| clamping.error(error.to_string()))?;
-    match target.as_str() {
-        "DAY" => Ok(Clamp::Day),
-        "MONTH" => Ok(Clamp::Month),
-        "WEEK" => weekday(&clamping).map(Clamp::Week),
-        _ => Err(clamping.error(format!("`target: {target}` is none of DAY, WEEK, MONTH"))),
-    }
-}
-
-fn weekday(clamping: &Component<'_>) -> Result<i64, SourceError> {
-    const DAYS: [&str; 7] = [
-        "MONDAY",
-        "TUESDAY",
-        "WEDNESDAY",
-        "THURSDAY",
-        "FRIDAY",
-        "SATURDAY",
-        "SUNDAY",
-    ];
-    let details = clamping.child("target_details");
-    let day = details.as_ref().and_then(|details| details.text("weekday"));
-    let day = day.ok_or_else(|| clamping.error("`target: WEEK` needs `target_details.weekday`"))?;
-    let number = DAYS.iter().position(|name| *name == day);
-    number
-        .map(|number| number as i64)
-        .ok_or_else(|| clamping.error(format!("`{day}` is no weekday, such as MONDAY")))
 }
 
 #[cfg(test)]
@@ -432,6 +234,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::stream::SliceDone;
 
     fn cursor(more: Json) -> DatetimeCursor {
         let mut json = json!({

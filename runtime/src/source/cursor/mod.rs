@@ -2,12 +2,15 @@
 //!
 //! Pure but for the clock; nothing here requests.
 
+mod book;
 mod boundary;
 mod clamp;
 mod count;
 mod datetime;
 mod intervals;
 mod partitioned;
+mod progress;
+mod settings;
 
 pub use count::CountCursor;
 pub use datetime::{DatetimeCursor, exact};

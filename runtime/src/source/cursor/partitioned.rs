@@ -3,17 +3,16 @@
 //! Pure: which slices a partition has, and the state after slices, given what a state says.
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
 use crate::stream::{Closing, Slice, SliceDone};
 
 use super::super::moment::Span;
 use super::super::partition::{Partition, partition_key};
 use super::super::template::{Scope, TemplateError};
-use super::datetime::{DatetimeCursor, Progress};
-
-/// Above this many partitions the state keeps one cursor for all.
-const MOST_PARTITIONS: usize = 10_000;
+use super::book::Book;
+use super::datetime::DatetimeCursor;
+use super::progress::Progress;
 
 /// The cursor of a stream that has partitions.
 pub struct PartitionedCursor {
@@ -22,63 +21,7 @@ pub struct PartitionedCursor {
     pub is_grouped: bool,
 }
 
-/// What a state says of all partitions.
-#[derive(Debug, Clone)]
-pub struct Book {
-    is_global: bool,
-    /// Cursor states by the partition's key, in the order they came.
-    partitions: IndexMap<String, Json>,
-    /// The newest cursor value of all partitions, as the state writes it.
-    global: Option<String>,
-    /// Seconds that the last sync took, during which any partition may have changed.
-    lookback: i64,
-    parents: Option<Json>,
-}
-
-impl Book {
-    /// Counts a partition that is read now, in the order they come.
-    fn meet(&mut self, key: &str) {
-        self.is_global |= self.partitions.len() > MOST_PARTITIONS;
-        if !self.partitions.contains_key(key) {
-            self.partitions.insert(key.to_owned(), Json::Null);
-        }
-    }
-}
-
 impl PartitionedCursor {
-    pub fn open(&self, state: &Json) -> Result<Book, TemplateError> {
-        let mut book = Book {
-            is_global: self.is_grouped || self.each.is_global,
-            partitions: IndexMap::new(),
-            global: None,
-            lookback: 0,
-            parents: None,
-        };
-        let Some(fields) = state.as_object() else {
-            return Ok(book);
-        };
-        if fields.contains_key("states") || fields.contains_key("state") {
-            let flag = fields.get("use_global_cursor").and_then(Json::as_bool);
-            book.is_global = flag.unwrap_or(false);
-            book.lookback = whole(fields.get("lookback_window"));
-            book.partitions = partitions(fields.get("states"));
-            book.global = self.global(fields.get("state"))?;
-        } else {
-            book.global = self.global(Some(state))?;
-        }
-        let parents = fields.get("parent_state").filter(|it| !is_empty(it));
-        book.parents = parents.cloned();
-        Ok(book)
-    }
-
-    fn global(&self, state: Option<&Json>) -> Result<Option<String>, TemplateError> {
-        let value = state.and_then(|state| state.get(&self.each.field));
-        let moment = value
-            .map(|value| self.each.state_value(value))
-            .transpose()?;
-        Ok(moment.map(|moment| self.each.written(moment)))
-    }
-
     /// The slices of a partition, in the order the partitions come.
     pub fn slices(
         &self,
@@ -228,30 +171,6 @@ impl PartitionedCursor {
         let millis = count.until.saturating_sub(closing.began).max(1);
         book.lookback = (millis + 999) / 1000;
     }
-
-    fn state(&self, book: &Book) -> Json {
-        let mut state = Map::new();
-        state.insert("use_global_cursor".to_owned(), book.is_global.into());
-        if !book.is_global {
-            let states = book.partitions.iter();
-            let states = states.filter(|(_, cursor)| !is_empty(cursor));
-            let states = states.map(|(key, cursor)| {
-                let partition: Json = serde_json::from_str(key).unwrap_or_default();
-                json!({"partition": partition, "cursor": cursor})
-            });
-            state.insert("states".to_owned(), states.collect());
-        }
-        if let Some(global) = &book.global {
-            let field = self.each.field.clone();
-            let all = Map::from_iter([(field, global.as_str().into())]);
-            state.insert("state".to_owned(), Json::Object(all));
-        }
-        state.insert("lookback_window".to_owned(), book.lookback.into());
-        if let Some(parents) = &book.parents {
-            state.insert("parent_state".to_owned(), parents.clone());
-        }
-        Json::Object(state)
-    }
 }
 
 /// What a list of slices adds to a state.
@@ -271,37 +190,14 @@ struct Count<'d> {
     closing: Option<(&'d Closing, &'d Option<Json>)>,
 }
 
-fn partitions(states: Option<&Json>) -> IndexMap<String, Json> {
-    let states = states.and_then(Json::as_array).into_iter().flatten();
-    let states = states.filter_map(|state| {
-        let partition = state.get("partition")?.as_object()?;
-        Some((partition_key(partition), state.get("cursor")?.clone()))
-    });
-    states.collect()
-}
-
-/// A number of seconds, however it is written.
-fn whole(value: Option<&Json>) -> i64 {
-    match value {
-        Some(Json::String(text)) => text.trim().parse().unwrap_or(0),
-        Some(number) => number.as_f64().unwrap_or(0.0) as i64,
-        None => 0,
-    }
-}
-
-fn is_empty(value: &Json) -> bool {
-    match value {
-        Json::Null => true,
-        Json::Object(fields) => fields.is_empty(),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use serde_json::json;
+
     use super::super::super::component::Component;
+    use super::super::book::MOST_PARTITIONS;
     use super::*;
 
     fn cursor() -> PartitionedCursor {

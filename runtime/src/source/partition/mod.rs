@@ -4,6 +4,7 @@
 mod grouping;
 mod key;
 mod list;
+mod parent;
 mod product;
 mod substream;
 mod union;
@@ -21,7 +22,7 @@ use super::shared::Shared;
 use super::template::{Scope, TemplateError};
 
 pub use key::partition_key;
-pub use substream::FIRST_PAGE;
+pub use parent::FIRST_PAGE;
 
 /// A part of a stream, such as all that belongs to one record of another stream.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -71,13 +72,12 @@ pub trait Router: Send + Sync {
 /// Opens a `partition_router`: one, or a list of which every combination is read.
 pub fn open(
     component: &Component<'_>,
-    stream: &str,
     shared: &Arc<Shared>,
 ) -> Result<Box<dyn Router>, SourceError> {
     if let Some(list) = component.json().as_array() {
         let routers = list.iter().enumerate().map(|(index, json)| {
             let component = Component::new(json, format!("{}[{index}]", component.at));
-            open(&component, stream, shared)
+            open(&component, shared)
         });
         let routers = routers.collect::<Result<_, _>>()?;
         return Ok(Box::new(product::ProductRouter { routers }));
@@ -89,12 +89,12 @@ pub fn open(
         }
         "GroupingPartitionRouter" => {
             let child = component.need("underlying_partition_router")?;
-            let child = open(&child, stream, shared)?;
+            let child = open(&child, shared)?;
             Box::new(grouping::GroupingRouter::open(component, child)?)
         }
         "UnionPartitionRouter" => {
             let children = component.children("partition_routers");
-            let children = children.iter().map(|child| open(child, stream, shared));
+            let children = children.iter().map(|child| open(child, shared));
             let children = children.collect::<Result<_, _>>()?;
             Box::new(union::UnionRouter::open(
                 component,

@@ -3,6 +3,7 @@
 //! A stream (`declarative_stream`) knows slices, cursors and state and nothing of
 //! requests; a retriever knows requests and records and nothing of state.
 
+mod asynchronous;
 mod page_size;
 mod paging;
 mod properties;
@@ -25,6 +26,7 @@ use super::slicer::Test;
 use super::template::Scope;
 use super::window::Window;
 
+use asynchronous::AsyncRetriever;
 pub use simple::SimpleRetriever;
 
 /// The records of one reply, decoded, filtered and transformed.
@@ -73,6 +75,7 @@ pub struct StreamFacts<'m> {
 
 pub enum Retriever {
     Simple(Box<SimpleRetriever>),
+    Asynchronous(Box<AsyncRetriever>),
 }
 
 impl Retriever {
@@ -86,14 +89,24 @@ impl Retriever {
                 let retriever = SimpleRetriever::open(component, stream, shared)?;
                 Ok(Retriever::Simple(Box::new(retriever)))
             }
-            _ => Err(component.unknown("SimpleRetriever")),
+            "AsyncRetriever" => {
+                let retriever = AsyncRetriever::open(component, stream, shared)?;
+                Ok(Retriever::Asynchronous(Box::new(retriever)))
+            }
+            _ => Err(component.unknown("SimpleRetriever or AsyncRetriever")),
         }
+    }
+
+    /// Whether the stream's cursor drops records that are old.
+    pub fn is_filtered(&self) -> bool {
+        matches!(self, Retriever::Simple(_))
     }
 
     /// The pages of one slice, each requested when the one before was taken.
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
         match self {
             Retriever::Simple(retriever) => retriever.pages(part),
+            Retriever::Asynchronous(retriever) => retriever.pages(part),
         }
     }
 }

@@ -304,7 +304,9 @@ fn texts(json: Option<&Json>) -> Vec<String> {
 /// A scope in which templates see the properties of a piece.
 pub fn with_properties(scope: &Scope, chunk: &[String]) -> Scope {
     let names = minijinja::Value::from_iter(chunk.iter().map(String::as_str));
-    scope.clone().with_extra("query_properties", names)
+    scope
+        .clone()
+        .with_extra_fields(&[("query_properties", names)])
 }
 
 #[cfg(test)]

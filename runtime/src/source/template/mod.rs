@@ -172,9 +172,15 @@ fn is_template(source: &str) -> bool {
 
 fn literal_value(text: String, accept: Accept) -> Value {
     match literal::evaluate(&text) {
-        Some(value) if accepts(accept, &value) => value,
+        Some(value) if accepts(accept, &value) && !is_refused(accept, &value, &text) => value,
         _ => Value::String(text),
     }
+}
+
+/// Values with commas between are a tuple in Python, and a tuple is no list.
+fn is_refused(accept: Accept, value: &Value, text: &str) -> bool {
+    let is_tuple = matches!(value, Value::Array(_)) && !text.trim_start().starts_with('[');
+    accept == Accept::TextOrList && is_tuple
 }
 
 fn accepts(accept: Accept, value: &Value) -> bool {

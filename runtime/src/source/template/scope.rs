@@ -47,16 +47,18 @@ impl Scope {
             .with("stream_interval", slice)
     }
 
-    /// This scope with an extra field of its slice, which is a variable too.
+    /// This scope with values that are variables of their own and extra fields of the slice.
     #[must_use]
-    pub fn with_extra(self, name: &'static str, value: Value) -> Scope {
-        let extra = Value::from_pairs([(name, value.clone())]);
+    pub fn with_extra_fields(mut self, fields: &[(&'static str, Value)]) -> Scope {
         let slice = self.get("stream_slice").cloned().unwrap_or_default();
-        let slice = Value::from_object(WithExtra { slice, extra });
-        self.with("stream_slice", slice.clone())
-            .with("stream_partition", slice.clone())
-            .with("stream_interval", slice)
-            .with(name, value)
+        let slice = Value::from_object(Extended::new(slice, fields));
+        for name in ["stream_slice", "stream_partition", "stream_interval"] {
+            self.set(name, slice.clone());
+        }
+        for (name, value) in fields {
+            self.set(name, value.clone());
+        }
+        self
     }
 
     pub fn get(&self, name: &str) -> Option<&Value> {
@@ -129,22 +131,39 @@ impl Object for SliceScope {
     }
 }
 
-/// A slice with other extra fields.
+/// A slice with more extra fields.
 #[derive(Debug)]
-struct WithExtra {
+struct Extended {
     slice: Value,
     extra: Value,
 }
 
-impl Object for WithExtra {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        match key.as_str() {
-            Some("extra_fields") => Some(self.extra.clone()),
-            _ => {
-                let value = self.slice.get_item(key).ok();
-                value.filter(|value| !value.is_undefined())
-            }
+impl Extended {
+    fn new(slice: Value, fields: &[(&'static str, Value)]) -> Extended {
+        let extra = slice.get_attr("extra_fields").unwrap_or_default();
+        let names = extra.try_iter().into_iter().flatten();
+        let mut all: Vec<(String, Value)> = names
+            .filter_map(|name| Some((name.as_str()?.to_owned(), extra.get_item(&name).ok()?)))
+            .collect();
+        all.extend(
+            fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        Extended {
+            slice,
+            extra: Value::from_pairs(all),
         }
+    }
+}
+
+impl Object for Extended {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        if key.as_str() == Some("extra_fields") {
+            return Some(self.extra.clone());
+        }
+        let found = self.slice.get_item(key).ok()?;
+        (!found.is_undefined()).then_some(found)
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

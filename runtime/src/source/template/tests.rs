@@ -113,6 +113,8 @@ fn entries_of_mappings_are_nothing_when_empty() {
         Value::from("5")
     );
     assert_eq!(entry("{{ config.n }}", Accept::Any), Value::Int(5));
+    // A tuple is no list, where only text and lists count.
+    assert_eq!(entry("'a','b'", Accept::TextOrList), Value::from("'a','b'"));
 }
 
 #[test]

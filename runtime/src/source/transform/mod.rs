@@ -13,6 +13,7 @@ use crate::value::Object;
 
 use super::component::Component;
 use super::dotnet::DotNetDates;
+use super::fold::FoldFields;
 use super::record_error::RecordError;
 use super::template::Scope;
 use add::{AddFields, Once};
@@ -29,6 +30,7 @@ pub enum Transformation {
     Flatten(Flatten),
     FlattenAt(FlattenAt),
     DotNetDates(DotNetDates),
+    FoldFields(FoldFields),
 }
 
 const TYPES: &str = "AddFields, RemoveFields, KeysToLower, KeysToSnakeCase, KeysReplace, FlattenFields \
@@ -56,6 +58,16 @@ impl Transformation {
                 Transformation::DotNetDates(DotNetDates {
                     timestamps: dotted(component, "timestamps"),
                     dates: dotted(component, "dates"),
+                })
+            }
+            "CustomTransformation" if component.text("class_name") == Some("xetl.FoldFields") => {
+                let text = |name: &str| {
+                    let text = component.text(name).map(str::to_owned);
+                    text.ok_or_else(|| component.error(format!("xetl.FoldFields needs `{name}`")))
+                };
+                Transformation::FoldFields(FoldFields {
+                    prefix: text("prefix")?,
+                    into: text("into")?,
                 })
             }
             _ => return Err(component.unknown(TYPES)),
@@ -110,6 +122,7 @@ impl<'t> Steps<'t> {
                 Transformation::Flatten(flatten) => flatten.apply(record),
                 Transformation::FlattenAt(flatten) => flatten.apply(record)?,
                 Transformation::DotNetDates(dates) => dates.transform(record),
+                Transformation::FoldFields(fold) => fold.transform(record),
             }
         }
         Ok(())
