@@ -19,6 +19,7 @@ use super::migration::Migration;
 use super::moment::Moment;
 use super::partition::FIRST_PAGE;
 use super::python;
+use super::record_error::RecordError;
 use super::retriever::{Part, Records, Retriever, StreamFacts};
 use super::schema_loader::Schema;
 use super::shared::Shared;
@@ -131,6 +132,12 @@ impl DeclarativeStream {
     }
 
     fn page(&self, mut records: Records, seen: &mut Seen<'_>) -> Result<Page, SourceError> {
+        if let Some(record) = records.iter().find(|it| !matches!(it, Value::Object(_))) {
+            return Err(SourceError::Config {
+                at: format!("stream `{}`", self.info.name),
+                problem: RecordError::no_object(record).to_string(),
+            });
+        }
         if let Some(filter) = &seen.filter {
             records.retain(filter);
         }

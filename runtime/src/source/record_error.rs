@@ -1,7 +1,8 @@
 //! Why a reply has no records.
 
-use super::dpath::{Ambiguous, Unwritable};
+use super::dpath::{self, Ambiguous, Unwritable};
 use super::template::TemplateError;
+use crate::value::Value;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RecordError {
@@ -18,4 +19,12 @@ pub enum RecordError {
         "a record is {kind}, not an object; an extractor with another `field_path` may find the objects"
     )]
     NoObject { kind: &'static str },
+}
+
+impl RecordError {
+    pub fn no_object(record: &Value) -> RecordError {
+        RecordError::NoObject {
+            kind: dpath::kind(record),
+        }
+    }
 }

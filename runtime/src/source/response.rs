@@ -21,6 +21,8 @@ pub struct Response {
     pub body: Bytes,
     /// How the stream reads bodies, which decides what its paginator sees.
     pub decoder: Decoder,
+    /// Of records whose lists are cut short the whole lists, in the records' order.
+    pub whole_lists: Vec<Vec<Value>>,
     shown: OnceLock<Shown>,
     first: OnceLock<Shown>,
 }
@@ -33,6 +35,7 @@ impl Response {
             headers,
             body,
             decoder: Decoder::default(),
+            whole_lists: Vec::new(),
             shown: OnceLock::new(),
             first: OnceLock::new(),
         }

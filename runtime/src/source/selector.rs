@@ -7,12 +7,11 @@ use crate::value::Value;
 
 use super::component::Component;
 use super::decoder::Decoder;
-use super::dpath;
 use super::extractor::{Extractor, Records};
 use super::normalization::Normalization;
 use super::record_error::RecordError;
 use super::response::Response;
-use super::template::{Scope, Template};
+use super::template::{Scope, Template, to_template};
 use super::transform::{Steps, Transformation, lend};
 
 #[derive(Debug, Clone)]
@@ -80,6 +79,11 @@ impl Selector {
         })
     }
 
+    /// The records of a reply whose lists the source cut short, where those are fetched.
+    pub fn cut_short(&self, response: &Response, scope: &Scope) -> Result<Vec<Value>, RecordError> {
+        self.extractor.cut_short(&self.decoder, response, scope)
+    }
+
     /// Records that were extracted already, filtered, transformed and cast.
     pub fn select<'s>(
         &'s self,
@@ -114,35 +118,40 @@ pub struct Selection<'s> {
 
 impl Selection<'_> {
     fn kept(&self, mut record: Value) -> Result<Option<Value>, RecordError> {
-        let Value::Object(fields) = &mut record else {
-            let kind = dpath::kind(&record);
-            return Err(RecordError::NoObject { kind });
-        };
         let first = self.selector.transform_first;
         if first {
-            self.steps.apply(fields)?;
+            self.transform(&mut record)?;
         }
         if self.keep.is_some_and(|keep| !keep(&record)) || !self.passes(&mut record)? {
             return Ok(None);
         }
+        if !first {
+            self.transform(&mut record)?;
+        }
         if let Value::Object(fields) = &mut record {
-            if !first {
-                self.steps.apply(fields)?;
-            }
             self.selector.normalization.apply(fields, self.schema);
         }
         Ok(Some(record))
     }
 
+    /// Only objects can be transformed; others may be what an expander takes.
+    fn transform(&self, record: &mut Value) -> Result<(), RecordError> {
+        match record {
+            Value::Object(fields) => self.steps.apply(fields),
+            _ if self.selector.transformations.is_empty() => Ok(()),
+            other => Err(RecordError::no_object(other)),
+        }
+    }
+
     fn passes(&self, record: &mut Value) -> Result<bool, RecordError> {
-        let (Some(filter), Value::Object(fields)) = (&self.selector.filter, record) else {
+        let Some(filter) = &self.selector.filter else {
             return Ok(true);
         };
-        let passes = match filter.reads("record") {
-            true => lend(fields, |shown| {
-                filter.condition(&self.scope.clone().with("record", shown))
-            }),
-            false => filter.condition(&self.scope),
+        let seen = |shown| filter.condition(&self.scope.clone().with("record", shown));
+        let passes = match record {
+            _ if !filter.reads("record") => filter.condition(&self.scope),
+            Value::Object(fields) => lend(fields, seen),
+            other => seen(to_template(other)),
         };
         Ok(passes?)
     }

@@ -27,7 +27,7 @@ impl Book {
     /// Counts a partition that is read now, in the order they come.
     pub fn meet(&mut self, key: &str) {
         self.is_global |= self.partitions.len() > MOST_PARTITIONS;
-        if !self.partitions.contains_key(key) {
+        if !self.is_global && !self.partitions.contains_key(key) {
             self.partitions.insert(key.to_owned(), Json::Null);
         }
     }

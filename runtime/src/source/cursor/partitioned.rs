@@ -111,9 +111,10 @@ impl PartitionedCursor {
         if count.is_prefix && count.parents.is_some() {
             book.parents = count.parents.cloned();
         }
-        for (key, progress) in &count.progress {
-            book.partitions
-                .insert(key.clone(), self.each.state(progress));
+        if !book.is_global {
+            let states = count.progress.iter();
+            let states = states.map(|(key, progress)| (key.clone(), self.each.state(progress)));
+            book.partitions.extend(states);
         }
         // Nothing is said of all partitions until all are done.
         if let Some((closing, parents)) = count.closing
@@ -132,7 +133,8 @@ impl PartitionedCursor {
         count: &mut Count<'d>,
     ) -> Result<(), TemplateError> {
         let key = partition_key(&done.slice.partition);
-        if !count.progress.contains_key(&key) {
+        // One cursor for all needs none of each.
+        if !book.is_global && !count.progress.contains_key(&key) {
             book.meet(&key);
             let progress = self.progress(book, &key)?;
             count.progress.insert(key.clone(), progress);

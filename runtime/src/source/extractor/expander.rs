@@ -17,6 +17,8 @@ pub struct Expander {
     merges: bool,
     emits_parent: bool,
     truncated: Vec<Step>,
+    /// Whoever extracts gives the whole list of a record whose own is cut short.
+    fetches: bool,
 }
 
 /// A field of the parent and where its items have it.
@@ -31,11 +33,20 @@ impl Expander {
         if component.kind() != "RecordExpander" {
             return Err(component.unknown("RecordExpander"));
         }
-        component.unsupported(&["truncated_list_retriever"])?;
+        let fetches = component.field("truncated_list_retriever").is_some();
+        let truncated = one_place(component, "truncation_indicator_path", scope)?;
+        if fetches && truncated.is_empty() {
+            return Err(
+                component.error("`truncated_list_retriever` needs a `truncation_indicator_path`")
+            );
+        }
         let copied = component.children("parent_fields");
         let copied = copied.iter().map(|field| Copied::open(field, scope));
         Ok(Expander {
-            path: steps(component, "expand_records_from_field", scope)?,
+            path: match fetches {
+                true => one_place(component, "expand_records_from_field", scope)?,
+                false => steps(component, "expand_records_from_field", scope)?,
+            },
             keeps_original: component.flag("remain_original_record"),
             copied: copied.collect::<Result<_, _>>()?,
             merges: component.flag("merge_parent"),
@@ -47,22 +58,41 @@ impl Expander {
                     return Err(component.error(problem));
                 }
             },
-            truncated: one_place(component, "truncation_indicator_path", scope)?,
+            truncated,
+            fetches,
         })
     }
 
-    /// The items of the record's lists; the record itself where it has no such list and is to stay.
-    pub fn expand(&self, record: Value) -> Result<Vec<Option<Value>>, RecordError> {
+    /// Whether the record's whole list is to be fetched.
+    pub fn is_fetched(&self, record: &Value) -> bool {
+        self.fetches && !self.path.is_empty() && self.is_cut_short(record)
+    }
+
+    /// The items of the `whole` list or else of the record's own lists; the record itself where
+    /// there are none and it is to stay.
+    pub fn expand(
+        &self,
+        record: Value,
+        whole: Vec<Value>,
+    ) -> Result<Vec<Option<Value>>, RecordError> {
         if self.path.is_empty() || !matches!(record, Value::Object(_)) {
             return Ok(vec![Some(record)]);
         }
-        let lists = dpath::values(record.clone(), &self.path);
+        let lists = match whole.is_empty() {
+            true => dpath::values(record.clone(), &self.path),
+            false => vec![Value::Array(whole)],
+        };
         let items = lists.into_iter().filter_map(|list| match list {
             Value::Array(items) => Some(items),
             _ => None,
         });
         let items: Vec<Value> = items.flatten().collect();
-        self.warn_of_truncation(&record, items.len());
+        if !self.fetches && self.is_cut_short(&record) {
+            tracing::warn!(
+                items = items.len(),
+                "a record's list is cut short by the source; its other items are not read"
+            );
+        }
         if items.is_empty() {
             let parent = self.emits_parent.then_some(Some(record));
             return Ok(parent.into_iter().collect());
@@ -74,15 +104,9 @@ impl Expander {
             .collect()
     }
 
-    fn warn_of_truncation(&self, record: &Value, items: usize) {
-        let cut = !self.truncated.is_empty()
-            && dpath::get(record, &self.truncated).is_some_and(python::truth);
-        if cut {
-            tracing::warn!(
-                items,
-                "a record's list is cut short by the source; its other items are not read"
-            );
-        }
+    fn is_cut_short(&self, record: &Value) -> bool {
+        let found = dpath::get(record, &self.truncated);
+        !self.truncated.is_empty() && found.is_some_and(python::truth)
     }
 
     fn with_parent(

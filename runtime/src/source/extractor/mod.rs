@@ -72,6 +72,29 @@ impl Extractor {
         }
     }
 
+    /// The records whose lists the source cut short, where those are fetched.
+    pub fn cut_short(
+        &self,
+        decoder: &Decoder,
+        response: &Response,
+        scope: &Scope,
+    ) -> Result<Vec<Value>, RecordError> {
+        let Extractor::Path {
+            path,
+            expander: Some(expander),
+        } = self
+        else {
+            return Ok(Vec::new());
+        };
+        let records = at_path(decoder.documents(response), steps(path, scope)?);
+        let is_cut = |record: &Result<Value, _>| {
+            record
+                .as_ref()
+                .map_or(true, |record| expander.is_fetched(record))
+        };
+        records.filter(is_cut).collect()
+    }
+
     pub fn records<'e>(
         &'e self,
         decoder: &Decoder,
@@ -80,18 +103,10 @@ impl Extractor {
     ) -> Result<Records<'e>, RecordError> {
         match self {
             Extractor::Path { path, expander } => {
-                let steps = path.iter().map(|step| Ok(Step::of(&step.value(scope)?)));
-                let steps = steps.collect::<Result<Vec<_>, RecordError>>()?;
-                let records = at_path(decoder.documents(response), steps);
+                let records = at_path(decoder.documents(response), steps(path, scope)?);
                 Ok(match expander {
                     None => Box::new(records.map(|record| record.map(Some))),
-                    Some(expander) => Box::new(records.flat_map(|record| match record {
-                        Ok(record) => match expander.expand(record) {
-                            Ok(records) => each(records),
-                            Err(error) => vec![Err(error)],
-                        },
-                        Err(error) => vec![Err(error)],
-                    })),
+                    Some(expander) => expanded(records, expander, response.whole_lists.clone()),
                 })
             }
             Extractor::Combined {
@@ -131,6 +146,11 @@ fn combined(
     if extractors.is_empty() {
         return Err(component.error("CombinedExtractor needs at least one of `extractors`"));
     }
+    for extractor in &extractors {
+        if let Some(expander) = extractor.child("record_expander") {
+            expander.unsupported(&["truncated_list_retriever"])?;
+        }
+    }
     let extractors = extractors
         .iter()
         .map(|extractor| Extractor::open(extractor, decoder, scope));
@@ -144,6 +164,34 @@ fn combined(
         first_match,
         skip_empty: component.flag("skip_empty_records"),
     })
+}
+
+fn steps(path: &[Template], scope: &Scope) -> Result<Vec<Step>, RecordError> {
+    let steps = path.iter();
+    steps
+        .map(|step| Ok(Step::of(&step.value(scope)?)))
+        .collect()
+}
+
+/// `whole_lists` are those of the records that are cut short, in their order.
+fn expanded<'e>(
+    records: impl Iterator<Item = Result<Value, RecordError>> + Send + 'e,
+    expander: &'e Expander,
+    whole_lists: Vec<Vec<Value>>,
+) -> Records<'e> {
+    let mut whole_lists = whole_lists.into_iter();
+    let expanded = records.map(move |record| {
+        let record = record?;
+        let whole = match expander.is_fetched(&record) {
+            true => whole_lists.next().unwrap_or_default(),
+            false => Vec::new(),
+        };
+        expander.expand(record, whole)
+    });
+    Box::new(expanded.flat_map(|records| match records {
+        Ok(records) => each(records),
+        Err(error) => vec![Err(error)],
+    }))
 }
 
 fn at_path(

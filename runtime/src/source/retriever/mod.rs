@@ -4,6 +4,7 @@
 //! requests; a retriever knows requests and records and nothing of state.
 
 mod asynchronous;
+mod lists;
 mod page_size;
 mod paging;
 mod properties;
@@ -44,23 +45,23 @@ pub struct Part<'s> {
     pub keep: Option<Test<'s>>,
     /// Whether a page that ends with this record is the last one.
     pub stop: Option<Test<'s>>,
-    /// The slice's window, where it has one that may be made smaller.
-    pub window: Option<Window<'s>>,
     /// The schema of the stream's records.
     pub schema: Arc<Json>,
+    /// The slice's window, where it has one that may be made smaller.
+    pub window: Option<Window<'s>>,
 }
 
 impl Part<'_> {
-    /// A part that is no slice of a stream.
-    pub fn of_nothing(scope: Scope) -> Self {
+    /// A part of no stream: what a schema or a record's own list is read from.
+    pub fn alone(scope: Scope) -> Part<'static> {
         Part {
             scope,
             options: Options::default(),
             first: None,
             keep: None,
             stop: None,
-            window: None,
             schema: Arc::default(),
+            window: None,
         }
     }
 }

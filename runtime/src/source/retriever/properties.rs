@@ -206,7 +206,7 @@ impl Endpoint {
                 at: self.at.clone(),
                 problem: error.to_string(),
             })?;
-        let pages = self.retriever.pages(Part::of_nothing(bare(&shared.scope)));
+        let pages = self.retriever.pages(Part::alone(bare(&shared.scope)));
         let pages: Vec<Vec<Value>> = Box::pin(pages.try_collect()).await?;
         let name = |record: &Value| match dpath::get(record, &path) {
             Some(name) => python::text(name),

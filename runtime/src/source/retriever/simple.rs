@@ -16,6 +16,7 @@ use super::super::response::Response;
 use super::super::selector::{Selected, Selector};
 use super::super::shared::Shared;
 use super::super::template::{Scope, TemplateError};
+use super::lists::Lists;
 use super::page_size::Shrinking;
 use super::paging::{Paging, Splitting};
 use super::properties::{Properties, with_properties};
@@ -32,6 +33,7 @@ pub struct SimpleRetriever {
     pub(super) resets: Resets,
     pub(super) shrinking: Option<Shrinking>,
     pub(super) splitting: Option<Splitting>,
+    lists: Option<Lists>,
     /// Cursor and partition go only into the first page's request.
     slice_on_first_page_only: bool,
     pub(super) shared: Arc<Shared>,
@@ -81,6 +83,7 @@ impl SimpleRetriever {
                 .map(|shrinking| Shrinking::open(&shrinking))
                 .transpose()?,
             splitting: Splitting::open(component)?,
+            lists: Lists::open(&component.need("record_selector")?, shared)?,
             slice_on_first_page_only: component
                 .flag("ignore_stream_slicer_parameters_on_paginated_requests"),
             shared: shared.clone(),
@@ -143,7 +146,7 @@ impl SimpleRetriever {
         paging.asked.clone_from(&paging.token);
         if let Some(body) = paging.part.first.take() {
             let response = Response::new(200, String::new(), Vec::new(), body);
-            return self.page_of(response, &paging.page_scope(), paging);
+            return self.page_of(response, &paging.page_scope(), paging).await;
         }
         let scope = paging.page_scope();
         let Some(properties) = &self.properties else {
@@ -168,14 +171,14 @@ impl SimpleRetriever {
 
     async fn ask_once(&self, scope: &Scope, paging: &Paging<'_>) -> Result<Asked, SourceError> {
         match self.request(scope, paging).await? {
-            Answer::Page(response) => self.page_of(response, scope, paging),
+            Answer::Page(response) => self.page_of(response, scope, paging).await,
             Answer::Reset => Ok(Asked::Reset),
             Answer::Smaller(said) => Ok(Asked::Smaller(said)),
             Answer::Split(said) => Ok(Asked::Split(said)),
         }
     }
 
-    fn page_of(
+    async fn page_of(
         &self,
         mut response: Response,
         scope: &Scope,
@@ -183,7 +186,10 @@ impl SimpleRetriever {
     ) -> Result<Asked, SourceError> {
         response.decoder = self.selector.decoder.clone();
         let selected = match response.ok() {
-            true => self.read(&response, scope, paging)?,
+            true => {
+                self.complete(&mut response).await?;
+                self.read(&response, scope, paging)?
+            }
             // An ignored error has no records.
             false => Selected::default(),
         };
@@ -201,6 +207,17 @@ impl SimpleRetriever {
         }
         let path = self.paginator.path(token);
         self.requester.ask(scope, path.as_deref(), options).await
+    }
+
+    /// Fetches the lists that the reply's records hold cut short.
+    async fn complete(&self, response: &mut Response) -> Result<(), SourceError> {
+        let Some(lists) = &self.lists else {
+            return Ok(());
+        };
+        let records = self.selector.cut_short(response, &self.shared.scope);
+        let records = records.map_err(|error| self.unread(response, error))?;
+        response.whole_lists = lists.of(records).await?;
+        Ok(())
     }
 
     fn read(

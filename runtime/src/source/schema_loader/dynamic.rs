@@ -11,7 +11,6 @@ use crate::value::{Object, Value};
 use crate::source::component::Component;
 use crate::source::dpath::{self, Step};
 use crate::source::python;
-use crate::source::request::Options;
 use crate::source::retriever::{Part, Retriever, StreamFacts};
 use crate::source::shared::Shared;
 use crate::source::template::{Scope, Template, to_template};
@@ -86,15 +85,7 @@ impl Dynamic {
 
     async fn first_record(&self) -> Result<Option<Value>, SourceError> {
         let slice = Slice::default();
-        let part = Part {
-            scope: self.shared.scope.clone().with_slice(&slice),
-            options: Options::default(),
-            first: None,
-            window: None,
-            keep: None,
-            stop: None,
-            schema: Arc::new(Json::Null),
-        };
+        let part = Part::alone(self.shared.scope.clone().with_slice(&slice));
         let mut pages = self.retriever.pages(part);
         while let Some(records) = pages.try_next().await? {
             if let Some(record) = records.into_iter().next() {

@@ -254,7 +254,7 @@ fn number(
     name: &str,
     shared: &Shared,
 ) -> Result<Option<u64>, SourceError> {
-    let Some(written) = component.field(name).filter(|it| **it != Json::from(0)) else {
+    let Some(written) = component.field(name).filter(|it| **it != 0) else {
         return Ok(None);
     };
     // The reference gives it no parameters.
