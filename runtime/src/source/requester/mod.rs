@@ -58,7 +58,7 @@ struct Attempt {
 
 /// What a request came to.
 pub enum Answer {
-    Page(Response),
+    Page(Box<Response>),
     /// The pages of the slice begin anew.
     Reset,
     /// The same page is wanted smaller; with what the error handler says of it.
@@ -114,7 +114,7 @@ impl Requester {
         more: Vec<Options>,
     ) -> Result<Response, SourceError> {
         match self.ask(scope, path, more).await? {
-            Answer::Page(response) => Ok(response),
+            Answer::Page(response) => Ok(*response),
             Answer::Reset | Answer::Smaller(_) | Answer::Split(_) => Err(self.problem(
                 "an error handler's action about pages is for a SimpleRetriever's own requests"
                     .to_owned(),
@@ -140,7 +140,7 @@ impl Requester {
         };
         let mut kept = place.lock().await;
         if let Some(response) = kept.as_ref().and_then(|kept| kept.response()) {
-            return Ok(Answer::Page(response));
+            return Ok(Answer::Page(Box::new(response)));
         }
         let answer = self.persist(attempt).await?;
         if let Answer::Page(response) = &answer {
