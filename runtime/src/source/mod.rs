@@ -30,6 +30,7 @@ mod fold;
 mod isoparse;
 mod json;
 mod json_text;
+pub mod lint;
 mod literal;
 mod manifest;
 mod mapping;
