@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_stream::try_stream;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
@@ -17,6 +18,7 @@ use super::super::response::Response;
 use super::super::selector::{Selected, Selector};
 use super::super::shared::Shared;
 use super::super::template::{Scope, TemplateError, to_template};
+use super::counted::Count;
 use super::{Part, Records, StreamFacts};
 
 pub struct SimpleRetriever {
@@ -26,6 +28,8 @@ pub struct SimpleRetriever {
     selector: Selector,
     /// Cursor and partition go only into the first page's request.
     slice_on_first_page_only: bool,
+    /// How many records there must be.
+    count: Option<Count>,
     shared: Arc<Shared>,
 }
 
@@ -57,6 +61,10 @@ impl SimpleRetriever {
             selector,
             slice_on_first_page_only: component
                 .flag("ignore_stream_slicer_parameters_on_paginated_requests"),
+            count: component
+                .child("xetl_count")
+                .map(|count| Count::open(&count, stream.name))
+                .transpose()?,
             shared: shared.clone(),
         })
     }
@@ -66,7 +74,16 @@ impl SimpleRetriever {
             token: self.paginator.first().filter(|_| part.first.is_none()),
             part,
             done: false,
+            extracted: 0,
+            total: None,
         };
+        match &self.count {
+            Some(count) => self.counted(count, paging),
+            None => self.uncounted(paging),
+        }
+    }
+
+    fn uncounted<'a>(&'a self, paging: Paging<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
         stream::try_unfold(paging, move |mut paging| async move {
             if paging.done {
                 return Ok(None);
@@ -75,6 +92,52 @@ impl SimpleRetriever {
             Ok(Some((records, paging)))
         })
         .boxed()
+    }
+
+    /// Pages that are held back until their records are as many as the source says.
+    ///
+    /// A difference means that records moved while they were read: all is read once more.
+    fn counted<'a>(
+        &'a self,
+        count: &'a Count,
+        mut paging: Paging<'a>,
+    ) -> BoxStream<'a, Result<Records, SourceError>> {
+        try_stream! {
+            let mut held = Vec::new();
+            let mut flows = false;
+            for is_last in [false, true] {
+                while !paging.done {
+                    let records = self.page(&mut paging).await?;
+                    held.push(records);
+                    flows |= count.is_too_much_to_hold(paging.extracted);
+                    while flows && let Some(records) = held.pop() {
+                        yield records;
+                    }
+                }
+                if count.agrees(paging.extracted, paging.total, is_last || flows) || flows {
+                    break;
+                }
+                if !is_last {
+                    held.clear();
+                    paging.restart(self.paginator.first());
+                }
+            }
+            if paging.extracted == 0 {
+                count.may_be_empty(&paging.part.scope)
+                    .map_err(|problem| self.unmet(problem))?;
+            }
+            for records in held {
+                yield records;
+            }
+        }
+        .boxed()
+    }
+
+    fn unmet(&self, problem: String) -> SourceError {
+        SourceError::Config {
+            at: self.at.clone(),
+            problem: self.shared.redactor.clean(&problem),
+        }
     }
 
     async fn page(&self, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
@@ -121,6 +184,10 @@ impl SimpleRetriever {
         page: &Selected,
         paging: &mut Paging<'_>,
     ) -> Result<(), TemplateError> {
+        paging.extracted += page.extracted;
+        if let Some(count) = &self.count {
+            paging.total = count.total(response, &paging.part.scope)?;
+        }
         let last_record = page.records.last();
         let stop = paging.part.stop.as_ref().zip(last_record);
         if stop.is_some_and(|(stop, last)| stop(last)) {
@@ -166,9 +233,20 @@ struct Paging<'s> {
     part: Part<'s>,
     token: Option<Value>,
     done: bool,
+    /// Records that came so far.
+    extracted: usize,
+    /// How many the source says there are.
+    total: Option<usize>,
 }
 
 impl Paging<'_> {
+    fn restart(&mut self, token: Option<Value>) {
+        self.token = token;
+        self.done = false;
+        self.extracted = 0;
+        self.total = None;
+    }
+
     /// The slice's scope with the page's token.
     fn page_scope(&self) -> Scope {
         let nothing = minijinja::Value::from(());
