@@ -11,6 +11,9 @@ use super::{ConfigError, shown};
 /// The manifests compiled in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
     ("close", include_str!("../../../sources/close.yaml")),
+    ("frames", include_str!("../../../sources/frames.yaml")),
+    ("isams", include_str!("../../../sources/isams.yaml")),
+    ("rest", include_str!("../../../sources/rest.yaml")),
     ("xero", include_str!("../../../sources/xero.yaml")),
 ];
 

@@ -176,6 +176,20 @@ impl Slicer {
         Ok(options)
     }
 
+    /// The slice with what its router looks up; `None` where it is whole as it is.
+    pub async fn whole_slice(&self, slice: &Slice) -> Result<Option<Slice>, SourceError> {
+        let Some(router) = &self.router else {
+            return Ok(None);
+        };
+        let found = router.look_up(slice).await?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let mut whole = slice.clone();
+        whole.extra_fields.extend(found);
+        Ok(Some(whole))
+    }
+
     /// The config and the slice.
     pub fn scope(&self, slice: &Slice) -> Scope {
         self.shared.scope.clone().with_slice(slice)
