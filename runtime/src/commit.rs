@@ -2,6 +2,8 @@
 //!
 //! Values in, an action out; `load` looks and acts.
 
+use std::collections::HashSet;
+
 use sha2::{Digest, Sha256};
 
 use crate::bundle::Mode;
@@ -85,7 +87,9 @@ fn passes(reason: &str) -> bool {
 
 /// How a stream is loaded if the client does not say.
 pub fn default_mode(info: &StreamInfo) -> Mode {
-    if info.cursor_field.is_some() && !info.primary_key.is_empty() {
+    if let Some(mode) = info.mode {
+        mode
+    } else if info.cursor_field.is_some() && !info.primary_key.is_empty() {
         Mode::Append
     } else {
         Mode::Overwrite
@@ -122,11 +126,11 @@ pub fn uncommitted<'a>(
     checkpoint: Option<&Checkpoint>,
 ) -> Vec<&'a SliceManifest> {
     let committed = checkpoint.filter(|checkpoint| checkpoint.run == run);
-    let is_in =
-        |slice: usize| committed.is_some_and(|checkpoint| checkpoint.slices.contains(&slice));
+    let committed = committed.map(|checkpoint| &checkpoint.slices);
+    let committed: HashSet<usize> = committed.into_iter().flatten().copied().collect();
     slices
         .iter()
-        .filter(|manifest| !is_in(manifest.slice))
+        .filter(|manifest| !committed.contains(&manifest.slice))
         .collect()
 }
 
@@ -153,10 +157,13 @@ pub fn is_overtaken(plan: &Plan, checkpoint: Option<&Stored<Checkpoint>>) -> boo
     }
 }
 
-/// The slices in the form the source takes them.
-pub fn done(slices: &[&SliceManifest]) -> Vec<SliceDone> {
-    slices
+/// Those of the finished slices that are in the table, in the form the source takes
+/// them and in the plan's order.
+pub fn done(finished: &[SliceManifest], loaded: &[usize]) -> Vec<SliceDone> {
+    let loaded: HashSet<usize> = loaded.iter().copied().collect();
+    finished
         .iter()
+        .filter(|manifest| loaded.contains(&manifest.slice))
         .map(|manifest| manifest.done.clone())
         .collect()
 }
@@ -329,6 +336,7 @@ mod tests {
             extracted_at: 0,
             state: serde_json::Value::Null,
             replaces: 7,
+            range: None,
             slices: Vec::new(),
         };
         let mut stored = checkpoint("c", 7);
@@ -350,10 +358,7 @@ mod tests {
     }
 
     fn manifest(slice: usize) -> SliceManifest {
-        let done = SliceDone {
-            slice: crate::stream::Slice::default(),
-            cursor: None,
-        };
+        let done = SliceDone::now(crate::stream::Slice::default(), None);
         SliceManifest {
             slice,
             done,

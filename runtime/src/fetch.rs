@@ -72,10 +72,7 @@ impl SliceReader<'_> {
             );
             return Err(FetchError::Broken(problem));
         }
-        let done = SliceDone {
-            slice,
-            cursor: read.cursor,
-        };
+        let done = SliceDone::now(slice, read.cursor);
         Ok(SliceManifest {
             slice: number,
             done,

@@ -16,9 +16,11 @@ use crate::fetch::{FetchError, SchemaOf, SliceReader, put_part};
 use crate::google::storage::{Bucket, Precondition};
 use crate::load::{CommitError, Loader};
 use crate::parts;
+use crate::range::Range;
 use crate::schema::{TableSchema, declared, inferred};
 use crate::state::{self, Checkpoint, Pending, Plan, SliceManifest, StoreError, Stored};
-use crate::stream::{Source, SourceError, StreamInfo};
+use crate::stream::{Source, SourceError, Stream, StreamInfo};
+use crate::turns::Turns;
 use crate::value::Value;
 use crate::view;
 
@@ -40,8 +42,12 @@ pub struct Pipeline {
     pub loader: Loader,
     pub source: Arc<dyn Source>,
     pub task: Task,
+    /// The only time to read, where one is asked for.
+    pub range: Option<Range>,
     /// Slices read at once over all streams: each holds pages and a part in memory.
     pub readers: Semaphore,
+    /// Streams of one group take turns.
+    pub turns: Turns,
     pub stop: CancellationToken,
 }
 
@@ -93,6 +99,11 @@ pub enum StreamError {
          Start a new execution; nothing is lost"
     )]
     Overtaken { by: String },
+    #[error(
+        "a range would replace the table by a part of it, as the stream is loaded with mode \
+         `overwrite`; give it `mode: append` in the client file"
+    )]
+    RangeReplaces,
     #[error("{files} files are too many for one load, which takes {MOST_FILES}")]
     TooManyFiles { files: usize },
 }
@@ -124,6 +135,7 @@ impl Pipeline {
             error: None,
             state: serde_json::Value::Null,
         };
+        let _turn = self.turns.take(self.source.group(&info.name)).await;
         match self.load(index, &mut summary).await {
             Ok(outcome) => summary.outcome = outcome,
             Err(error) => {
@@ -255,6 +267,10 @@ impl<'a> StreamRun<'a> {
             return Ok(stored.value);
         }
         let mode = self.pipeline.mode(self.info);
+        let range = self.pipeline.range;
+        if range.is_some() && mode == Mode::Overwrite {
+            return Err(StreamError::RangeReplaces);
+        }
         // What replaces the table must be all there is, not only what is new.
         let state = checkpoint
             .filter(|_| mode == Mode::Append)
@@ -262,7 +278,11 @@ impl<'a> StreamRun<'a> {
             .unwrap_or_default();
         let stream = &self.pipeline.source.streams()[self.index];
         let slices = stream
-            .slices(&state)
+            .slices(if range.is_some() {
+                &serde_json::Value::Null
+            } else {
+                &state
+            })
             .try_collect()
             .await
             .map_err(FetchError::from)?;
@@ -272,12 +292,13 @@ impl<'a> StreamRun<'a> {
             extracted_at: Timestamp::now().as_microsecond(),
             state,
             replaces: checkpoint.map_or(0, |stored| stored.generation),
+            range,
             slices,
         };
         Ok(state::settle(bucket, &name, plan).await?)
     }
 
-    fn schema(&self, checkpoint: Option<&Stored<Checkpoint>>) -> RunSchema {
+    fn schema(&self, checkpoint: Option<&Stored<Checkpoint>>) -> RunSchema<'_> {
         let Loader {
             bucket,
             layout,
@@ -285,6 +306,7 @@ impl<'a> StreamRun<'a> {
             ..
         } = self.loader();
         RunSchema {
+            stream: self.pipeline.source.streams()[self.index].as_ref(),
             declared: declared::table_schema(&self.info.schema),
             known: checkpoint.and_then(|stored| stored.value.schema.clone()),
             bucket: bucket.clone(),
@@ -295,7 +317,7 @@ impl<'a> StreamRun<'a> {
 
     /// Reads this task's slices that are not finished yet. The first failure stops the
     /// others; what is finished by then stays.
-    async fn read_slices(&self, plan: &Plan, schema: &RunSchema) -> Result<(), StreamError> {
+    async fn read_slices(&self, plan: &Plan, schema: &RunSchema<'_>) -> Result<(), StreamError> {
         let Loader {
             bucket,
             layout,
@@ -397,7 +419,7 @@ impl<'a> StreamRun<'a> {
     async fn commit(
         &self,
         plan: &Plan,
-        schema: &RunSchema,
+        schema: &RunSchema<'_>,
         partial: bool,
         summary: &mut StreamSummary,
     ) -> Result<Outcome, StreamError> {
@@ -435,7 +457,7 @@ impl<'a> StreamRun<'a> {
             };
             let is_complete = is_complete && new.len() == count;
             let pending = self
-                .pending(plan, schema, &new, is_complete, stored)
+                .pending(plan, schema, slices, &new, is_complete, stored)
                 .await?;
             let is_ours = self.loader().begin(&pending).await?;
             // Where another task was faster, its commit comes first.
@@ -452,7 +474,8 @@ impl<'a> StreamRun<'a> {
     async fn pending(
         &self,
         plan: &Plan,
-        schema: &RunSchema,
+        schema: &RunSchema<'_>,
+        finished: &[SliceManifest],
         new: &[&SliceManifest],
         complete: bool,
         stored: Option<&Stored<Checkpoint>>,
@@ -483,7 +506,9 @@ impl<'a> StreamRun<'a> {
             .map(|checkpoint| checkpoint.slices.clone())
             .unwrap_or_default();
         slices.extend(new.iter().map(|manifest| manifest.slice));
-        let state = same_run.map_or(&plan.state, |checkpoint| &checkpoint.state);
+        // From where the plan began, with all of it that is done: a state does not say
+        // of each slice whether it is.
+        let done = commit::done(finished, &slices);
         let stream = &self.pipeline.source.streams()[self.index];
         Ok(Pending {
             version: 1,
@@ -501,7 +526,10 @@ impl<'a> StreamRun<'a> {
                 commit,
                 slices,
                 complete,
-                state: stream.state_after(state, &commit::done(new)),
+                state: match plan.range {
+                    Some(_) => plan.state.clone(),
+                    None => stream.state_after(&plan.state, &done),
+                },
                 schema: columns,
                 extracted_at: extracted_at(plan),
             },
@@ -523,7 +551,7 @@ impl<'a> StreamRun<'a> {
         Ok(bucket.uri(&part.name))
     }
 
-    async fn keep_view(&self, plan: &Plan, schema: &RunSchema) -> Result<(), StreamError> {
+    async fn keep_view(&self, plan: &Plan, schema: &RunSchema<'_>) -> Result<(), StreamError> {
         let Some(columns) = schema.of_run().await?.filter(|_| plan.mode == Mode::Append) else {
             return Ok(());
         };
@@ -564,8 +592,10 @@ pub fn table_name(stream: &str) -> String {
         .collect()
 }
 
-/// The columns of this run's rows: declared, or from the first records any task sees.
-struct RunSchema {
+/// The columns of this run's rows: declared, or what the source says of them or the first
+/// records show when any task sees some.
+struct RunSchema<'s> {
+    stream: &'s dyn Stream,
     declared: Option<TableSchema>,
     /// What earlier runs loaded with.
     known: Option<TableSchema>,
@@ -574,9 +604,12 @@ struct RunSchema {
     settled: OnceCell<TableSchema>,
 }
 
-impl RunSchema {
+impl RunSchema<'_> {
     async fn infer(&self, records: &[Value]) -> Result<TableSchema, StoreError> {
-        let seen = inferred::table_schema(records);
+        // Records are only read once their schema is loaded, so this asks nobody.
+        let said = self.stream.schema().await.ok();
+        let said = said.and_then(|schema| declared::table_schema(&schema));
+        let seen = said.unwrap_or_else(|| inferred::table_schema(records));
         let schema = match &self.known {
             Some(known) => known.extended_by(&seen),
             None => seen,
@@ -596,7 +629,7 @@ impl RunSchema {
     }
 }
 
-impl SchemaOf for RunSchema {
+impl SchemaOf for RunSchema<'_> {
     fn schema<'a>(
         &'a self,
         records: &'a [Value],

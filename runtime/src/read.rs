@@ -14,8 +14,10 @@ use serde_json::Value as Json;
 
 use crate::batch::Stamp;
 use crate::folder::{FolderError, StreamFolder};
+use crate::range::{RangeArgs, RangeError};
 use crate::source;
-use crate::stream::{Page, SliceDone, Source, SourceError, State, Stream};
+use crate::stream::{Page, Slice, SliceDone, Source, SourceError, State, Stream};
+use crate::turns::Turns;
 use crate::value::Value;
 pub use files::FileError;
 use files::{ConfigFile, read_manifest, read_states, write_states};
@@ -37,6 +39,11 @@ pub struct ReadArgs {
     /// Read only this stream (may be given again)
     #[arg(long = "stream", value_name = "STREAM")]
     streams: Vec<String>,
+    #[command(flatten)]
+    range: RangeArgs,
+    /// Read what can be read where some streams cannot run
+    #[arg(long)]
+    skip_unsupported: bool,
     /// jsonl (records on stdout) or parquet:DIR
     #[arg(long, default_value = "jsonl", value_parser = output)]
     output: Output,
@@ -78,8 +85,6 @@ fn output(text: &str) -> Result<Output, String> {
 pub enum ReadError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("the source has no stream `{name}`; it has: {}", known.join(", "))]
-    UnknownStream { name: String, known: Vec<String> },
     #[error("{manifest}: {source}")]
     Manifest {
         manifest: String,
@@ -93,15 +98,27 @@ pub enum ReadError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Folder(#[from] FolderError),
+    #[error(transparent)]
+    Range(#[from] RangeError),
     #[error("cannot write records: {0}")]
     Write(#[from] std::io::Error),
 }
 
 impl ReadError {
+    /// Whether other slices of the stream may still be read.
+    fn is_of_one_slice(&self) -> bool {
+        match self {
+            ReadError::Source(SourceError::Parked { .. }) => false,
+            ReadError::Source(_) => true,
+            _ => false,
+        }
+    }
+
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            ReadError::File(_) | ReadError::UnknownStream { .. } | ReadError::Manifest { .. } => 2,
+            ReadError::File(_) | ReadError::Range(_) | ReadError::Manifest { .. } => 2,
+            ReadError::Source(SourceError::CannotRun { .. }) => 2,
             ReadError::Parked { .. } | ReadError::Source(SourceError::Parked { .. }) => 75,
             _ => 1,
         }
@@ -110,19 +127,30 @@ impl ReadError {
 
 /// Reads streams until they end; what other streams read is kept when one fails.
 pub async fn run(args: &ReadArgs) -> Result<(), ReadError> {
-    let source = open(&args.source)?;
-    let chosen = choose(source.as_ref(), &args.streams)?;
+    let wanted = source::Wanted {
+        skip_unsupported: args.skip_unsupported,
+        range: args.range.range(jiff::Timestamp::now())?,
+        ..source::Wanted::named(&args.streams)
+    };
+    let source = open(&args.source, &wanted).await?;
+    let streams: Vec<&dyn Stream> = source.streams().iter().map(AsRef::as_ref).collect();
+    let turns = Turns::default();
     let states = match &args.state {
         Some(path) => read_states(path)?,
         None => Default::default(),
     };
     let sink = Sink::new(&args.output);
-    let all = chosen.len();
-    let read = stream::iter(chosen)
+    let all = streams.len();
+    let read = stream::iter(streams)
         .map(|stream| async {
             let name = stream.info().name.clone();
-            let state = states.get(&name).cloned().unwrap_or(State::Null);
-            let (after, result) = read_stream(stream, &state, &sink).await;
+            let _turn = turns.take(source.group(&name)).await;
+            let known = states.get(&name).cloned().unwrap_or(State::Null);
+            let (after, result) = match wanted.range {
+                // A range is read from no state, and leaves that there is.
+                Some(_) => (known, read_stream(stream, &State::Null, &sink).await.1),
+                None => read_stream(stream, &known, &sink).await,
+            };
             (name, after, result)
         })
         .buffered(CONCURRENT_STREAMS);
@@ -140,7 +168,7 @@ pub async fn run(args: &ReadArgs) -> Result<(), ReadError> {
 
 /// Reads as little as shows that config and credentials work; one line on stdout says so.
 pub async fn check(args: &CheckArgs) -> Result<(), ReadError> {
-    let result = match open(&args.source) {
+    let result = match open(&args.source, &source::Wanted::nothing()).await {
         Ok(source) => source.check().await.map_err(ReadError::from),
         Err(error) => Err(error),
     };
@@ -152,29 +180,19 @@ pub async fn check(args: &CheckArgs) -> Result<(), ReadError> {
     result
 }
 
-fn open(args: &SourceArgs) -> Result<Box<dyn Source>, ReadError> {
+async fn open(args: &SourceArgs, wanted: &source::Wanted) -> Result<Box<dyn Source>, ReadError> {
     let manifest = read_manifest(&args.source)?;
     let (config, file) = ConfigFile::open(&args.config)?;
-    source::open(&manifest, config, Arc::new(file)).map_err(|source| ReadError::Manifest {
-        manifest: args.source.display().to_string(),
-        source,
+    let opened = source::open(&manifest, config, Arc::new(file), wanted).await;
+    opened.map_err(|error| match error {
+        SourceError::Config { .. }
+        | SourceError::CannotRun { .. }
+        | SourceError::UnknownStream { .. } => ReadError::Manifest {
+            manifest: args.source.display().to_string(),
+            source: error,
+        },
+        other => ReadError::Source(other),
     })
-}
-
-fn choose<'s>(source: &'s dyn Source, names: &[String]) -> Result<Vec<&'s dyn Stream>, ReadError> {
-    let streams = || source.streams().iter().map(AsRef::as_ref);
-    if names.is_empty() {
-        return Ok(streams().collect());
-    }
-    let find = |name: &String| {
-        streams()
-            .find(|stream| stream.info().name == *name)
-            .ok_or_else(|| ReadError::UnknownStream {
-                name: name.clone(),
-                known: streams().map(|stream| stream.info().name.clone()).collect(),
-            })
-    };
-    names.iter().map(find).collect()
 }
 
 /// The state after the slices that were read to their end, and how the reading ended.
@@ -192,13 +210,10 @@ async fn read_stream(
     if let Err(error) = writer.finish() {
         result = result.and(Err(error));
     }
-    let state = match done.is_empty() && result.is_err() {
-        true => state.clone(),
-        false => stream.state_after(state, &done),
-    };
-    (state, result)
+    (stream.state_after(state, &done), result)
 }
 
+/// Reads all slices; one that fails stops only itself, and the first failure is told.
 async fn read_slices(
     stream: &dyn Stream,
     state: &State,
@@ -206,17 +221,43 @@ async fn read_slices(
     done: &mut Vec<SliceDone>,
 ) -> Result<(), ReadError> {
     let mut slices = stream.slices(state);
-    while let Some(slice) = slices.try_next().await? {
-        let mut cursor = None;
-        let mut pages = stream.pages(&slice);
-        while let Some(page) = pages.try_next().await? {
-            writer.write(&page)?;
-            cursor = page.cursor;
+    let mut result = Ok(());
+    while let Some(slice) = slices.next().await {
+        let slice = match slice {
+            Ok(slice) => slice,
+            Err(error) => {
+                done.push(SliceDone::unfinished(Slice::default()));
+                return result.and(Err(error.into()));
+            }
+        };
+        match read_slice(stream, &slice, writer).await {
+            Ok(cursor) => done.push(SliceDone::now(slice, cursor)),
+            Err(error) => {
+                done.push(SliceDone::unfinished(slice));
+                let goes_on = error.is_of_one_slice();
+                result = result.and(Err(error));
+                if !goes_on {
+                    break;
+                }
+            }
         }
-        drop(pages);
-        done.push(SliceDone { slice, cursor });
     }
-    Ok(())
+    result
+}
+
+/// The newest cursor value of a slice, once all its records are written.
+async fn read_slice(
+    stream: &dyn Stream,
+    slice: &Slice,
+    writer: &mut Writer<'_>,
+) -> Result<Option<String>, ReadError> {
+    let mut cursor = None;
+    let mut pages = stream.pages(slice);
+    while let Some(page) = pages.try_next().await? {
+        writer.write(&page)?;
+        cursor = page.cursor;
+    }
+    Ok(cursor)
 }
 
 fn outcome(

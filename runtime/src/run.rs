@@ -19,10 +19,12 @@ use crate::lease::{Claim, Holder};
 use crate::load::Loader;
 pub use crate::pipeline::described;
 use crate::pipeline::{Outcome, Pipeline, StreamSummary, Task, table_name};
+use crate::range::{Range, RangeArgs, RangeError};
 use crate::settings::{self, RotatedSecrets, SettingsError};
 use crate::source;
 use crate::state::{self, Layout, StoreError};
 use crate::stream::{Source, SourceError};
+use crate::turns::Turns;
 
 /// Slices read at once over all streams.
 const READERS: usize = 3;
@@ -38,6 +40,11 @@ pub struct RunArgs {
     /// Load only this stream (may be given again)
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// Load what can be read where some streams cannot run
+    #[arg(long)]
+    pub skip_unsupported: bool,
 }
 
 /// What a run did.
@@ -93,6 +100,13 @@ pub enum RunError {
         table: String,
     },
     #[error(transparent)]
+    Range(#[from] RangeError),
+    #[error(
+        "another execution of this pipeline ({by}) runs until {until} at the latest; \
+         nothing of the range was read, start it again when that one has ended"
+    )]
+    Held { by: String, until: Timestamp },
+    #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -105,10 +119,16 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             RunError::Settings(SettingsError::Api(_)) => 1,
-            RunError::Settings(_) | RunError::UnknownStream { .. } | RunError::SameTable { .. } => {
-                2
-            }
-            RunError::Source(SourceError::Config { .. }) => 2,
+            RunError::Settings(_)
+            | RunError::Range(_)
+            | RunError::UnknownStream { .. }
+            | RunError::SameTable { .. } => 2,
+            RunError::Held { .. } => 75,
+            RunError::Source(
+                SourceError::Config { .. }
+                | SourceError::CannotRun { .. }
+                | SourceError::UnknownStream { .. },
+            ) => 2,
             RunError::Source(SourceError::Parked { .. }) => 75,
             _ => 1,
         }
@@ -139,11 +159,21 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
         secrets,
         fields: bundle.secrets.clone(),
     };
-    Ok(source::open(
-        &bundle.manifest,
-        source::Config(config),
-        Arc::new(sink),
-    )?)
+    let config = source::Config(config);
+    let wanted = source::Wanted {
+        skip_unsupported: setup.skip_unsupported,
+        range: setup.range,
+        ..source::Wanted::named(&wanted(setup))
+    };
+    Ok(source::open(&bundle.manifest, config, Arc::new(sink), &wanted).await?)
+}
+
+/// The streams that are asked for; none for all of the source's.
+fn wanted(setup: &Setup) -> Vec<String> {
+    match setup.streams.is_empty() {
+        false => setup.streams.clone(),
+        true => setup.bundle.streams.keys().cloned().collect(),
+    }
 }
 
 /// What a run stands on, once settings and credentials are read.
@@ -154,6 +184,10 @@ pub struct Setup {
     pub task: Task,
     /// Streams to load; empty for the bundle's.
     pub streams: Vec<String>,
+    /// The only time to read of them, where one is asked for.
+    pub range: Option<Range>,
+    /// Whether streams that cannot run are left out.
+    pub skip_unsupported: bool,
     pub stop: CancellationToken,
 }
 
@@ -175,6 +209,10 @@ pub async fn execute(
         tasks: setup.task.count,
     };
     if let Claim::Held { by, until } = holder.take().await? {
+        // A range comes from a person, who must hear that it was not read.
+        if setup.range.is_some() {
+            return Err(RunError::Held { by, until });
+        }
         tracing::warn!(by, %until, "another execution of this pipeline runs; skipped");
         return Ok(summary(&setup, started_at, Vec::new(), RunOutcome::Skipped));
     }
@@ -200,7 +238,9 @@ async fn load_all(
         loader: loader(setup).await?,
         bundle: setup.bundle.clone(),
         task: setup.task,
+        range: setup.range,
         readers: Semaphore::new(READERS),
+        turns: Turns::default(),
         stop: setup.stop.clone(),
     };
     let chosen = chosen(setup, pipeline.source.as_ref())?;
@@ -248,15 +288,17 @@ fn chosen(setup: &Setup, source: &dyn Source) -> Result<Vec<usize>, RunError> {
         .iter()
         .map(|stream| stream.info().name.clone())
         .collect();
-    let wanted: Vec<&String> = match (setup.streams.is_empty(), setup.bundle.streams.is_empty()) {
-        (false, _) => setup.streams.iter().collect(),
-        (true, false) => setup.bundle.streams.keys().collect(),
-        (true, true) => known.iter().collect(),
+    let wanted = match wanted(setup) {
+        names if names.is_empty() => known.clone(),
+        names => names,
     };
     let mut tables: BTreeMap<String, &String> = BTreeMap::new();
     let mut places = Vec::new();
-    for name in wanted {
+    for name in &wanted {
         let Some(place) = known.iter().position(|stream| stream == name) else {
+            if setup.skip_unsupported {
+                continue;
+            }
             return Err(RunError::UnknownStream {
                 name: name.clone(),
                 known,
@@ -369,6 +411,7 @@ pub fn stop_on_signal(stop: CancellationToken) {
 
 /// Settings and credentials of this process.
 pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
+    let range = args.range.range(Timestamp::now())?;
     let at = args
         .bundle
         .filter(|at| !at.is_empty())
@@ -382,6 +425,8 @@ pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
         run: settings::run_id(env),
         task: settings::task(env),
         streams: args.streams,
+        range,
+        skip_unsupported: args.skip_unsupported,
         stop: CancellationToken::new(),
     })
 }

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use crate::bundle::Mode;
 use crate::google::ApiError;
 use crate::google::storage::{Bucket, Precondition};
+use crate::range::Range;
 use crate::schema::TableSchema;
 use crate::stream::{Slice, SliceDone};
 
@@ -108,6 +109,9 @@ pub struct Plan {
     pub state: Json,
     /// Generation of the checkpoint that had it; 0 for none.
     pub replaces: i64,
+    /// The range of time that was asked for; the state stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<Range>,
     pub slices: Vec<Slice>,
 }
 

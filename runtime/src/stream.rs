@@ -3,10 +3,12 @@
 //! A declarative stream and a native one (a BigQuery table, objects in a
 //! bucket) look the same from here on.
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::Mode;
 use crate::value::Value;
 
 /// What is known of a stream before anything is read.
@@ -19,6 +21,8 @@ pub struct StreamInfo {
     pub cursor_field: Option<String>,
     /// JSON Schema of one record, `{}` where nothing is declared.
     pub schema: serde_json::Value,
+    /// How it is loaded if the client does not say, where its key and cursor do not tell.
+    pub mode: Option<Mode>,
 }
 
 /// A part of a stream that is read, retried and finished as one.
@@ -35,13 +39,37 @@ pub struct Slice {
     /// The cursor's interval (`start_time`, `end_time`); empty for a full read.
     #[serde(default)]
     pub interval: serde_json::Map<String, serde_json::Value>,
-    /// Oldest cursor value to keep, where the runtime and not the source drops older records.
+    /// Oldest cursor value to keep, in a form of the stream's own, where the runtime and
+    /// not the source drops older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// The state of the parent streams once this slice and all before it are done;
     /// absent where it is as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_state: Option<serde_json::Value>,
+    /// Set on the last slice of a plan that has to know when all of it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Closing>,
+    /// Which of its two ways a stream takes that has two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
+}
+
+/// The end of a plan; its slice holds no records and needs no request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// How many slices come before it.
+    pub slices: usize,
+    /// When the first of them was planned, in milliseconds since 1970.
+    pub began: i64,
+}
+
+/// How a stream is read that is first read whole, and later only for what is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    Full,
+    Incremental,
 }
 
 /// One reply of the source, decoded, filtered and transformed.
@@ -49,16 +77,43 @@ pub struct Slice {
 pub struct Page {
     /// Objects, in the source's order.
     pub records: Vec<Value>,
-    /// The newest cursor value seen in this slice so far, in the form the state keeps.
+    /// The newest cursor value seen in this slice so far, in a form of the stream's own.
     pub cursor: Option<String>,
 }
 
-/// A slice read to its end.
+/// A slice that was read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SliceDone {
     pub slice: Slice,
     /// `Page::cursor` of its last page.
     pub cursor: Option<String>,
+    /// When it was read to its end, in milliseconds since 1970; absent where it was not.
+    #[serde(default)]
+    pub finished: Option<i64>,
+}
+
+impl SliceDone {
+    /// A slice whose end was just seen.
+    pub fn now(slice: Slice, cursor: Option<String>) -> SliceDone {
+        SliceDone {
+            cursor,
+            finished: Some(jiff::Timestamp::now().as_millisecond()),
+            ..SliceDone::unfinished(slice)
+        }
+    }
+
+    /// A slice that was begun and could not be finished: no state may go past it.
+    pub fn unfinished(slice: Slice) -> SliceDone {
+        SliceDone {
+            // No state is kept by these, and a parent's record may be long.
+            slice: Slice {
+                extra_fields: serde_json::Map::new(),
+                ..slice
+            },
+            cursor: None,
+            finished: None,
+        }
+    }
 }
 
 /// A stream's state in Airbyte's form; `Null` before the first sync.
@@ -68,13 +123,19 @@ pub type State = serde_json::Value;
 pub trait Stream: Send + Sync {
     fn info(&self) -> &StreamInfo;
 
+    /// The JSON Schema of a record, asked of the source where only that knows it.
+    fn schema(&self) -> BoxFuture<'_, Result<serde_json::Value, SourceError>> {
+        std::future::ready(Ok(self.info().schema.clone())).boxed()
+    }
+
     /// What to read next, given what the state says was read.
     fn slices<'a>(&'a self, state: &'a State) -> BoxStream<'a, Result<Slice, SourceError>>;
 
     /// The pages of one slice, each requested when the one before was taken.
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>>;
 
-    /// The state once these slices are in the warehouse.
+    /// The state once these slices are in the warehouse: all of the plan that came from
+    /// `state` that are, in the plan's order.
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State;
 }
 
@@ -82,8 +143,21 @@ pub trait Stream: Send + Sync {
 pub trait Source: Send + Sync {
     fn streams(&self) -> &[Box<dyn Stream>];
 
+    /// The group of a stream; streams of one group are not read at the same time.
+    fn group(&self, _stream: &str) -> Option<&str> {
+        None
+    }
+
     /// Reads as little as shows that the credentials and the config work.
     fn check(&self) -> BoxFuture<'_, Result<(), SourceError>>;
+}
+
+/// A stream that cannot run: what in the manifest, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnfitStream {
+    pub name: String,
+    pub at: String,
+    pub problem: String,
 }
 
 /// Why a source could not be read.
@@ -92,6 +166,15 @@ pub enum SourceError {
     /// The manifest or the config is at fault: where in it, and what.
     #[error("{at}: {problem}")]
     Config { at: String, problem: String },
+    /// Streams were asked for that cannot run; nothing was read.
+    #[error("{}", cannot_run(unfit, fit))]
+    CannotRun {
+        unfit: Vec<UnfitStream>,
+        /// The streams that can.
+        fit: Vec<String>,
+    },
+    #[error("the source has no stream `{name}`; it has: {}", known.join(", "))]
+    UnknownStream { name: String, known: Vec<String> },
     /// The source refused the credentials; a person has to look.
     #[error("the source refused the credentials: {0}")]
     Credentials(String),
@@ -115,4 +198,21 @@ pub enum SourceError {
     /// A rotated refresh token could not be kept; the access token that came with it is not used.
     #[error("cannot store the new value of `{field}`: {problem}")]
     Store { field: String, problem: String },
+}
+
+fn cannot_run(unfit: &[UnfitStream], fit: &[String]) -> String {
+    let lines = unfit.iter().map(|stream| {
+        let UnfitStream { name, at, problem } = stream;
+        format!("\n  stream `{name}`: {at}: {problem}")
+    });
+    let lines: String = lines.collect();
+    let plural = if unfit.len() == 1 { "" } else { "s" };
+    let head = format!("{} stream{plural} cannot run:{lines}", unfit.len());
+    match fit.is_empty() {
+        true => format!("{head}\nno other stream can"),
+        false => format!(
+            "{head}\nthese can: {}\nchoose streams (--stream, or `streams` in the client file), or skip the others with --skip-unsupported",
+            fit.join(", ")
+        ),
+    }
 }

@@ -39,6 +39,7 @@ fn counting(last: i64, schema: Json, key: bool) -> Counting {
         primary_key: if key { vec!["id".into()] } else { Vec::new() },
         cursor_field: key.then(|| "id".into()),
         schema,
+        mode: None,
     };
     Counting {
         streams: vec![Box::new(Numbers {
@@ -154,6 +155,8 @@ fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
         run: run.into(),
         task: Task { index: 0, count: 1 },
         streams: Vec::new(),
+        range: None,
+        skip_unsupported: false,
         stop: CancellationToken::new(),
     }
 }

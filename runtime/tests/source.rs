@@ -11,11 +11,11 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json as Reply, Router};
+use futures::TryStreamExt;
 use futures::future::{BoxFuture, FutureExt};
-use futures::{StreamExt, TryStreamExt};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
-use xetl_runtime::source::{Config, SecretSink, SinkError, open};
+use xetl_runtime::source::{Config, SecretSink, SinkError, Wanted, open};
 use xetl_runtime::stream::{SliceDone, Source, SourceError, State, Stream};
 
 const RECORDS: usize = 250;
@@ -187,11 +187,19 @@ fn manifest() -> Json {
 
 async fn source(refresh_token: &str) -> (Box<dyn Source>, Seen) {
     let (url, seen) = serve().await;
+    let wanted = Wanted {
+        skip_unsupported: true,
+        ..Wanted::default()
+    };
+    let sink = Arc::new(Sink(seen.clone()));
+    let source = open(&manifest(), config(&url, refresh_token), sink, &wanted).await;
+    (source.unwrap(), seen)
+}
+
+fn config(url: &str, refresh_token: &str) -> Config {
     let config = json!({"url": url, "tenant": "t1",
         "credentials": {"client_id": "id", "client_secret": "s3cr3t!", "refresh_token": refresh_token}});
-    let config = Config(config.as_object().unwrap().clone());
-    let source = open(&manifest(), config, Arc::new(Sink(seen.clone()))).unwrap();
-    (source, seen)
+    Config(config.as_object().unwrap().clone())
 }
 
 fn stream<'s>(source: &'s dyn Source, name: &str) -> &'s dyn Stream {
@@ -218,7 +226,7 @@ async fn read(stream: &dyn Stream, state: &State) -> Result<(Vec<Json>, State), 
             cursor = page.cursor;
         }
         drop(pages);
-        done.push(SliceDone { slice, cursor });
+        done.push(SliceDone::now(slice, cursor));
     }
     Ok((records, stream.state_after(state, &done)))
 }
@@ -295,17 +303,22 @@ async fn an_error_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn a_component_that_is_not_known_spoils_only_its_stream() {
-    let (source, _) = source("first").await;
-    let custom = stream(source.as_ref(), "custom");
-    let error = custom
-        .slices(&State::Null)
-        .next()
-        .await
-        .unwrap()
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "stream `custom`, streams[3].retriever: CustomRetriever `source_x.Retriever` is not supported; expected SimpleRetriever"
+async fn a_stream_that_cannot_run_is_named_with_those_that_can() {
+    let wanted = Wanted::default();
+    let (url, seen) = serve().await;
+    let sink = || Arc::new(Sink(seen.clone()));
+    let error = open(&manifest(), config(&url, "first"), sink(), &wanted).await;
+    let error = error.err().unwrap().to_string();
+    insta::assert_snapshot!(error, @"
+    1 stream cannot run:
+      stream `custom`: streams[3].retriever: CustomRetriever `source_x.Retriever` is code that does not run here
+    these can: invoices, spent, forbidden
+    choose streams (--stream, or `streams` in the client file), or skip the others with --skip-unsupported
+    ");
+    let wanted = Wanted::named(&["invoices".to_owned()]);
+    assert!(
+        open(&manifest(), config(&url, "first"), sink(), &wanted)
+            .await
+            .is_ok()
     );
 }

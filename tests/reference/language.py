@@ -33,13 +33,6 @@ def component(definition: dict, schema: dict) -> dict:
     required = [name for name in definition.get("required", []) if name in fields]
     if required:
         said["required"] = required
-    deprecated = {
-        name: field.get("deprecation_message", "deprecated").strip()
-        for name, field in definition["properties"].items()
-        if field.get("deprecated")
-    }
-    if deprecated:
-        said["deprecated"] = sorted(deprecated)
     if definition.get("additionalProperties") is True:
         said["open"] = True
     return said

@@ -4,6 +4,7 @@ The runtime has them in Rust; here they are in Python, so that airbyte-cdk can r
 same manifests and the two can be compared.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -27,6 +28,22 @@ class DotNetDates(RecordTransformation):
             change(record, path.split("."), as_timestamp)
         for path in self.dates:
             change(record, path.split("."), as_date)
+
+
+@dataclass
+class FoldFields(RecordTransformation):
+    """Gathers fields whose names begin with `prefix` in one list of ids and values."""
+
+    prefix: str
+    into: str
+
+    def transform(self, record, config=None, stream_state=None, stream_slice=None) -> None:
+        names = [name for name in record if name.startswith(self.prefix)]
+        record[self.into] = [{"id": name[len(self.prefix) :], "value": as_text(record.pop(name))} for name in names]
+
+
+def as_text(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def change(value: Any, path: List[str], convert: Callable[[datetime], str]) -> None:

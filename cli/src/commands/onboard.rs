@@ -22,7 +22,7 @@ use crate::session::Session;
 use crate::view::View;
 
 use super::agree;
-use super::run::execute;
+use super::run::{Order, execute};
 use super::secrets::read_secret;
 
 /// Take a client from nothing to rows: questions, plan, resources, first run
@@ -433,7 +433,7 @@ async fn first_run(session: &Session, view: &mut View, name: &str) -> Result<(),
         (None, Some(execution)) => view.note(format!("It is running: {}.", execution.name)),
         (None, None) => {
             let pipeline = session.client.pipeline(name)?;
-            execute(session, view, pipeline, &[], true).await?;
+            execute(session, view, &Order::whole(pipeline), true).await?;
         }
     }
     Ok(())

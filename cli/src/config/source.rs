@@ -4,10 +4,18 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{ConfigError, SourceText, parse_yaml, read_yaml};
+use xetl_runtime::source;
+
+use super::{ConfigError, SourceText, shown};
 
 /// The manifests compiled in, by name.
-const BUILT_IN: &[(&str, &str)] = &[("xero", include_str!("../../../sources/xero.yaml"))];
+const BUILT_IN: &[(&str, &str)] = &[
+    ("close", include_str!("../../../sources/close.yaml")),
+    ("frames", include_str!("../../../sources/frames.yaml")),
+    ("isams", include_str!("../../../sources/isams.yaml")),
+    ("rest", include_str!("../../../sources/rest.yaml")),
+    ("xero", include_str!("../../../sources/xero.yaml")),
+];
 
 pub fn built_in_sources() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, _)| *name)
@@ -33,23 +41,41 @@ pub struct SecretField {
 
 impl Manifest {
     pub fn read(path: &Path) -> Result<Manifest, ConfigError> {
-        Ok(Manifest(read_yaml(path)?))
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Manifest::parse(path, &text)
     }
 
-    pub fn parse(source: &SourceText) -> Result<Manifest, ConfigError> {
-        parse_yaml(Path::new(&source.label()), &source.text).map(Manifest)
-    }
-
-    /// Whether it has streams that only requests or the config tell.
-    pub fn has_dynamic_streams(&self) -> bool {
-        self.0["dynamic_streams"].is_array()
+    /// The manifest of a text.
+    pub fn of(source: &SourceText) -> Result<Manifest, ConfigError> {
+        Manifest::parse(Path::new(&source.label()), &source.text)
     }
 
     /// A manifest that is compiled in, or `None`.
     pub fn built_in(name: &str) -> Option<Result<Manifest, ConfigError>> {
         let text = built_in_text(name)?;
         let path = format!("built-in source {name}");
-        Some(parse_yaml(Path::new(&path), text).map(Manifest))
+        Some(Manifest::parse(Path::new(&path), text))
+    }
+
+    /// Reads YAML as the runtime does, with its specification's references looked up.
+    fn parse(path: &Path, text: &str) -> Result<Manifest, ConfigError> {
+        let at = |problem: String| ConfigError::Yaml {
+            at: shown(path),
+            problem,
+        };
+        let mut manifest = source::yaml::read(text).map_err(|error| ConfigError::Yaml {
+            at: format!("{}:{}:{}", shown(path), error.line, error.column),
+            problem: error.problem,
+        })?;
+        let outline = source::outline(&manifest).map_err(|error| at(error.to_string()))?;
+        if let Some(spec) = manifest.get_mut("spec").and_then(Value::as_object_mut) {
+            let key = "connection_specification".to_owned();
+            spec.insert(key, outline.specification);
+        }
+        Ok(Manifest(manifest))
     }
 
     /// The JSON Schema of the config (`spec.connection_specification`).
@@ -57,15 +83,18 @@ impl Manifest {
         &self.0["spec"]["connection_specification"]
     }
 
-    /// The names of its streams that are written down in the manifest.
+    /// The names of its streams; none where some are only known while it runs.
     pub fn stream_names(&self) -> Vec<String> {
-        let streams = self.0["streams"].as_array();
-        streams
-            .into_iter()
-            .flatten()
-            .filter_map(|stream| self.resolve(stream)["name"].as_str())
-            .map(str::to_owned)
-            .collect()
+        match source::outline(&self.0) {
+            Ok(outline) if !outline.makes_streams => outline.streams,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether it makes streams from what the source answers.
+    pub fn has_dynamic_streams(&self) -> bool {
+        let dynamic = self.0["dynamic_streams"].as_array();
+        dynamic.is_some_and(|streams| !streams.is_empty())
     }
 
     /// The secret fields of this config: with a `oneOf`, those of the variant it chose.
@@ -76,14 +105,6 @@ impl Manifest {
         fields.sort();
         fields.dedup_by(|a, b| a.path == b.path);
         fields
-    }
-
-    /// What a `$ref: "#/..."` or a `"#/..."` string points to, else the value itself.
-    fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
-        let reference = value.as_str().or_else(|| value["$ref"].as_str());
-        reference
-            .and_then(|reference| self.0.pointer(reference.strip_prefix('#')?))
-            .unwrap_or(value)
     }
 }
 

@@ -1,5 +1,5 @@
 //! A workspace of its own with the real binaries: xetl, the local cloud it
-//! starts, and a sandbox Xero. All of it ends with the test.
+//! starts, and a sandbox source. All of it ends with the test.
 
 // Each test uses its own part of it, and says aloud what it skips.
 #![allow(dead_code, clippy::print_stderr, clippy::unwrap_used)]
@@ -88,12 +88,17 @@ impl World {
             .unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{stdout}"))
     }
 
-    /// Starts a sandbox Xero whose limits do not slow the test down; returns its URL.
+    /// Starts a sandbox Xero; returns its URL.
     pub fn sandbox(&mut self, options: &[&str]) -> String {
+        self.sandbox_of("xero", options)
+    }
+
+    /// Starts a sandbox of a source; returns its URL.
+    pub fn sandbox_of(&mut self, source: &str, options: &[&str]) -> String {
         let folder = self.path().join("sandbox");
         std::fs::create_dir_all(&folder).unwrap();
         let child = Command::new(built("xetl-local"))
-            .args(["sandbox", "xero", "--dir"])
+            .args(["sandbox", source, "--dir"])
             .arg(&folder)
             .args(options)
             .stdin(Stdio::null())

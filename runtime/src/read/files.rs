@@ -10,7 +10,7 @@ use futures::future::{BoxFuture, FutureExt};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value as Json, json};
 
-use crate::source::{Config, SecretSink, SinkError};
+use crate::source::{self, Config, SecretSink, SinkError};
 
 use super::States;
 
@@ -26,11 +26,15 @@ pub enum FileError {
 }
 
 pub fn read_manifest(path: &Path) -> Result<Json, FileError> {
-    let manifest = read(path)?;
-    match manifest.is_object() {
-        true => Ok(manifest),
-        false => Err(malformed(path, "a manifest is a mapping")),
+    let mut manifest = read(path)?;
+    if !manifest.is_object() {
+        return Err(malformed(path, "a manifest is a mapping"));
     }
+    source::attach_files(&mut manifest, path).map_err(|error| FileError::Read {
+        path: path.to_owned(),
+        problem: format!("the schemas beside it: {error}"),
+    })?;
+    Ok(manifest)
 }
 
 /// YAML holds JSON, so one reader reads both.
@@ -45,7 +49,7 @@ fn read(path: &Path) -> Result<Json, FileError> {
     {
         return serde_json::from_str(&text).map_err(|error| malformed(path, error));
     }
-    serde_saphyr::from_str(&text).map_err(|error| malformed(path, error))
+    source::yaml::read(&text).map_err(|error| malformed(path, error))
 }
 
 fn malformed(path: &Path, problem: impl ToString) -> FileError {

@@ -7,8 +7,17 @@ use super::{Column, Kind, TableSchema, names};
 /// BigQuery nests structs 15 deep; what is deeper is kept as text.
 const DEEPEST: usize = 14;
 
+/// A schema whose references make it larger is not one of a record.
+const MOST_NODES: usize = 100_000;
+
 /// The columns a JSON Schema declares; `None` where it declares no field.
 pub fn table_schema(schema: &Json) -> Option<TableSchema> {
+    let mut expansion = Expansion {
+        root: schema,
+        open: Vec::new(),
+        nodes: 0,
+    };
+    let schema = &expansion.whole(schema);
     let properties = schema.get("properties")?.as_object()?;
     let columns = columns(properties, names::Level::Top, 1);
     (!columns.is_empty()).then_some(TableSchema { columns })
@@ -28,8 +37,48 @@ fn columns(properties: &Map<String, Json>, level: names::Level, depth: usize) ->
     columns
 }
 
+/// References to a schema's own parts, looked up; one that leads back to itself is open.
+struct Expansion<'s> {
+    root: &'s Json,
+    open: Vec<&'s str>,
+    nodes: usize,
+}
+
+impl<'s> Expansion<'s> {
+    fn whole(&mut self, schema: &'s Json) -> Json {
+        self.nodes += 1;
+        match schema {
+            _ if self.nodes > MOST_NODES => Json::Object(Map::new()),
+            Json::Object(fields) => match fields.get("$ref") {
+                Some(Json::String(reference)) => self.referred(reference),
+                _ => fields
+                    .iter()
+                    .map(|(key, value)| (key.clone(), self.whole(value)))
+                    .collect(),
+            },
+            Json::Array(values) => values.iter().map(|value| self.whole(value)).collect(),
+            other => other.clone(),
+        }
+    }
+
+    fn referred(&mut self, reference: &'s str) -> Json {
+        let pointer = reference.strip_prefix('#');
+        let found = pointer.and_then(|pointer| self.root.pointer(pointer));
+        let Some(found) = found.filter(|_| !self.open.contains(&reference)) else {
+            return Json::Object(Map::new());
+        };
+        self.open.push(reference);
+        let whole = self.whole(found);
+        self.open.pop();
+        whole
+    }
+}
+
 /// A field's type, and whether it is a list of it.
 fn column_type(schema: &Json, depth: usize) -> (Kind, bool) {
+    if let Some([one]) = choices(schema).as_deref() {
+        return column_type(one, depth);
+    }
     match one_type(schema) {
         Some("array") => match schema.get("items").map(|items| kind(items, depth)) {
             Some(Kind::Text) | None => (Kind::Text, false),
@@ -216,6 +265,34 @@ mod tests {
     fn a_choice_of_null_and_a_type_is_that_type() {
         let choice = json!({"oneOf": [{"type": "null"}, {"type": "integer"}]});
         assert_eq!(types(json!({"a": choice})), [(Kind::Int64, false)]);
+    }
+
+    #[test]
+    fn a_choice_of_null_and_a_list_is_that_list() {
+        let list = json!({"type": "array", "items": {"type": "string"}});
+        let choice = json!({"anyOf": [{"type": "null"}, list]});
+        assert_eq!(types(json!({"a": choice})), [(Kind::String, true)]);
+    }
+
+    #[test]
+    fn references_are_looked_up_and_circles_are_text() {
+        let schema = json!({
+            "properties": {"a": {"$ref": "#/definitions/a"}, "b": {"$ref": "#/definitions/b"}, "c": {"$ref": "other.json"}},
+            "definitions": {
+                "a": {"type": "integer"},
+                "b": {"type": "object", "properties": {"n": {"$ref": "#/definitions/a"}, "b": {"$ref": "#/definitions/b"}}},
+            },
+        });
+        let columns = table_schema(&schema).unwrap().columns;
+        assert_eq!(columns[0].kind, Kind::Int64);
+        assert_eq!(columns[2].kind, Kind::Text);
+        let Kind::Struct(inner) = &columns[1].kind else {
+            panic!("{columns:?}");
+        };
+        assert_eq!(
+            (&inner[0].kind, &inner[1].kind),
+            (&Kind::Int64, &Kind::Text)
+        );
     }
 
     #[test]

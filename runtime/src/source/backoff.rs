@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regex::Regex;
+use fancy_regex::Regex;
 
 use crate::stream::SourceError;
 use crate::value::Value;
@@ -11,7 +11,7 @@ use super::component::Component;
 use super::moment::Moment;
 use super::python;
 use super::response::Response;
-use super::template::{Scope, Template, TemplateError};
+use super::template::{Scope, Template, TemplateError, to_template};
 
 /// One strategy of an error handler.
 #[derive(Debug, Clone)]
@@ -140,7 +140,8 @@ fn from_header(
         template: regex.source().to_owned(),
         problem: error.to_string(),
     })?;
-    let found = pattern.find(value).map_or(value, |found| found.as_str());
+    let found = pattern.find(value).ok().flatten();
+    let found = found.map_or(value, |found| found.as_str());
     Ok(found.trim().parse().ok())
 }
 
@@ -158,13 +159,15 @@ fn from_response(
     template: &Template,
     scope: &Scope,
 ) -> Result<Option<f64>, TemplateError> {
-    let Some(response) = response else {
-        return Ok(None);
-    };
+    // Without a reply both are empty, and a template that reads neither still says something.
+    let nothing = || to_template(&Value::Object(Default::default()));
     let scope = scope
         .clone()
-        .with("response", response.shown())
-        .with("headers", response.shown_headers());
+        .with("response", response.map_or_else(nothing, Response::shown))
+        .with(
+            "headers",
+            response.map_or_else(nothing, Response::shown_headers),
+        );
     // What cannot be evaluated on this reply is left to the next strategy.
     let value = template.value(&scope).unwrap_or(Value::Null);
     let seconds: Option<f64> = python::text(&value).trim().parse().ok();

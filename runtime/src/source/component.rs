@@ -42,12 +42,11 @@ impl<'m> Component<'m> {
 
     /// The error for a type that is not known here.
     pub fn unknown(&self, expected: &str) -> SourceError {
-        let name = match (self.kind(), self.json["class_name"].as_str()) {
-            ("", None) => return self.error(format!("a `type` is missing; expected {expected}")),
-            (kind, Some(class)) => format!("{kind} `{class}`"),
-            (kind, None) => kind.to_owned(),
-        };
-        self.error(format!("{name} is not supported; expected {expected}"))
+        match (self.kind(), self.json["class_name"].as_str()) {
+            ("", None) => self.error(format!("a `type` is missing; expected {expected}")),
+            (kind, Some(class)) => self.error(super::native::unknown(kind, class)),
+            (kind, None) => self.error(format!("{kind} is not supported; expected {expected}")),
+        }
     }
 
     /// Fails if `field` is set, as the runtime would silently do without it.

@@ -2,32 +2,39 @@
 //!
 //! How a slice is requested is the retriever's.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use async_stream::try_stream;
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 
 use crate::stream::{Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo};
 use crate::value::Value;
 
 use super::component::Component;
-use super::cursor::DatetimeCursor;
+use super::migration::Migration;
 use super::moment::Moment;
-use super::partition::ListRouter;
+use super::partition::FIRST_PAGE;
 use super::python;
-use super::request::Options;
+use super::record_error::RecordError;
 use super::retriever::{Part, Records, Retriever, StreamFacts};
+use super::schema_loader::Schema;
 use super::shared::Shared;
-use super::template::TemplateError;
+use super::slicer::{Newest, Slicer, Test, failed};
+use super::window::Window;
 
 /// A stream of the manifest.
 pub struct DeclarativeStream {
     info: StreamInfo,
-    at: String,
+    schema: Schema,
     retriever: Retriever,
-    cursor: Option<DatetimeCursor>,
-    router: Option<ListRouter>,
-    shared: Arc<Shared>,
+    slicer: Slicer,
+    migrations: Vec<Migration>,
+    /// The first page of a partition comes with its parent.
+    reads_lazily: bool,
 }
 
 impl DeclarativeStream {
@@ -36,124 +43,141 @@ impl DeclarativeStream {
         mut info: StreamInfo,
         shared: &Arc<Shared>,
     ) -> Result<DeclarativeStream, SourceError> {
-        component.unsupported(&["file_uploader", "state_migrations"])?;
+        component.unsupported(&["file_uploader"])?;
         let retriever = component.need("retriever")?;
-        let scope = &shared.scope;
-        let cursor = component.child("incremental_sync");
-        let cursor = cursor
-            .map(|cursor| DatetimeCursor::open(&cursor, scope))
-            .transpose()?;
-        let router = retriever.child("partition_router");
-        let router = router
-            .map(|router| ListRouter::open(&router, scope))
-            .transpose()?;
-        if cursor.is_some() && router.is_some() {
-            return Err(retriever
-                .error("`incremental_sync` together with a `partition_router` is not supported"));
-        }
-        info.cursor_field = cursor.as_ref().map(|cursor| cursor.field.clone());
+        let slicer = Slicer::open(component, &retriever, shared)?;
+        let migrations = component.children("state_migrations");
+        let migrations = migrations
+            .iter()
+            .map(|migration| Migration::open(migration, component, shared));
+        let schema = Schema::open(component, shared)?;
+        info.schema = schema.declared();
+        info.cursor_field = slicer.field().map(str::to_owned);
         let facts = StreamFacts {
             name: &info.name,
             transformations: component.children("transformations"),
-            client_side: cursor.as_ref().is_some_and(|cursor| cursor.is_client_side),
+            client_side: slicer.is_client_side(),
         };
-        let opened = Retriever::open(&retriever, &facts, shared)?;
         Ok(DeclarativeStream {
-            at: retriever.at.clone(),
-            retriever: opened,
-            cursor,
-            router,
-            shared: shared.clone(),
+            retriever: Retriever::open(&retriever, &facts, shared)?,
+            reads_lazily: reads_lazily(component, &retriever)?,
+            migrations: migrations.collect::<Result<_, _>>()?,
+            slicer,
             info,
+            schema,
         })
     }
 
-    fn problem(&self, error: &TemplateError) -> SourceError {
-        SourceError::Config {
-            at: self.at.clone(),
-            problem: self.shared.redactor.clean(&error.to_string()),
-        }
+    /// How far a state says the stream is.
+    pub fn reached(&self, state: &State) -> Option<Moment> {
+        self.slicer.reached(state)
     }
 
-    /// What cursor and partition add to the requests of a slice.
-    fn options(&self, slice: &Slice) -> Result<Options, SourceError> {
-        let scope = &self.shared.scope;
-        let mut options = Vec::new();
-        if let Some(cursor) = &self.cursor {
-            options.push(cursor.options(slice, scope));
-        }
-        if let Some(router) = &self.router {
-            options.push(router.options(slice, scope));
-        }
-        let options: Result<Vec<_>, _> = options.into_iter().collect();
-        let options = options.map_err(|error| self.problem(&error))?;
-        Options::combine(options).map_err(|problem| SourceError::Config {
-            at: self.at.clone(),
-            problem,
-        })
+    /// Whether the cursor is a number that grows.
+    pub fn counts(&self) -> bool {
+        self.slicer.counts()
     }
 
-    fn part<'a>(&'a self, slice: &'a Slice, end: Moment) -> Result<Part<'a>, SourceError> {
+    /// The state in the form that is written now.
+    fn migrated<'s>(&self, state: &'s State) -> Cow<'s, State> {
+        let mut state = Cow::Borrowed(state);
+        for migration in &self.migrations {
+            if let Some(migrated) = migration.apply(&state) {
+                state = Cow::Owned(migrated);
+            }
+        }
+        state
+    }
+
+    fn part<'a>(&'a self, slice: &'a Slice) -> Result<Part<'a>, SourceError> {
         let mut part = Part {
-            scope: self.shared.scope.clone().with_slice(slice),
-            options: self.options(slice)?,
+            scope: self.slicer.scope(slice),
+            options: self.slicer.options(slice)?,
+            first: first_page(slice).filter(|_| self.reads_lazily),
             keep: None,
             stop: None,
+            window: self
+                .slicer
+                .has_window()
+                .then(|| Window::new(&self.slicer, slice)),
+            schema: Arc::default(),
         };
-        if let Some(cursor) = &self.cursor {
-            // A data feed is filtered after paging has seen its records.
-            if cursor.is_data_feed {
-                part.stop = Some(Box::new(move |record| !cursor.is_new(record, slice, end)));
-            } else if cursor.is_client_side {
-                part.keep = Some(Box::new(move |record| cursor.is_new(record, slice, end)));
+        let filter = self.filter(slice)?;
+        // A data feed is filtered after paging has seen its records.
+        match self.slicer.is_data_feed() {
+            true => {
+                part.stop = filter.map(|is_new| -> Test<'a> { Box::new(move |it| !is_new(it)) });
             }
+            false => part.keep = filter,
         }
         Ok(part)
     }
 
-    /// Where the slice's time ends, for cursors that filter here.
-    fn end(&self) -> Result<Moment, SourceError> {
-        let end = self.cursor.as_ref();
-        let end = end.map(|cursor| cursor.filter_end(&self.shared.scope));
-        let end = end.transpose().map_err(|error| self.problem(&error))?;
-        Ok(end.unwrap_or_else(Moment::now))
+    fn filter<'a>(&'a self, slice: &'a Slice) -> Result<Option<Test<'a>>, SourceError> {
+        match self.retriever.is_filtered() {
+            true => self.slicer.filter(slice),
+            false => Ok(None),
+        }
     }
 
-    fn page(&self, mut records: Records, seen: &mut Seen<'_>) -> Page {
-        let Some(cursor) = &self.cursor else {
-            return Page {
-                records,
-                cursor: None,
-            };
+    fn seen<'a>(&'a self, slice: &'a Slice) -> Result<Seen<'a>, SourceError> {
+        let filter = match self.slicer.is_data_feed() {
+            true => self.filter(slice)?,
+            false => None,
         };
-        seen.newest = records
-            .iter()
-            .fold(seen.newest, |newest, record| cursor.newest(newest, record));
-        if cursor.is_data_feed {
-            records.retain(|record| cursor.is_new(record, seen.slice, seen.end));
-        }
-        Page {
-            records,
-            cursor: seen.newest.map(|newest| cursor.shown(newest)),
-        }
+        Ok(Seen {
+            newest: Newest::default(),
+            filter,
+        })
     }
 
-    fn all_slices(&self, state: &State) -> Result<Vec<Slice>, SourceError> {
-        match (&self.cursor, &self.router) {
-            (Some(cursor), _) => cursor
-                .slices(state, &self.shared.scope)
-                .map_err(|error| self.problem(&error)),
-            (None, Some(router)) => Ok(router.slices()),
-            (None, None) => Ok(vec![Slice::default()]),
+    fn page(&self, mut records: Records, seen: &mut Seen<'_>) -> Result<Page, SourceError> {
+        if let Some(record) = records.iter().find(|it| !matches!(it, Value::Object(_))) {
+            return Err(SourceError::Config {
+                at: format!("stream `{}`", self.info.name),
+                problem: RecordError::no_object(record).to_string(),
+            });
         }
+        if let Some(filter) = &seen.filter {
+            records.retain(filter);
+        }
+        for record in &records {
+            self.slicer.observe(&mut seen.newest, record)?;
+        }
+        Ok(Page {
+            records,
+            cursor: seen.newest.shown(),
+        })
     }
+}
+
+fn reads_lazily(stream: &Component<'_>, retriever: &Component<'_>) -> Result<bool, SourceError> {
+    let router = retriever.child("partition_router");
+    let router = router.filter(|router| router.kind() == "SubstreamPartitionRouter");
+    let parents = router.map(|router| router.children("parent_stream_configs"));
+    let is_lazy = |parent: &Component<'_>| !parent.children("lazy_read_pointer").is_empty();
+    if !parents.iter().flatten().any(is_lazy) {
+        return Ok(false);
+    }
+    let cursor = stream.child("incremental_sync");
+    if cursor.is_some_and(|cursor| cursor.field("step").is_some()) {
+        return Err(stream.error(
+            "with a `lazy_read_pointer` a parent's record holds all of its children, so its cursor can have no `step`",
+        ));
+    }
+    Ok(true)
+}
+
+fn first_page(slice: &Slice) -> Option<Bytes> {
+    let page = slice.extra_fields.get(FIRST_PAGE)?;
+    Some(page.to_string().into())
 }
 
 /// What was seen of a slice so far.
 struct Seen<'s> {
-    slice: &'s Slice,
-    end: Moment,
-    newest: Option<Moment>,
+    newest: Newest,
+    /// Drops records that paging had to see.
+    filter: Option<Test<'s>>,
 }
 
 impl Stream for DeclarativeStream {
@@ -161,76 +185,60 @@ impl Stream for DeclarativeStream {
         &self.info
     }
 
+    fn schema(&self) -> BoxFuture<'_, Result<serde_json::Value, SourceError>> {
+        async { Ok((*self.schema.get().await?).clone()) }.boxed()
+    }
+
     fn slices<'a>(&'a self, state: &'a State) -> BoxStream<'a, Result<Slice, SourceError>> {
-        match self.all_slices(state) {
-            Ok(slices) => stream::iter(slices.into_iter().map(Ok)).boxed(),
-            Err(error) => failed(error),
+        match self.migrated(state) {
+            Cow::Borrowed(state) => self.slicer.slices(state),
+            Cow::Owned(state) => try_stream! {
+                let mut slices = self.slicer.slices(&state);
+                while let Some(slice) = slices.try_next().await? {
+                    yield slice;
+                }
+            }
+            .boxed(),
         }
     }
 
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
-        let part = self.end().and_then(|end| Ok((end, self.part(slice, end)?)));
-        let (end, part) = match part {
-            Ok(part) => part,
-            Err(error) => return failed(error),
-        };
-        let seen = Seen {
-            slice,
-            end,
-            newest: None,
-        };
-        let pages = self.retriever.pages(part);
-        pages
-            .scan(seen, move |seen, records| {
-                let page = records.map(|records| self.page(records, seen));
-                std::future::ready(Some(page))
-            })
-            .boxed()
+        if slice.closing.is_some() {
+            return stream::empty().boxed();
+        }
+        try_stream! {
+            let whole = self.slicer.whole_slice(slice).await?;
+            let mut pages = self.read(whole.as_ref().unwrap_or(slice));
+            while let Some(page) = pages.try_next().await? {
+                yield page;
+            }
+        }
+        .boxed()
     }
 
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State {
-        match &self.cursor {
-            Some(cursor) => cursor.state_after(state, done),
-            None => serde_json::json!({"__ab_no_cursor_state_message": true}),
-        }
+        self.slicer.state_after(&self.migrated(state), done)
     }
 }
 
-fn failed<'a, T: Send + 'a>(error: SourceError) -> BoxStream<'a, Result<T, SourceError>> {
-    stream::once(async { Err(error) }).boxed()
-}
-
-/// A stream the runtime cannot read; reading it says why.
-pub struct Unreadable {
-    pub info: StreamInfo,
-    pub at: String,
-    pub problem: String,
-}
-
-impl Unreadable {
-    fn error(&self) -> SourceError {
-        SourceError::Config {
-            at: self.at.clone(),
-            problem: self.problem.clone(),
-        }
-    }
-}
-
-impl Stream for Unreadable {
-    fn info(&self) -> &StreamInfo {
-        &self.info
-    }
-
-    fn slices<'a>(&'a self, _: &'a State) -> BoxStream<'a, Result<Slice, SourceError>> {
-        stream::once(async { Err(self.error()) }).boxed()
-    }
-
-    fn pages<'a>(&'a self, _: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
-        stream::once(async { Err(self.error()) }).boxed()
-    }
-
-    fn state_after(&self, state: &State, _: &[SliceDone]) -> State {
-        state.clone()
+impl DeclarativeStream {
+    fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
+        let part = self.part(slice);
+        let (part, seen) = match part.and_then(|part| Ok((part, self.seen(slice)?))) {
+            Ok(both) => both,
+            Err(error) => return failed(error),
+        };
+        let pages = self.schema.get().map_ok(move |schema| {
+            let part = Part { schema, ..part };
+            self.retriever.pages(part)
+        });
+        let pages = pages.try_flatten_stream();
+        pages
+            .scan(seen, move |seen, records| {
+                let page = records.and_then(|records| self.page(records, seen));
+                std::future::ready(Some(page))
+            })
+            .boxed()
     }
 }
 

@@ -15,6 +15,9 @@ pub enum Action {
     Ignore,
     RateLimited,
     RefreshTokenThenRetry,
+    ResetPagination,
+    ReducePageSize,
+    SplitRequestWindow,
 }
 
 /// A decision and what to tell a person about it.
@@ -24,17 +27,19 @@ pub struct Resolution {
     pub message: Option<String>,
 }
 
-/// Handlers asked in turn; a requester without one has a single default handler.
+/// What a requester does about replies; without a handler in the manifest, the default for their status.
 #[derive(Debug, Clone)]
 pub struct ErrorHandler {
-    handlers: Vec<Handler>,
+    handler: Handler,
     pub backoffs: Vec<Backoff>,
     pub max_retries: u32,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Handler {
-    filters: Vec<Filter>,
+#[derive(Debug, Clone)]
+enum Handler {
+    Default(Vec<Filter>),
+    /// Asked in turn until one settles.
+    Composite(Vec<Handler>),
 }
 
 #[derive(Debug, Clone)]
@@ -55,70 +60,39 @@ impl ErrorHandler {
     ) -> Result<ErrorHandler, SourceError> {
         let Some(component) = component else {
             return Ok(ErrorHandler {
-                handlers: vec![Handler::default()],
+                handler: Handler::Default(Vec::new()),
                 backoffs: Vec::new(),
                 max_retries: MAX_RETRIES,
             });
         };
-        let parts = match component.kind() {
-            "DefaultErrorHandler" => vec![component.clone()],
-            "CompositeErrorHandler" => component.children("error_handlers"),
-            _ => return Err(component.unknown("DefaultErrorHandler or CompositeErrorHandler")),
-        };
-        if parts.is_empty() {
-            return Err(component.error("CompositeErrorHandler needs at least one handler"));
-        }
-        let mut handler = ErrorHandler {
-            handlers: Vec::new(),
-            backoffs: Vec::new(),
-            max_retries: retries(&parts[0], scope)?,
-        };
-        for part in &parts {
-            if part.kind() != "DefaultErrorHandler" {
-                return Err(part.unknown("DefaultErrorHandler"));
-            }
-            handler.add(part)?;
-        }
-        Ok(handler)
-    }
-
-    fn add(&mut self, part: &Component<'_>) -> Result<(), SourceError> {
-        let filters = part.children("response_filters");
-        let filters = filters.iter().map(Filter::open);
-        self.handlers.push(Handler {
-            filters: filters.collect::<Result<_, _>>()?,
-        });
-        for backoff in part.children("backoff_strategies") {
-            self.backoffs.push(Backoff::open(&backoff)?);
-        }
-        Ok(())
+        let mut backoffs = Vec::new();
+        Ok(ErrorHandler {
+            handler: Handler::open(component, &mut backoffs)?,
+            backoffs,
+            max_retries: retries(component, scope)?,
+        })
     }
 
     /// What to do about this reply; `scope` holds the config.
     pub fn resolve(&self, response: &Response, scope: &Scope) -> Result<Resolution, TemplateError> {
-        let mut last = None;
-        for handler in &self.handlers {
-            let resolution = handler.resolve(response, scope)?;
-            let settles = matches!(
-                resolution.action,
-                Action::Success | Action::Retry | Action::Ignore
-            );
-            if settles {
-                return Ok(resolution);
-            }
-            last = Some(resolution);
-        }
-        Ok(last.unwrap_or_else(|| by_status(response)))
+        self.handler.resolve(response, scope)
     }
 }
 
+/// Of the first handler, whatever the others say.
 fn retries(component: &Component<'_>, scope: &Scope) -> Result<u32, SourceError> {
+    if let Some(first) = component.children("error_handlers").first() {
+        return retries(first, scope);
+    }
     let Some(template) = component.template("max_retries")? else {
         return Ok(MAX_RETRIES);
     };
     let text = template
         .text(scope)
         .map_err(|error| component.error(error.to_string()))?;
+    if text.is_empty() {
+        return Ok(MAX_RETRIES);
+    }
     let number: i64 = text
         .parse()
         .map_err(|_| component.error(format!("`max_retries` is `{text}`, not a whole number")))?;
@@ -126,13 +100,62 @@ fn retries(component: &Component<'_>, scope: &Scope) -> Result<u32, SourceError>
 }
 
 impl Handler {
+    fn open(
+        component: &Component<'_>,
+        backoffs: &mut Vec<Backoff>,
+    ) -> Result<Handler, SourceError> {
+        match component.kind() {
+            "DefaultErrorHandler" => {
+                for backoff in component.children("backoff_strategies") {
+                    backoffs.push(Backoff::open(&backoff)?);
+                }
+                let filters = component.children("response_filters");
+                let filters = filters.iter().map(Filter::open);
+                filters.collect::<Result<_, _>>().map(Handler::Default)
+            }
+            "CompositeErrorHandler" => {
+                let parts = component.children("error_handlers");
+                if parts.is_empty() {
+                    return Err(component.error("CompositeErrorHandler needs at least one handler"));
+                }
+                let parts = parts.iter().map(|part| Handler::open(part, backoffs));
+                parts.collect::<Result<_, _>>().map(Handler::Composite)
+            }
+            _ => Err(component.unknown("DefaultErrorHandler or CompositeErrorHandler")),
+        }
+    }
+
     fn resolve(&self, response: &Response, scope: &Scope) -> Result<Resolution, TemplateError> {
-        for filter in &self.filters {
-            if let Some(resolution) = filter.resolve(response, scope)? {
-                return Ok(resolution);
+        match self {
+            Handler::Default(filters) => {
+                for filter in filters {
+                    if let Some(resolution) = filter.resolve(response, scope)? {
+                        return Ok(resolution);
+                    }
+                }
+                Ok(by_status(response))
+            }
+            Handler::Composite(parts) => {
+                let mut last = by_status(response);
+                for part in parts {
+                    last = part.resolve(response, scope)?;
+                    if last.action.settles() {
+                        break;
+                    }
+                }
+                Ok(last)
             }
         }
-        Ok(by_status(response))
+    }
+}
+
+impl Action {
+    /// Whether the handlers after this one are not asked.
+    fn settles(self) -> bool {
+        !matches!(
+            self,
+            Action::Fail | Action::RateLimited | Action::RefreshTokenThenRetry
+        )
     }
 }
 
@@ -227,7 +250,10 @@ fn action(component: &Component<'_>, name: &str) -> Result<Action, SourceError> 
         "IGNORE" => Action::Ignore,
         "RATE_LIMITED" => Action::RateLimited,
         "REFRESH_TOKEN_THEN_RETRY" => Action::RefreshTokenThenRetry,
-        other => return Err(component.error(format!("`action: {other}` is not supported"))),
+        "RESET_PAGINATION" => Action::ResetPagination,
+        "REDUCE_PAGE_SIZE" => Action::ReducePageSize,
+        "SPLIT_REQUEST_WINDOW" => Action::SplitRequestWindow,
+        other => return Err(component.error(format!("`action: {other}` is not known"))),
     })
 }
 

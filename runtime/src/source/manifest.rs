@@ -3,6 +3,8 @@
 //! Works on JSON values and knows only two things of the language's components:
 //! their default types and the key `$parameters`.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value as Json};
 
 const PARAMETERS: &str = "$parameters";
@@ -103,26 +105,32 @@ pub enum Precedence {
     Parents,
 }
 
+/// What only references lead to: no stream is read from here.
+const SHELVES: [&str; 3] = ["definitions", "schemas", "metadata"];
+
 /// The manifest with references looked up and parameters handed down.
 pub fn resolve(manifest: &Json) -> Result<Json, String> {
+    let Json::Object(fields) = manifest else {
+        return Err("a manifest is a mapping".to_owned());
+    };
     let mut unfolding = Unfolding {
         manifest,
         visited: Vec::new(),
+        found: HashMap::new(),
         nodes: 0,
         depth: 0,
     };
-    let Json::Object(mut whole) = unfolding.evaluate(manifest)? else {
-        return Err("a manifest is a mapping".to_owned());
-    };
+    let mut whole = Map::new();
+    for (name, value) in fields {
+        if !SHELVES.contains(&name.as_str()) && name != REF {
+            whole.insert(name.clone(), unfolding.evaluate(value)?);
+        }
+    }
     whole
         .entry("type")
         .or_insert_with(|| "DeclarativeSource".into());
-    Ok(Json::Object(hand_down(
-        "",
-        whole,
-        &Map::new(),
-        Precedence::Own,
-    )))
+    let whole = hand_down("", whole, &Map::new(), Precedence::Own);
+    Ok(Json::Object(whole))
 }
 
 /// A component that was not in the manifest, made whole.
@@ -134,6 +142,8 @@ pub fn complete(component: Map<String, Json>, precedence: Precedence) -> Map<Str
 struct Unfolding<'m> {
     manifest: &'m Json,
     visited: Vec<&'m str>,
+    /// What a reference stands for, with its size: it is the same wherever it stands.
+    found: HashMap<&'m str, (Json, usize)>,
     nodes: usize,
     depth: usize,
 }
@@ -141,9 +151,7 @@ struct Unfolding<'m> {
 impl<'m> Unfolding<'m> {
     fn evaluate(&mut self, node: &'m Json) -> Result<Json, String> {
         self.nodes += 1;
-        if self.nodes > MOST_NODES || self.depth > DEEPEST {
-            return Err("the manifest is too large once its references are unfolded".to_owned());
-        }
+        self.checked()?;
         self.depth += 1;
         let value = match node {
             Json::Object(fields) => self.evaluate_object(fields),
@@ -159,6 +167,7 @@ impl<'m> Unfolding<'m> {
     }
 
     fn evaluate_object(&mut self, fields: &'m Map<String, Json>) -> Result<Json, String> {
+        let before = self.nodes;
         let mut own = Map::new();
         for (key, value) in fields.iter().filter(|(key, _)| *key != REF) {
             let value = match key.as_str() {
@@ -173,22 +182,47 @@ impl<'m> Unfolding<'m> {
         match self.evaluate(reference)? {
             Json::Object(mut base) => {
                 base.extend(own);
-                Ok(Json::Object(base))
+                let whole = Json::Object(base);
+                // What was overlaid takes no room.
+                self.nodes = before + size(&whole);
+                Ok(whole)
             }
             other => Ok(other),
         }
     }
 
     fn look_up(&mut self, reference: &'m str) -> Result<Json, String> {
+        if let Some((value, size)) = self.found.get(reference) {
+            self.nodes += size;
+            return self.checked().map(|()| value.clone());
+        }
         if self.visited.contains(&reference) {
             return Err(format!("the reference `{reference}` leads back to itself"));
         }
         let target = find(&reference[2..], self.manifest)
             .ok_or_else(|| format!("the reference `{reference}` leads nowhere"))?;
+        let before = self.nodes;
         self.visited.push(reference);
-        let value = self.evaluate(target);
+        let value = self.evaluate(target)?;
         self.visited.pop();
-        value
+        let size = self.nodes - before;
+        self.found.insert(reference, (value.clone(), size));
+        Ok(value)
+    }
+
+    fn checked(&self) -> Result<(), String> {
+        match self.nodes > MOST_NODES || self.depth > DEEPEST {
+            true => Err("the manifest is too large once its references are unfolded".to_owned()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn size(value: &Json) -> usize {
+    match value {
+        Json::Object(fields) => 1 + fields.values().map(size).sum::<usize>(),
+        Json::Array(values) => 1 + values.iter().map(size).sum::<usize>(),
+        _ => 1,
     }
 }
 

@@ -1,216 +1,246 @@
 //! Sources described in Airbyte's declarative language, run natively.
 //!
-//! A manifest is resolved (`manifest`), opened component by component
-//! (`component`) and gives streams (`declarative_stream`). What decides is pure:
-//! `paginator`, `intervals`, `error_handler`, `retries`, `budget`, `request`;
+//! A manifest is resolved (`manifest`) and, with a config, makes a `blueprint`;
+//! its streams are listed (`definitions`, `dynamic`), and those that are wanted
+//! are opened component by component (`component`). What decides is pure:
+//! `paginator`, `cursor`, `error_handler`, `retries`, `budget`, `request`;
 //! only `requester`, `auth` and `shared` touch the network. Where a loaded
 //! record goes is not known here.
 
 mod auth;
 mod backoff;
+mod blueprint;
+mod body;
 mod budget;
+mod checks;
 mod component;
 mod config;
+mod config_rules;
 mod cursor;
 mod declarative_stream;
+mod decoder;
+mod definitions;
+mod delegating;
 mod dotnet;
 mod dpath;
+mod dynamic;
 mod error_handler;
-mod intervals;
+mod extractor;
+mod fold;
 mod isoparse;
 mod json;
+mod json_text;
 pub mod lint;
 mod literal;
 mod manifest;
+mod mapping;
+mod migration;
 mod moment;
+mod native;
+mod normalization;
 mod paginator;
 mod partition;
 mod python;
+mod ranged;
+mod ratelimit;
+mod record_error;
 mod request;
 mod requester;
 mod response;
 mod retries;
 mod retriever;
+mod schema_loader;
 mod selector;
 mod shared;
+mod slicer;
 mod strptime;
 mod template;
 mod transform;
-mod yaml;
+mod window;
+pub mod yaml;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json};
 
-use crate::stream::{Source, SourceError, State, Stream, StreamInfo};
-use crate::value::Value;
+use crate::range::Range;
+use crate::stream::{Source, SourceError, Stream};
 
-use budget::Budget;
-use component::Component;
+use blueprint::{Blueprint, Opened, open_stream};
 pub use config::{Config, Redactor, SecretSink, SinkError};
-use declarative_stream::{DeclarativeStream, Unreadable, primary_key};
-use shared::Shared;
-use template::{Scope, to_template};
+use definitions::Definition;
+pub use schema_loader::attach_files;
 
-/// Requests at once where the manifest does not say, as the reference's.
-const DEFAULT_CONCURRENCY: usize = 2;
+/// Which streams of a source to open.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wanted {
+    /// Their names; `None` for all there are.
+    pub streams: Option<Vec<String>>,
+    /// Leaves out streams that cannot run, where it is an error otherwise.
+    pub skip_unsupported: bool,
+    /// The only time to read, where one is asked for.
+    pub range: Option<Range>,
+}
 
-/// Opens a manifest with a config. A stream that cannot be read says so when it is read.
-pub fn open(
+impl Wanted {
+    /// These streams, or all where none is named.
+    pub fn named(names: &[String]) -> Wanted {
+        Wanted {
+            streams: (!names.is_empty()).then(|| names.to_vec()),
+            ..Wanted::default()
+        }
+    }
+
+    /// No stream: the source is only checked.
+    pub fn nothing() -> Wanted {
+        Wanted {
+            streams: Some(Vec::new()),
+            ..Wanted::default()
+        }
+    }
+}
+
+/// Opens what is wanted of a manifest with a config; fails if some of it cannot run.
+///
+/// Requests are sent only where streams are made from what a source answers.
+pub async fn open(
     manifest: &Json,
     config: Config,
     secrets: Arc<dyn SecretSink>,
+    wanted: &Wanted,
 ) -> Result<Box<dyn Source>, SourceError> {
-    let manifest = resolve(manifest)?;
-    let root = Component::new(&manifest, "manifest");
-    if root.kind() != "DeclarativeSource" {
-        return Err(root.unknown("DeclarativeSource"));
-    }
-    let shared = Arc::new(open_shared(&root, config, secrets)?);
-    let streams = Component::new(&manifest["streams"], "streams");
-    let streams: Vec<Box<dyn Stream>> = elements(&streams)
-        .iter()
-        .map(|stream| open_stream(stream, &shared))
-        .collect();
-    if streams.is_empty() {
-        return Err(root.error("the manifest has no `streams`"));
-    }
-    let names = &manifest["check"]["stream_names"];
-    let names = names.as_array().into_iter().flatten();
+    let blueprint = Blueprint::new(manifest, config, secrets)?;
+    let streams = {
+        let known = known(&blueprint, wanted).await?;
+        let chosen = chosen(&known, wanted)?;
+        let opened = match &wanted.range {
+            None => blueprint.open(chosen),
+            Some(range) => {
+                let limited = chosen.iter().map(|stream| ranged::limited(stream, range));
+                blueprint.open(&limited.collect::<Result<Vec<_>, _>>()?)
+            }
+        };
+        if !opened.unfit.is_empty() {
+            refuse_or_skip(&opened, &known, &blueprint, wanted)?;
+        }
+        opened.streams
+    };
     Ok(Box::new(DeclarativeSource {
+        groups: blueprint.groups(),
         streams,
-        check: names.filter_map(Json::as_str).map(str::to_owned).collect(),
+        blueprint,
     }))
 }
 
-/// The specification of a manifest's config: JSON Schema, with `airbyte_secret` on secrets.
-pub fn specification(manifest: &Json) -> Result<Json, SourceError> {
-    let manifest = resolve(manifest)?;
-    Ok(manifest["spec"]["connection_specification"].clone())
+/// What a manifest says before it has a config.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    /// Of its config: JSON Schema, with `airbyte_secret` on secrets.
+    pub specification: Json,
+    /// The streams that are written down, those under a condition too.
+    pub streams: Vec<String>,
+    /// Whether more streams are made from templates.
+    pub makes_streams: bool,
 }
 
-fn resolve(manifest: &Json) -> Result<Json, SourceError> {
-    manifest::resolve(manifest).map_err(|problem| SourceError::Config {
-        at: "manifest".to_owned(),
-        problem,
+pub fn outline(manifest: &Json) -> Result<Outline, SourceError> {
+    let mut manifest = blueprint::resolved(manifest)?;
+    let made = manifest["dynamic_streams"].as_array();
+    Ok(Outline {
+        makes_streams: made.is_some_and(|made| !made.is_empty()),
+        streams: stream_names(&manifest["streams"]),
+        specification: manifest["spec"]["connection_specification"].take(),
     })
 }
 
-fn elements<'m>(list: &Component<'m>) -> Vec<Component<'m>> {
-    let values = list.json().as_array().into_iter().flatten().enumerate();
-    values
-        .map(|(index, json)| Component::new(json, format!("{}[{index}]", list.at)))
+fn stream_names(streams: &Json) -> Vec<String> {
+    let streams = streams.as_array().into_iter().flatten();
+    streams
+        .flat_map(|stream| match stream["type"].as_str() {
+            Some("ConditionalStreams") => stream_names(&stream["streams"]),
+            _ => stream["name"]
+                .as_str()
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
+        })
         .collect()
 }
 
-fn open_shared(
-    root: &Component<'_>,
-    config: Config,
-    secrets: Arc<dyn SecretSink>,
-) -> Result<Shared, SourceError> {
-    let specification = &root.json()["spec"]["connection_specification"];
-    let redactor = Redactor::new(&config, specification);
-    let shown = to_template(&Value::from(&Json::Object(config.0.clone())));
-    let scope = Scope::new(shown);
-    let budget = match root.child("api_budget") {
-        Some(budget) => Budget::open(&Component::new(budget.json(), "api_budget"), &scope)?,
-        None => Budget::unlimited(),
-    };
-    let concurrency = concurrency(root, &scope)?;
-    Shared::new(config, scope, secrets, redactor, budget, concurrency)
+/// Whether a range of time can be read of a stream; `None` where the manifest does not write it down.
+pub fn reads_by_time(manifest: &Json, stream: &str) -> Result<Option<bool>, SourceError> {
+    let manifest = blueprint::resolved(manifest)?;
+    let streams = manifest["streams"].as_array().into_iter().flatten();
+    let found = streams.into_iter().find(|found| found["name"] == stream);
+    Ok(found.map(ranged::has_time))
 }
 
-fn concurrency(root: &Component<'_>, scope: &Scope) -> Result<usize, SourceError> {
-    let Some(level) = root.child("concurrency_level") else {
-        return Ok(DEFAULT_CONCURRENCY);
-    };
-    let level = Component::new(level.json(), "concurrency_level");
-    let text = level
-        .template_or("default_concurrency", "2")?
-        .text(scope)
-        .map_err(|error| level.error(error.to_string()))?;
-    let number: usize = text.parse().map_err(|_| {
-        level.error(format!(
-            "`default_concurrency` is `{text}`, not a whole number"
-        ))
-    })?;
-    let most = level.field("max_concurrency").and_then(Json::as_u64);
-    Ok(most.map_or(number, |most| number.min(most as usize)))
-}
-
-fn open_stream(component: &Component<'_>, shared: &Arc<Shared>) -> Box<dyn Stream> {
-    let info = StreamInfo {
-        name: component.text("name").unwrap_or_default().to_owned(),
-        primary_key: primary_key(component.field("primary_key")),
-        cursor_field: None,
-        schema: schema(component),
-    };
-    let opened = match component.kind() {
-        "DeclarativeStream" => DeclarativeStream::open(component, info.clone(), shared),
-        _ => Err(component.unknown("DeclarativeStream")),
-    };
-    match opened {
-        Ok(stream) => Box::new(stream),
-        Err(error) => Box::new(unreadable(info, error)),
+/// The streams there are; those made from templates only if one of them may be wanted.
+async fn known<'b>(
+    blueprint: &'b Blueprint,
+    wanted: &Wanted,
+) -> Result<Cow<'b, [Definition]>, SourceError> {
+    let written = blueprint.written();
+    let is_written = |name: &String| written.iter().any(|stream| stream.name() == name);
+    match &wanted.streams {
+        Some(names) if names.iter().all(is_written) => Ok(Cow::Borrowed(written)),
+        _ => blueprint.all().await,
     }
 }
 
-fn unreadable(info: StreamInfo, error: SourceError) -> Unreadable {
-    let (at, problem) = match error {
-        SourceError::Config { at, problem } => (at, problem),
-        other => ("streams".to_owned(), other.to_string()),
+/// The wanted streams, in the order they are asked for.
+fn chosen<'d>(
+    known: &'d [Definition],
+    wanted: &Wanted,
+) -> Result<Vec<&'d Definition>, SourceError> {
+    let Some(names) = &wanted.streams else {
+        return Ok(known.iter().collect());
     };
-    let at = format!("stream `{}`, {at}", info.name);
-    Unreadable { info, at, problem }
+    let names = names.iter();
+    names
+        .map(|name| {
+            let found = known.iter().find(|stream| stream.name() == name);
+            found.ok_or_else(|| SourceError::UnknownStream {
+                name: name.clone(),
+                known: known
+                    .iter()
+                    .map(|stream| stream.name().to_owned())
+                    .collect(),
+            })
+        })
+        .collect()
 }
 
-/// The schema of an InlineSchemaLoader; others are not declared in the manifest.
-fn schema(component: &Component<'_>) -> Json {
-    match component.child("schema_loader") {
-        Some(loader) if loader.kind() == "InlineSchemaLoader" => {
-            loader.field("schema").cloned().unwrap_or_else(|| json!({}))
+fn refuse_or_skip(
+    opened: &Opened,
+    known: &[Definition],
+    blueprint: &Blueprint,
+    wanted: &Wanted,
+) -> Result<(), SourceError> {
+    if wanted.skip_unsupported && !opened.streams.is_empty() {
+        for stream in &opened.unfit {
+            let (at, problem) = (&stream.at, &stream.problem);
+            tracing::warn!(stream = stream.name, at, problem, "skipped: it cannot run");
         }
-        _ => json!({}),
+        return Ok(());
     }
+    let fit = blueprint.open(known).streams;
+    Err(SourceError::CannotRun {
+        unfit: opened.unfit.clone(),
+        fit: fit
+            .iter()
+            .map(|stream| stream.info().name.clone())
+            .collect(),
+    })
 }
 
 struct DeclarativeSource {
     streams: Vec<Box<dyn Stream>>,
-    check: Vec<String>,
-}
-
-impl DeclarativeSource {
-    /// Reads the first page of each stream the manifest names for this.
-    async fn try_streams(&self) -> Result<(), SourceError> {
-        if self.check.is_empty() {
-            return Err(SourceError::Config {
-                at: "check".to_owned(),
-                problem: "`stream_names` is empty; name a stream that shows the config works"
-                    .to_owned(),
-            });
-        }
-        for name in &self.check {
-            let mut streams = self.streams.iter();
-            let stream = streams.find(|stream| stream.info().name == *name);
-            let stream = stream.ok_or_else(|| SourceError::Config {
-                at: "check".to_owned(),
-                problem: format!("there is no stream `{name}`"),
-            })?;
-            first_page(stream.as_ref()).await?;
-        }
-        Ok(())
-    }
-}
-
-async fn first_page(stream: &dyn Stream) -> Result<(), SourceError> {
-    let state = State::Null;
-    let Some(slice) = stream.slices(&state).next().await.transpose()? else {
-        return Ok(());
-    };
-    let page = stream.pages(&slice).next().await;
-    page.transpose().map(|_| ())
+    groups: Map<String, Json>,
+    blueprint: Blueprint,
 }
 
 impl Source for DeclarativeSource {
@@ -218,7 +248,35 @@ impl Source for DeclarativeSource {
         &self.streams
     }
 
+    fn group(&self, stream: &str) -> Option<&str> {
+        self.groups.get(stream).and_then(Json::as_str)
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<(), SourceError>> {
-        self.try_streams().boxed()
+        checks::run(&self.blueprint).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_outline_is_read_through_references_and_parameters() {
+        let manifest = json!({
+            "definitions": {"spec": {"type": "object"}, "a": {"$parameters": {"name": "a"}}},
+            "spec": {"type": "Spec", "connection_specification": "#/definitions/spec"},
+            "streams": [
+                "#/definitions/a",
+                {"type": "ConditionalStreams", "condition": "x", "streams": [{"name": "b"}]},
+            ],
+            "dynamic_streams": [{}],
+        });
+        let outline = outline(&manifest).unwrap();
+        assert_eq!(outline.streams, ["a", "b"]);
+        assert_eq!(outline.specification, json!({"type": "object"}));
+        assert!(outline.makes_streams);
     }
 }

@@ -7,6 +7,8 @@ use minijinja::Value as Shown;
 
 use crate::value::Value;
 
+use super::body;
+use super::decoder::Decoder;
 use super::json;
 use super::template::{Headers, to_template};
 
@@ -17,7 +19,12 @@ pub struct Response {
     pub url: String,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
+    /// How the stream reads bodies, which decides what its paginator sees.
+    pub decoder: Decoder,
+    /// Of records whose lists are cut short the whole lists, in the records' order.
+    pub whole_lists: Vec<Vec<Value>>,
     shown: OnceLock<Shown>,
+    first: OnceLock<Shown>,
 }
 
 impl Response {
@@ -27,7 +34,10 @@ impl Response {
             url,
             headers,
             body,
+            decoder: Decoder::default(),
+            whole_lists: Vec::new(),
             shown: OnceLock::new(),
+            first: OnceLock::new(),
         }
     }
 
@@ -48,13 +58,18 @@ impl Response {
         json::decode(&self.body)
     }
 
+    /// The body as a paginator's templates see it: the first document the decoder finds.
+    pub fn shown_first(&self) -> Shown {
+        let decode = || match &self.decoder {
+            Decoder::Json => body::shown_first(&self.body),
+            other => to_template(&other.first(self)),
+        };
+        self.first.get_or_init(decode).clone()
+    }
+
     /// The body as templates see it, decoded when one asks; an empty mapping where it is no JSON.
     pub fn shown(&self) -> Shown {
-        let decode = || match self.json() {
-            Ok(body) => to_template(&body),
-            Err(_) => to_template(&Value::Object(Default::default())),
-        };
-        self.shown.get_or_init(decode).clone()
+        self.shown.get_or_init(|| body::shown(&self.body)).clone()
     }
 
     /// The headers as templates see them.

@@ -1,115 +1,192 @@
-//! From a reply's body to records: extraction, filter, transformations.
+//! From a reply to the records of a page: decoding, extraction, filter, transformations, types.
+
+use serde_json::Value as Json;
 
 use crate::stream::SourceError;
-use crate::value::{Object, Value};
+use crate::value::Value;
 
 use super::component::Component;
-use super::dpath;
-use super::python;
-use super::template::{Scope, Template, TemplateError, to_template};
-use super::transform::Transformation;
+use super::decoder::Decoder;
+use super::extractor::{Extractor, Records};
+use super::normalization::Normalization;
+use super::record_error::RecordError;
+use super::response::Response;
+use super::template::{Scope, Template, to_template};
+use super::transform::{Steps, Transformation, lend};
 
+#[derive(Debug, Clone)]
 pub struct Selector {
-    path: Vec<Template>,
+    pub decoder: Decoder,
+    pub extractor: Extractor,
     filter: Option<Template>,
     transformations: Vec<Transformation>,
     transform_first: bool,
+    normalization: Normalization,
+}
+
+/// Whether the cursor keeps a record.
+pub type Keep<'k> = &'k (dyn Fn(&Value) -> bool + Send + Sync);
+
+/// The records of a page, and how many the reply had.
+#[derive(Debug, Default)]
+pub struct Selected {
+    pub records: Vec<Value>,
+    pub extracted: usize,
 }
 
 impl Selector {
+    /// `decoder` and `transformations` are those of the retriever and the stream.
     pub fn open(
         component: &Component<'_>,
+        decoder: Decoder,
         transformations: &[Component<'_>],
         client_side: bool,
+        scope: &Scope,
     ) -> Result<Selector, SourceError> {
         if component.kind() != "RecordSelector" {
             return Err(component.unknown("RecordSelector"));
         }
-        if component
-            .text("schema_normalization")
-            .is_some_and(|it| it != "None")
-        {
-            return Err(component.error("`schema_normalization` is not supported"));
-        }
-        let extractor = component.need("extractor")?;
-        if extractor.kind() != "DpathExtractor" {
-            return Err(extractor.unknown("DpathExtractor"));
-        }
-        extractor.unsupported(&["record_expander"])?;
-        let transformations = transformations.iter().map(Transformation::open);
+        let transformations = transformations
+            .iter()
+            .map(|transformation| Transformation::open(transformation, scope));
         Ok(Selector {
-            path: extractor.templates("field_path")?,
-            filter: filter(component)?,
+            extractor: Extractor::open(&component.need("extractor")?, &decoder, scope)?,
+            decoder,
+            filter: filter(component, client_side)?,
             transformations: transformations.collect::<Result<_, _>>()?,
             transform_first: match component.field("transform_before_filtering") {
                 Some(first) => first.as_bool().unwrap_or(client_side),
                 None => client_side,
             },
+            normalization: Normalization::open(component)?,
         })
     }
 
-    /// The records in a body, as the source sent them.
-    pub fn extract(&self, body: Value, scope: &Scope) -> Result<Vec<Value>, TemplateError> {
-        let path = self.path.iter().map(|segment| segment.text(scope));
-        let path = path.collect::<Result<Vec<_>, _>>()?;
-        if path.iter().any(|segment| segment == "*") {
-            return Ok(dpath::take_all(body, &path));
-        }
-        Ok(match dpath::take(body, &path) {
-            Some(Value::Array(records)) => records,
-            Some(record) if python::truth(&record) => vec![record],
-            _ => Vec::new(),
-        })
-    }
-
-    /// The record as it is kept; `None` where a filter drops it. `keep` is the cursor's filter.
-    pub fn select(
+    /// The records of a reply as they are kept.
+    pub fn page(
         &self,
-        mut record: Value,
+        response: &Response,
         scope: &Scope,
-        keep: &dyn Fn(&Value) -> bool,
-    ) -> Result<Option<Value>, TemplateError> {
-        if self.transform_first {
-            self.transform(&mut record, scope)?;
+        keep: Option<Keep<'_>>,
+        schema: &Json,
+    ) -> Result<Selected, RecordError> {
+        let records = self.extractor.records(&self.decoder, response, scope)?;
+        let mut selection = self.select(records, scope, keep, schema);
+        let records = selection.by_ref().collect::<Result<_, _>>()?;
+        Ok(Selected {
+            records,
+            extracted: selection.extracted,
+        })
+    }
+
+    /// The records of a reply whose lists the source cut short, where those are fetched.
+    pub fn cut_short(&self, response: &Response, scope: &Scope) -> Result<Vec<Value>, RecordError> {
+        self.extractor.cut_short(&self.decoder, response, scope)
+    }
+
+    /// Records that were extracted already, filtered, transformed and cast.
+    pub fn select<'s>(
+        &'s self,
+        records: Records<'s>,
+        scope: &Scope,
+        keep: Option<Keep<'s>>,
+        schema: &'s Json,
+    ) -> Selection<'s> {
+        Selection {
+            selector: self,
+            records,
+            extracted: 0,
+            steps: Steps::new(&self.transformations, scope.clone()).for_schema(schema),
+            scope: scope.clone(),
+            keep,
+            schema,
         }
-        if !keep(&record) {
+    }
+}
+
+/// The records that are kept, one after another.
+pub struct Selection<'s> {
+    selector: &'s Selector,
+    records: Records<'s>,
+    /// Records seen so far, those dropped included.
+    pub extracted: usize,
+    steps: Steps<'s>,
+    scope: Scope,
+    keep: Option<Keep<'s>>,
+    schema: &'s Json,
+}
+
+impl Selection<'_> {
+    fn kept(&self, mut record: Value) -> Result<Option<Value>, RecordError> {
+        let first = self.selector.transform_first;
+        if first {
+            self.transform(&mut record)?;
+        }
+        if self.keep.is_some_and(|keep| !keep(&record)) || !self.passes(&mut record)? {
             return Ok(None);
         }
-        if let Some(filter) = &self.filter {
-            let shown = match filter.reads("record") {
-                true => to_template(&record),
-                false => minijinja::Value::from(()),
-            };
-            if !filter.condition(&scope.clone().with("record", shown))? {
-                return Ok(None);
-            }
+        if !first {
+            self.transform(&mut record)?;
         }
-        if !self.transform_first {
-            self.transform(&mut record, scope)?;
+        if let Value::Object(fields) = &mut record {
+            self.selector.normalization.apply(fields, self.schema);
         }
         Ok(Some(record))
     }
 
-    fn transform(&self, record: &mut Value, scope: &Scope) -> Result<(), TemplateError> {
-        let Value::Object(fields) = record else {
-            return Ok(());
+    /// Only objects can be transformed; others may be what an expander takes.
+    fn transform(&self, record: &mut Value) -> Result<(), RecordError> {
+        match record {
+            Value::Object(fields) => self.steps.apply(fields),
+            _ if self.selector.transformations.is_empty() => Ok(()),
+            other => Err(RecordError::no_object(other)),
+        }
+    }
+
+    fn passes(&self, record: &mut Value) -> Result<bool, RecordError> {
+        let Some(filter) = &self.selector.filter else {
+            return Ok(true);
         };
-        let fields: &mut Object = fields;
-        let mut steps = self.transformations.iter();
-        steps.try_for_each(|transformation| transformation.apply(fields, scope))
+        let seen = |shown| filter.condition(&self.scope.clone().with("record", shown));
+        let passes = match record {
+            _ if !filter.reads("record") => filter.condition(&self.scope),
+            Value::Object(fields) => lend(fields, seen),
+            other => seen(to_template(other)),
+        };
+        Ok(passes?)
     }
 }
 
-fn filter(component: &Component<'_>) -> Result<Option<Template>, SourceError> {
+impl Iterator for Selection<'_> {
+    type Item = Result<Value, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let record = self.records.next()?;
+            self.extracted += 1;
+            let kept = record.and_then(|record| match record {
+                Some(record) => self.kept(record),
+                None => Ok(None),
+            });
+            match kept {
+                Ok(None) => {}
+                Ok(Some(record)) => return Some(Ok(record)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+fn filter(component: &Component<'_>, client_side: bool) -> Result<Option<Template>, SourceError> {
     let Some(filter) = component.child("record_filter") else {
         return Ok(None);
     };
     if filter.kind() != "RecordFilter" {
         return Err(filter.unknown("RecordFilter"));
     }
-    // The reference reads an empty condition as false; nobody means that.
-    match filter.text("condition").filter(|text| !text.is_empty()) {
-        Some(condition) => filter.compile(condition).map(Some),
-        None => Ok(None),
+    match filter.text("condition").unwrap_or_default() {
+        // A cursor that filters here leaves an empty condition out.
+        "" if client_side => Ok(None),
+        condition => filter.compile(condition).map(Some),
     }
 }

@@ -7,10 +7,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::stream::SourceError;
 
-use super::auth::OAuth;
+use super::auth::{Login, Rotating};
 use super::budget::{Budget, Call};
 use super::config::{Config, Redactor, SecretSink};
 use super::moment::Moment;
+use super::requester::Cache;
 use super::template::Scope;
 
 /// A wait this long is not worth a running task: the run parks.
@@ -29,8 +30,14 @@ pub struct Shared {
     pub redactor: Redactor,
     budget: Budget,
     gate: Semaphore,
-    /// One token holder for equal settings, however many streams have them.
-    pub oauths: Mutex<Vec<Arc<OAuth>>>,
+    /// Jobs that may be under way at the source.
+    jobs: Semaphore,
+    /// Tokens the config holds and streams replace.
+    pub rotating: Mutex<Vec<Rotating>>,
+    /// Session tokens of logins by name and password.
+    pub logins: tokio::sync::Mutex<Vec<Login>>,
+    /// Replies that are asked for more than once.
+    pub cache: Cache,
 }
 
 impl Shared {
@@ -43,15 +50,31 @@ impl Shared {
         concurrency: usize,
     ) -> Result<Shared, SourceError> {
         Ok(Shared {
-            client: client()?,
+            client: Timeouts::default().client()?,
             config,
             scope,
             secrets,
             redactor,
             budget,
             gate: Semaphore::new(concurrency.max(1)),
-            oauths: Mutex::default(),
+            jobs: Semaphore::new(1),
+            rotating: Mutex::default(),
+            logins: tokio::sync::Mutex::default(),
+            cache: Cache::default(),
         })
+    }
+
+    /// This with room for more than one job at a time.
+    #[must_use]
+    pub fn with_jobs(mut self, most: usize) -> Shared {
+        self.jobs = Semaphore::new(most.max(1));
+        self
+    }
+
+    /// Waits until another job may be started; it holds its place until the permit is dropped.
+    pub async fn start_job(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.jobs.acquire().await.ok()
     }
 
     /// Waits until the source allows this call; the permit is held until its reply is read.
@@ -82,14 +105,32 @@ impl Shared {
     }
 }
 
-fn client() -> Result<reqwest::Client, SourceError> {
-    reqwest::Client::builder()
-        .user_agent(concat!("xetl-runtime/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .build()
-        .map_err(|error| SourceError::Config {
+/// What a manifest says of a requester's connections.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Timeouts {
+    pub connect: Option<Duration>,
+    /// Between one part of a reply and the next.
+    pub read: Option<Duration>,
+    pub keepalive: bool,
+}
+
+impl Timeouts {
+    /// A client that follows no redirects; what may follow one is decided where requests are sent.
+    pub fn client(&self) -> Result<reqwest::Client, SourceError> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("xetl-runtime/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(self.connect.unwrap_or(CONNECT_TIMEOUT))
+            .read_timeout(self.read.unwrap_or(READ_TIMEOUT));
+        if self.keepalive {
+            builder = builder
+                .tcp_keepalive(Duration::from_secs(60))
+                .tcp_keepalive_interval(Duration::from_secs(10))
+                .tcp_keepalive_retries(6);
+        }
+        builder.build().map_err(|error| SourceError::Config {
             at: "http".to_owned(),
             problem: error.to_string(),
         })
+    }
 }

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import yaml
 
-KEYS = {"about", "manifest", "config", "state", "streams", "server", "unmatched", "requests", "records", "differs"}
+KEYS = {"about", "command", "manifest", "config", "state", "streams", "server", "unmatched", "requests", "records", "differs"}
 ROUTE_KEYS = {"match", "times", "reply"}
 MATCH_KEYS = {"method", "path", "query", "headers", "body"}
 REPLY_KEYS = {"status", "headers", "json", "text", "base64", "pack", "truncate"}
@@ -38,6 +38,8 @@ class Case:
     state: list
     server: list
     streams: Optional[list] = None
+    # Or `check`: only what the manifest's check does.
+    command: str = "read"
     unmatched: bool = False
     # What the reference is known to do: the case itself is wrong when it does something else.
     requests: Optional[int] = None

@@ -46,6 +46,18 @@ def read(manifest: Path, config: Path, state: Path, streams, between, folder: Pa
     return outcome
 
 
+def check(manifest: Path, config: Path) -> Outcome:
+    """Tries the config; the source fails where the check does."""
+    outcome = Outcome()
+    try:
+        for message in messages(["check", "--config", str(config), "--manifest-path", str(manifest)]):
+            take(outcome, message)
+    except (Exception, SystemExit) as error:
+        outcome.errors.append(f"{type(error).__name__}: {error}"[:2000])
+        outcome.failed.add(SOURCE)
+    return outcome
+
+
 def messages(arguments: list):
     from airbyte_cdk.cli.source_declarative_manifest._run import create_declarative_source
     from airbyte_cdk.entrypoint import AirbyteEntrypoint
@@ -94,5 +106,8 @@ def take(outcome: Outcome, message: dict) -> None:
             name = status["stream_descriptor"]["name"]
             if status["status"] == "INCOMPLETE":
                 outcome.failed.add(name)
+        case "CONNECTION_STATUS" if message["connectionStatus"]["status"] == "FAILED":
+            outcome.failed.add(SOURCE)
+            outcome.errors.append(message["connectionStatus"]["message"])
         case "CONTROL":
             outcome.config = message["control"]["connectorConfig"]["config"]

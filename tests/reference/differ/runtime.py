@@ -36,6 +36,17 @@ def read(binary: Path, manifest: Path, config: Path, state: Path, streams, folde
     return outcome
 
 
+def check(binary: Path, manifest: Path, config: Path) -> Outcome:
+    """Tries the config; the source fails where the check does."""
+    command = [str(part) for part in (binary, "check", "--source", manifest, "--config", config)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return Outcome(failed={SOURCE}, errors=[f"still running after {PATIENCE}s"])
+    status = json.loads(done.stdout)["status"] if done.stdout else "no status"
+    return Outcome(failed=set() if status == "SUCCEEDED" else {SOURCE}, errors=[done.stdout, *said(done.stderr)])
+
+
 def said(stderr: str) -> list:
     """The messages of the log's warnings and errors, and lines that are not of the log."""
     messages = []

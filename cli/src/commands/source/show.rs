@@ -23,7 +23,7 @@ pub fn run(context: &Context, view: &mut View, args: &ShowArgs) -> Result<(), Fa
     if args.manifest {
         return Ok(view.line(source.text.trim_end())?);
     }
-    let manifest = Manifest::parse(&source)?;
+    let manifest = Manifest::of(&source)?;
     let streams = manifest.stream_names();
     let fields = fields(manifest.specification());
     if view.is_json() {
@@ -86,8 +86,8 @@ fn row(path: &str, property: &Value, needed: bool) -> Vec<String> {
         (_, kind) => kind.unwrap_or("any"),
     };
     let need = match (needed, property.get("default")) {
-        (_, Some(Value::String(default))) => format!("default {default}"),
-        (_, Some(default)) => format!("default {default}"),
+        (_, Some(Value::String(default))) => format!("default {}", short(default)),
+        (_, Some(default)) => format!("default {}", short(&default.to_string())),
         (true, None) => "required".to_owned(),
         (false, None) => String::new(),
     };
@@ -96,4 +96,12 @@ fn row(path: &str, property: &Value, needed: bool) -> Vec<String> {
         .or(property["description"].as_str());
     let title = title.unwrap_or_default().trim().to_owned();
     vec![path.to_owned(), kind.to_owned(), need, title]
+}
+
+/// A long default is told in the manifest, and would make the table too wide.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }

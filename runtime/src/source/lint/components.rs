@@ -11,6 +11,14 @@ use super::document::{Dangling, Document};
 use super::language::{Kind, Language, Shape};
 use super::{Findings, Severity};
 
+/// Fields that are xetl's own, in any component (docs/native-components.md).
+const OWN: [&str; 4] = [
+    "xetl_type",
+    "xetl_mode",
+    "xetl_ratelimit_header",
+    "xetl_count",
+];
+
 /// Parameters that stand above a component; they may fill what it leaves out.
 type Parameters = BTreeSet<String>;
 
@@ -99,7 +107,7 @@ impl Linter<'_> {
             return;
         }
         let Some(kinds) = shape.fields.get(field) else {
-            if !shape.open && !field.starts_with("x-") {
+            if !shape.open && !OWN.contains(&field) {
                 let near = nearest(field, shape.fields.keys().map(String::as_str));
                 self.at_key(
                     Severity::Error,
@@ -109,10 +117,6 @@ impl Linter<'_> {
             }
             return;
         };
-        if shape.deprecated.iter().any(|known| known == field) {
-            let message = format!("`{field}` of {name} is deprecated");
-            self.at_key(Severity::Warning, at, message);
-        }
         let mut above = above.clone();
         above.remove(field);
         let place = format!("{name}.{field}");

@@ -30,7 +30,6 @@ pub enum Kind {
 pub struct Shape {
     pub fields: BTreeMap<String, Vec<Kind>>,
     pub required: Vec<String>,
-    pub deprecated: Vec<String>,
     /// Takes fields that it does not name.
     pub open: bool,
 }
@@ -75,7 +74,6 @@ impl Shape {
                 .map(|(name, said)| (name.clone(), kinds(said)))
                 .collect(),
             required: words(&json["required"]).map(str::to_owned).collect(),
-            deprecated: words(&json["deprecated"]).map(str::to_owned).collect(),
             open: json["open"] == true,
         }
     }
@@ -148,7 +146,6 @@ mod tests {
     fn the_language_names_its_components_and_their_fields() {
         let requester = Language::get().shape("HttpRequester").unwrap();
         assert!(requester.fields["url_base"].contains(&Kind::Text));
-        assert!(requester.deprecated.contains(&"url_base".to_owned()));
         let retriever = Language::get().shape("SimpleRetriever").unwrap();
         let router = &retriever.fields["partition_router"];
         let substream = Kind::Component("SubstreamPartitionRouter".to_owned());

@@ -6,27 +6,51 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use crate::stream::SourceError;
-use crate::value::Value;
 
 use super::super::component::Component;
-use super::super::paginator::{Paginator, Read};
-use super::super::requester::Requester;
+use super::super::decoder::Decoder;
+use super::super::paginator::Paginator;
+use super::super::record_error::RecordError;
+use super::super::requester::{Answer, Requester};
 use super::super::response::Response;
-use super::super::selector::Selector;
+use super::super::selector::{Selected, Selector};
 use super::super::shared::Shared;
-use super::super::template::{Scope, TemplateError, to_template};
+use super::super::template::{Scope, TemplateError};
+use super::lists::Lists;
+use super::page_size::Shrinking;
+use super::paging::{Paging, Splitting};
+use super::properties::{Properties, with_properties};
+use super::reset::Resets;
 use super::{Part, Records, StreamFacts};
 
 pub struct SimpleRetriever {
     at: String,
-    /// Of the stream, for the log.
-    name: String,
+    pub(super) name: String,
     requester: Requester,
-    paginator: Paginator,
+    pub(super) paginator: Paginator,
     selector: Selector,
+    properties: Option<Properties>,
+    pub(super) resets: Resets,
+    pub(super) shrinking: Option<Shrinking>,
+    pub(super) splitting: Option<Splitting>,
+    lists: Option<Lists>,
     /// Cursor and partition go only into the first page's request.
     slice_on_first_page_only: bool,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What came of asking for a page.
+enum Asked {
+    Page(Box<Read>),
+    Reset,
+    Smaller(Option<String>),
+    Split(Option<String>),
+}
+
+/// A page: its records, and the reply that says what comes after it.
+pub(super) struct Read {
+    pub selected: Selected,
+    pub response: Response,
 }
 
 impl SimpleRetriever {
@@ -35,36 +59,67 @@ impl SimpleRetriever {
         stream: &StreamFacts<'_>,
         shared: &Arc<Shared>,
     ) -> Result<SimpleRetriever, SourceError> {
-        component.unsupported(&[
-            "pagination_reset",
-            "page_size_reduction",
-            "request_window_splitting",
-        ])?;
-        check_decoder(component)?;
-        Ok(SimpleRetriever {
+        let decoder = Decoder::open(component.child("decoder").as_ref())?;
+        let paginator = component.child("paginator");
+        let requester = component.need("requester")?;
+        let selector = Selector::open(
+            &component.need("record_selector")?,
+            decoder,
+            &stream.transformations,
+            stream.client_side,
+            &shared.scope,
+        )?;
+        check_paging(paginator.as_ref(), &selector)?;
+        let shrinking = component.child("page_size_reduction");
+        let retriever = SimpleRetriever {
             at: component.at.clone(),
             name: stream.name.to_owned(),
-            requester: Requester::open(&component.need("requester")?, shared)?,
-            paginator: Paginator::open(component.child("paginator").as_ref(), &shared.scope)?,
-            selector: Selector::open(
-                &component.need("record_selector")?,
-                &stream.transformations,
-                stream.client_side,
-            )?,
+            properties: Properties::of_requester(&requester, shared)?,
+            requester: Requester::of_stream(&requester, stream.name, shared)?,
+            paginator: Paginator::open(paginator.as_ref(), &shared.scope)?,
+            selector,
+            resets: Resets::open(component.child("pagination_reset").as_ref())?,
+            shrinking: shrinking
+                .map(|shrinking| Shrinking::open(&shrinking))
+                .transpose()?,
+            splitting: Splitting::open(component)?,
+            lists: Lists::open(&component.need("record_selector")?, shared)?,
             slice_on_first_page_only: component
                 .flag("ignore_stream_slicer_parameters_on_paginated_requests"),
             shared: shared.clone(),
-        })
+        };
+        retriever.check(component)?;
+        Ok(retriever)
+    }
+
+    /// What the reference refuses when it opens the manifest.
+    fn check(&self, component: &Component<'_>) -> Result<(), SourceError> {
+        let selector = component.need("record_selector")?;
+        if self.resets.has_limit() && selector.field("record_filter").is_some() {
+            return Err(
+                component.error("`pagination_reset.limits` cannot be with a `record_filter`")
+            );
+        }
+        if self.shrinking.is_none() {
+            return Ok(());
+        }
+        let properties = self
+            .properties
+            .as_ref()
+            .map(|_| "the stream has query properties");
+        match self.paginator.keeps_size().or(properties) {
+            Some(reason) => {
+                Err(component.error(format!("`page_size_reduction` cannot be: {reason}")))
+            }
+            None => Ok(()),
+        }
     }
 
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
-        let paging = Paging {
-            part,
-            token: self.paginator.first(),
-            done: false,
-        };
+        let token = self.paginator.first().filter(|_| part.first.is_none());
+        let paging = Paging::new(part, token);
         stream::try_unfold(paging, move |mut paging| async move {
-            if paging.done {
+            if paging.done && !self.begin_next(&mut paging)? {
                 return Ok(None);
             }
             let records = self.page(&mut paging).await?;
@@ -74,80 +129,136 @@ impl SimpleRetriever {
     }
 
     async fn page(&self, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
-        let response = self.request(paging).await?;
-        // An ignored error is an empty page and the last one.
-        if !response.ok() {
-            paging.done = true;
-            return Ok(Vec::new());
+        loop {
+            match self.ask(paging).await? {
+                Asked::Page(read) => return self.turn(*read, paging),
+                Asked::Reset => self.begin_anew(paging)?,
+                Asked::Smaller(said) => {
+                    let wait = self.shrink(paging, said)?;
+                    tokio::time::sleep(wait).await;
+                }
+                Asked::Split(said) => self.split(paging, said)?,
+            }
         }
-        let read = self
-            .read(&response, paging)
-            .map_err(|error| self.problem(&error))?;
-        self.advance(&response, &read, paging)
-            .map_err(|error| self.problem(&error))?;
-        Ok(read.records)
     }
 
-    async fn request(&self, paging: &Paging<'_>) -> Result<Response, SourceError> {
+    async fn ask(&self, paging: &mut Paging<'_>) -> Result<Asked, SourceError> {
+        paging.asked.clone_from(&paging.token);
+        if let Some(body) = paging.part.first.take() {
+            let response = Response::new(200, String::new(), Vec::new(), body);
+            return self.page_of(response, &paging.page_scope(), paging).await;
+        }
+        let scope = paging.page_scope();
+        let Some(properties) = &self.properties else {
+            return self.ask_once(&scope, paging).await;
+        };
+        let mut pieces = Vec::new();
+        let mut last = None;
+        for chunk in properties.chunks(&paging.part.schema, &self.shared).await? {
+            let scope = with_properties(&scope, &chunk);
+            match self.ask_once(&scope, paging).await? {
+                Asked::Page(mut read) => {
+                    pieces.push(std::mem::take(&mut read.selected.records));
+                    last = Some(read);
+                }
+                other => return Ok(other),
+            }
+        }
+        let mut read = last.ok_or_else(|| self.wrong("there are no properties to ask for"))?;
+        read.selected.records = properties.merged(pieces);
+        Ok(Asked::Page(read))
+    }
+
+    async fn ask_once(&self, scope: &Scope, paging: &Paging<'_>) -> Result<Asked, SourceError> {
+        match self.request(scope, paging).await? {
+            Answer::Page(response) => self.page_of(*response, scope, paging).await,
+            Answer::Reset => Ok(Asked::Reset),
+            Answer::Smaller(said) => Ok(Asked::Smaller(said)),
+            Answer::Split(said) => Ok(Asked::Split(said)),
+        }
+    }
+
+    async fn page_of(
+        &self,
+        mut response: Response,
+        scope: &Scope,
+        paging: &Paging<'_>,
+    ) -> Result<Asked, SourceError> {
+        response.decoder = self.selector.decoder.clone();
+        let selected = match response.ok() {
+            true => {
+                self.complete(&mut response).await?;
+                self.read(&response, scope, paging)?
+            }
+            // An ignored error has no records.
+            false => Selected::default(),
+        };
+        Ok(Asked::Page(Box::new(Read { selected, response })))
+    }
+
+    async fn request(&self, scope: &Scope, paging: &Paging<'_>) -> Result<Answer, SourceError> {
         let token = paging.token.as_ref();
-        let own = self.paginator.options(token, &self.shared.scope);
+        let own = self
+            .paginator
+            .options(token, paging.size.now, &self.shared.scope);
         let mut options = vec![own.map_err(|error| self.problem(&error))?];
         if token.is_none() || !self.slice_on_first_page_only {
             options.push(paging.part.options.clone());
         }
         let path = self.paginator.path(token);
-        let scope = paging.page_scope();
-        self.requester.send(&scope, path.as_deref(), options).await
+        self.requester.ask(scope, path.as_deref(), options).await
     }
 
-    fn read(&self, response: &Response, paging: &Paging<'_>) -> Result<ReadPage, TemplateError> {
-        let scope = paging.page_scope();
-        // As in the reference, a body that is no JSON holds no records.
-        let body = match response.json() {
-            Ok(body) => body,
-            Err(problem) => {
-                tracing::warn!(stream = self.name, problem, "the reply is no JSON");
-                Value::Null
-            }
-        };
-        let records = self.selector.extract(body, &self.shared.scope)?;
-        let extracted = records.len();
-        let keep = |record: &Value| paging.part.keep.as_ref().is_none_or(|keep| keep(record));
-        let mut kept = Vec::with_capacity(extracted);
-        for record in records {
-            kept.extend(self.selector.select(record, &scope, &keep)?);
-        }
-        Ok(ReadPage {
-            records: kept,
-            extracted,
-        })
-    }
-
-    fn advance(
-        &self,
-        response: &Response,
-        page: &ReadPage,
-        paging: &mut Paging<'_>,
-    ) -> Result<(), TemplateError> {
-        let last_record = page.records.last();
-        let stop = paging.part.stop.as_ref().zip(last_record);
-        if stop.is_some_and(|(stop, last)| stop(last)) {
-            paging.done = true;
+    /// Fetches the lists that the reply's records hold cut short.
+    async fn complete(&self, response: &mut Response) -> Result<(), SourceError> {
+        let Some(lists) = &self.lists else {
             return Ok(());
-        }
-        let read = Read {
-            response,
-            extracted: page.extracted,
-            kept: page.records.len(),
-            last_record,
         };
-        let token = paging.token.as_ref();
-        paging.token = self.paginator.next(read, token, &paging.part.scope)?;
-        paging.done = paging.token.is_none();
+        let records = self.selector.cut_short(response, &self.shared.scope);
+        let records = records.map_err(|error| self.unread(response, error))?;
+        response.whole_lists = lists.of(records).await?;
         Ok(())
     }
 
-    fn problem(&self, error: &TemplateError) -> SourceError {
+    fn read(
+        &self,
+        response: &Response,
+        scope: &Scope,
+        paging: &Paging<'_>,
+    ) -> Result<Selected, SourceError> {
+        // As in the reference, records know nothing of the page they are on.
+        let scope = scope
+            .clone()
+            .with("next_page_token", minijinja::Value::from(()));
+        let keep = paging.part.keep.as_deref();
+        let selected = self
+            .selector
+            .page(response, &scope, keep, &paging.part.schema);
+        selected.map_err(|error| self.unread(response, error))
+    }
+
+    pub(super) fn wrong(&self, problem: &str) -> SourceError {
+        SourceError::Config {
+            at: format!("stream `{}`, {}", self.name, self.at),
+            problem: self.shared.redactor.clean(problem.trim_end()),
+        }
+    }
+
+    fn unread(&self, response: &Response, error: RecordError) -> SourceError {
+        let problem = self.shared.redactor.clean(&error.to_string());
+        match error {
+            RecordError::Decode(_) => SourceError::Decode {
+                url: self.shared.redactor.clean(&response.url),
+                problem,
+            },
+            _ => SourceError::Config {
+                at: self.at.clone(),
+                problem,
+            },
+        }
+    }
+
+    pub(super) fn problem(&self, error: &TemplateError) -> SourceError {
         SourceError::Config {
             at: self.at.clone(),
             problem: self.shared.redactor.clean(&error.to_string()),
@@ -155,33 +266,22 @@ impl SimpleRetriever {
     }
 }
 
-/// The records of a page, and how many there were before the filter.
-struct ReadPage {
-    records: Records,
-    extracted: usize,
-}
-
-/// Where the reading of a slice stands.
-struct Paging<'s> {
-    part: Part<'s>,
-    token: Option<Value>,
-    done: bool,
-}
-
-impl Paging<'_> {
-    /// The slice's scope with the page's token.
-    fn page_scope(&self) -> Scope {
-        let nothing = minijinja::Value::from(());
-        let token = self.token.as_ref().map_or(nothing, |token| {
-            minijinja::Value::from_pairs([("next_page_token", to_template(token))])
-        });
-        self.part.scope.clone().with("next_page_token", token)
+/// A paginator looks into replies, so it needs one document a reply, and lists it can count.
+fn check_paging(paginator: Option<&Component<'_>>, selector: &Selector) -> Result<(), SourceError> {
+    let Some(paginator) = paginator.filter(|it| it.kind() == "DefaultPaginator") else {
+        return Ok(());
+    };
+    let strategy = paginator.child("pagination_strategy");
+    let counts = strategy.is_some_and(|strategy| strategy.kind() == "OffsetIncrement");
+    if !selector.decoder.can_page() {
+        return Err(paginator.error(
+            "a DefaultPaginator needs a JsonDecoder, an XmlDecoder or a GzipDecoder of a JsonDecoder",
+        ));
     }
-}
-
-fn check_decoder(retriever: &Component<'_>) -> Result<(), SourceError> {
-    match retriever.child("decoder") {
-        Some(decoder) if decoder.kind() != "JsonDecoder" => Err(decoder.unknown("JsonDecoder")),
-        _ => Ok(()),
+    match counts && selector.extractor.is_union() {
+        true => Err(paginator.error(
+            "an OffsetIncrement cannot count the records of a CombinedExtractor in `union` mode",
+        )),
+        false => Ok(()),
     }
 }

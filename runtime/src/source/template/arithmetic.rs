@@ -9,6 +9,7 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 use crate::source::moment::{Moment, Span};
 
 use super::objects::{Dated, Delta};
+use super::tokens::{self, KEYWORDS, Piece, closing, is_word, join};
 
 const DATE_MACROS: [&str; 6] = [
     "now_utc",
@@ -18,24 +19,6 @@ const DATE_MACROS: [&str; 6] = [
     "duration",
     "timedelta",
 ];
-/// Words that end an operand: an operator may not follow them.
-const KEYWORDS: [&str; 14] = [
-    "or",
-    "and",
-    "not",
-    "in",
-    "is",
-    "if",
-    "else",
-    "elif",
-    "set",
-    "for",
-    "do",
-    "with",
-    "endif",
-    "recursive",
-];
-
 pub fn add(environment: &mut Environment<'_>) {
     environment.add_function("_plus", |a: Value, b: Value| sum(&a, &b, 1));
     environment.add_function("_minus", |a: Value, b: Value| sum(&a, &b, -1));
@@ -95,64 +78,8 @@ pub fn rewrite(source: &str) -> String {
     if !DATE_MACROS.iter().any(|name| source.contains(name)) {
         return source.to_owned();
     }
-    let mut rewritten = String::new();
-    let mut rest = source;
-    while let Some((start, end)) = next_expression(rest) {
-        rewritten.push_str(&rest[..start]);
-        rewritten.push_str(&join(&sums(&tokens(&rest[start..end]))));
-        rest = &rest[end..];
-    }
-    rewritten + rest
+    tokens::in_expressions(source, |expression| join(&sums(&tokens::split(expression))))
 }
-
-/// Where the inside of the next `{{ }}` or `{% %}` starts and ends.
-fn next_expression(text: &str) -> Option<(usize, usize)> {
-    let open = text.find("{{").into_iter().chain(text.find("{%")).min()?;
-    let close = if text[open..].starts_with("{{") {
-        "}}"
-    } else {
-        "%}"
-    };
-    let start = open + 2;
-    Some((start, start + text[start..].find(close)?))
-}
-
-/// Strings, names and numbers, spaces, and single signs.
-fn tokens(text: &str) -> Vec<&str> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '\'' | '"' => string_length(rest, first),
-            c if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
-            c if c.is_whitespace() => rest
-                .find(|c: char| !c.is_whitespace())
-                .unwrap_or(rest.len()),
-            c => c.len_utf8(),
-        };
-        tokens.push(&rest[..length]);
-        rest = &rest[length..];
-    }
-    tokens
-}
-
-fn is_word(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == '_'
-}
-
-fn string_length(text: &str, mark: char) -> usize {
-    let mut escaped = false;
-    let end = text.char_indices().skip(1).find(|(_, letter)| {
-        let end = *letter == mark && !escaped;
-        escaped = *letter == '\\' && !escaped;
-        end
-    });
-    end.map_or(text.len(), |(at, _)| at + 1)
-}
-
-/// A token, or brackets whose inside is rewritten.
-#[derive(Clone)]
-struct Piece(String);
 
 /// Rewrites the sums of one level of brackets; deeper levels first.
 fn sums(tokens: &[&str]) -> Vec<Piece> {
@@ -186,21 +113,6 @@ fn sums(tokens: &[&str]) -> Vec<Piece> {
     done
 }
 
-fn closing(tokens: &[&str], open: usize) -> usize {
-    let mut depth = 0;
-    for (index, token) in tokens.iter().enumerate().skip(open) {
-        match *token {
-            "(" | "[" | "{" => depth += 1,
-            ")" | "]" | "}" => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return index;
-        }
-    }
-    tokens.len()
-}
-
 fn ends_sum(token: &str) -> bool {
     KEYWORDS.contains(&token) || matches!(token, "," | ":" | "=" | "<" | ">" | "!")
 }
@@ -227,10 +139,6 @@ fn finish(sum: Option<(Vec<Piece>, char)>, operand: Vec<Piece>) -> Vec<Piece> {
             vec![Piece(format!(" {function}({left},{right}) "))]
         }
     }
-}
-
-fn join(pieces: &[Piece]) -> String {
-    pieces.iter().map(|piece| piece.0.as_str()).collect()
 }
 
 #[cfg(test)]

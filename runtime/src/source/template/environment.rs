@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 
-use super::{arithmetic, filters, macros, objects};
+use super::{arithmetic, comparison, filters, json, macros, objects};
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
 
@@ -29,8 +29,32 @@ fn environment() -> Environment<'static> {
     macros::add(&mut environment);
     filters::add(&mut environment);
     arithmetic::add(&mut environment);
+    comparison::add(&mut environment);
+    json::add(&mut environment);
     environment
 }
+
+/// Variables that some template has.
+const VARIABLES: [&str; 18] = [
+    "config",
+    "parameters",
+    "stream_slice",
+    "stream_partition",
+    "stream_interval",
+    "next_page_token",
+    "record",
+    "response",
+    "headers",
+    "last_record",
+    "last_page_size",
+    "creation_response",
+    "polling_response",
+    "download_target",
+    "components_values",
+    "stream_template_config",
+    "resolved_components",
+    "raw_schema",
+];
 
 /// Compiles `source` and names the variables it reads.
 pub fn compile(source: &str) -> Result<Vec<String>, String> {
@@ -42,7 +66,13 @@ pub fn compile(source: &str) -> Result<Vec<String>, String> {
         .into_iter()
         .filter(|name| !ENVIRONMENT.globals().any(|(global, _)| global == name))
         .collect();
+    // The engine does not look into slices (`a[b:c]`) for variables.
+    if source.contains('[') && source.contains(':') {
+        let named = VARIABLES.iter().filter(|name| source.contains(**name));
+        variables.extend(named.map(|name| (*name).to_owned()));
+    }
     variables.sort();
+    variables.dedup();
     Ok(variables)
 }
 

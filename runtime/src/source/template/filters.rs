@@ -1,24 +1,27 @@
 //! The filters the reference adds to Jinja's, and two of Jinja's that differ here.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use fancy_regex::Regex;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
-use regex::Regex;
-use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+use sha2::{Digest, Sha256};
 
-use super::objects::{from_template, text};
+use super::json;
+use super::objects::text;
 
 pub fn add(environment: &mut Environment<'_>) {
     environment.add_filter("hash", hash);
     environment.add_filter("hmac", hmac);
-    environment.add_filter("base64encode", |value: &str| STANDARD.encode(value));
+    environment.add_filter("base64encode", base64encode);
     environment.add_filter("base64decode", base64decode);
-    environment.add_filter("base64binascii_decode", |value: &str| {
-        STANDARD.encode(value)
-    });
+    environment.add_filter("base64binascii_decode", base64binascii_decode);
     environment.add_filter("string", string);
     environment.add_filter("regex_search", regex_search);
     environment.add_filter("regex_replace", regex_replace);
@@ -35,12 +38,20 @@ fn hash(value: Value, kind: Option<String>, salt: Option<Value>) -> Result<Strin
     let input = text(&value) + &salt.unwrap_or_default();
     Ok(match kind.as_deref().unwrap_or("md5") {
         "md5" => hex::encode(Md5::digest(input)),
-        "sha224" => hex::encode(Sha224::digest(input)),
-        "sha256" => hex::encode(Sha256::digest(input)),
-        "sha384" => hex::encode(Sha384::digest(input)),
-        "sha512" => hex::encode(Sha512::digest(input)),
+        "sha1" => digested(&digest::SHA1_FOR_LEGACY_USE_ONLY, &input),
+        "sha224" => digested(&digest::SHA224, &input),
+        "sha256" => digested(&digest::SHA256, &input),
+        "sha384" => digested(&digest::SHA384, &input),
+        "sha512" => digested(&digest::SHA512, &input),
+        "sha3_256" => digested(&digest::SHA3_256, &input),
+        "sha3_384" => digested(&digest::SHA3_384, &input),
+        "sha3_512" => digested(&digest::SHA3_512, &input),
         other => return Err(exception(format!("there is no hash named `{other}`"))),
     })
+}
+
+fn digested(algorithm: &'static digest::Algorithm, input: &str) -> String {
+    hex::encode(digest::digest(algorithm, input.as_bytes()))
 }
 
 fn hmac(value: Value, key: Value, kind: Option<&str>) -> Result<String, Error> {
@@ -54,9 +65,36 @@ fn hmac(value: Value, key: Value, kind: Option<&str>) -> Result<String, Error> {
     Ok(hex::encode(mac.finalize().into_bytes()))
 }
 
-fn base64decode(value: &str) -> Result<String, Error> {
-    let bytes = STANDARD.decode(value).map_err(exception)?;
+/// Only text has a method `encode`.
+fn encoded(value: &Value) -> Result<&str, Error> {
+    value.as_str().ok_or_else(|| {
+        let kind = match value.is_undefined() {
+            true => ErrorKind::UndefinedError,
+            false => ErrorKind::CannotUnpack,
+        };
+        Error::new(
+            kind,
+            format!("base64 is made of text, not of a {}", value.kind()),
+        )
+    })
+}
+
+fn base64encode(value: Value) -> Result<String, Error> {
+    encoded(&value).map(|text| STANDARD.encode(text))
+}
+
+fn base64decode(value: Value) -> Result<String, Error> {
+    let bytes = STANDARD.decode(encoded(&value)?).map_err(exception)?;
     String::from_utf8(bytes).map_err(exception)
+}
+
+/// Encodes, as the reference's does.
+fn base64binascii_decode(value: Value) -> Result<String, Error> {
+    let text = encoded(&value)?;
+    match text.is_ascii() {
+        true => Ok(STANDARD.encode(text)),
+        false => Err(exception("`base64binascii_decode` takes ASCII text")),
+    }
 }
 
 /// Text as it is; other values as JSON in a Python string literal, so that they stay text.
@@ -64,21 +102,40 @@ fn string(value: Value) -> Result<Value, Error> {
     if value.kind() == ValueKind::String {
         return Ok(value);
     }
-    let json = serde_json::to_string(&from_template(&value)).map_err(exception)?;
+    let json = json::dumps(&value, false)?;
     Ok(Value::from(format!("\"\"\"{json}\"\"\"")))
 }
 
-fn regex_search(value: &str, pattern: &str) -> Result<String, Error> {
-    let found = Regex::new(pattern).map_err(exception)?.captures(value);
+/// Patterns by their text: the same few are used for every record.
+static PATTERNS: LazyLock<Mutex<HashMap<String, Arc<Regex>>>> = LazyLock::new(Mutex::default);
+/// A pattern may be made of a record's fields; then it is not worth keeping.
+const MOST_PATTERNS: usize = 200;
+
+fn pattern(text: &str) -> Result<Arc<Regex>, Error> {
+    let mut patterns = PATTERNS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = patterns.get(text) {
+        return Ok(known.clone());
+    }
+    let made = Arc::new(Regex::new(text).map_err(exception)?);
+    if patterns.len() < MOST_PATTERNS {
+        patterns.insert(text.to_owned(), made.clone());
+    }
+    Ok(made)
+}
+
+fn regex_search(value: &str, text: &str) -> Result<String, Error> {
+    let pattern = pattern(text)?;
+    let found = pattern.captures(value).map_err(exception)?;
     let group = found.and_then(|groups| groups.get(1).map(|group| group.as_str().to_owned()));
     Ok(group.unwrap_or_default())
 }
 
-fn regex_replace(value: &str, pattern: &str, replacement: &str) -> Result<String, Error> {
-    let pattern = Regex::new(pattern).map_err(exception)?;
-    Ok(pattern
-        .replace_all(value, rust_replacement(replacement))
-        .into_owned())
+fn regex_replace(value: &str, text: &str, replacement: &str) -> Result<String, Error> {
+    let replaced = pattern(text)?
+        .try_replacen(value, 0, rust_replacement(replacement))
+        .map_err(exception)?
+        .into_owned();
+    Ok(replaced)
 }
 
 /// Python's `\1` and `\g<name>` as `${1}` and `${name}`.

@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::source::moment::{Moment, Span};
 use crate::source::{isoparse, strptime};
 
+use super::comparison::comparable;
 use super::objects::{Dated, Delta};
 
 /// What `urllib.parse.quote_plus` leaves as it is, but for the space.
@@ -58,6 +59,9 @@ fn timestamp(value: Value) -> Result<Value, Error> {
     if value.is_integer() {
         return Ok(value);
     }
+    if value.kind() == ValueKind::Bool {
+        return Ok(Value::from(i64::from(value.is_true())));
+    }
     if let (ValueKind::Number, Ok(number)) = (value.kind(), f64::try_from(value.clone())) {
         return Ok(Value::from(number as i64));
     }
@@ -69,10 +73,14 @@ fn moment(value: &Value) -> Result<Moment, Error> {
     match (value.downcast_object_ref::<Dated>(), value.as_str()) {
         (Some(dated), _) => Ok(dated.moment),
         (None, Some(text)) => str_to_datetime(text),
-        (None, None) => Err(Error::new(
-            ErrorKind::InvalidOperation,
-            format!("a {} is no date", value.kind()),
-        )),
+        (None, None) if value.is_undefined() => {
+            let problem = "what is undefined is no date";
+            Err(Error::new(ErrorKind::UndefinedError, problem))
+        }
+        (None, None) if value.is_none() => {
+            Err(Error::new(ErrorKind::InvalidOperation, "none is no date"))
+        }
+        (None, None) => Err(exception(format!("a {} is no date", value.kind()))),
     }
 }
 
@@ -87,6 +95,10 @@ fn pick(Rest(values): Rest<Value>, wins: impl Fn(&Value, &Value) -> bool) -> Res
         [one] => one.try_iter()?.collect(),
         _ => values,
     };
+    if values.windows(2).any(|two| !comparable(&two[0], &two[1])) {
+        let problem = "values of different kinds have no order";
+        return Err(Error::new(ErrorKind::InvalidOperation, problem));
+    }
     let best = values
         .into_iter()
         .reduce(|best, value| if wins(&value, &best) { value } else { best });
@@ -132,12 +144,25 @@ fn format_datetime(
         _ if value.downcast_object_ref::<Dated>().is_some() => moment(&value)?,
         Some(input) => read(&value, &input)?,
         None if value.is_integer() => read(&value, "%s")?,
+        // In Python a bool is a number.
+        None if value.kind() == ValueKind::Bool => {
+            read(&Value::from(i64::from(value.is_true())), "%s")?
+        }
         None => moment(&value)?,
     };
     Ok(strptime::format(moment, &format))
 }
 
 fn read(value: &Value, format: &str) -> Result<Moment, Error> {
+    let has_form = matches!(
+        value.kind(),
+        ValueKind::String | ValueKind::Number | ValueKind::Bool
+    );
+    if !has_form {
+        let problem =
+            format!("a {} has no form", value.kind()).replace("undefined", "missing value");
+        return Err(Error::new(ErrorKind::InvalidOperation, problem));
+    }
     let text = value.to_string();
     strptime::parse(&text, format)
         .ok_or_else(|| exception(format!("`{text}` does not have the form `{format}`")))

@@ -4,11 +4,14 @@
 //! known when the manifest is opened, and nothing is evaluated later.
 
 mod arithmetic;
+mod comparison;
 mod environment;
 mod filters;
+mod json;
 mod macros;
 mod objects;
 mod scope;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -64,7 +67,7 @@ impl Template {
     /// Compiles `source`; `parameters` are the component's `$parameters`.
     pub fn new(source: &str, parameters: minijinja::Value) -> Result<Template, TemplateError> {
         let kind = if source.contains(['{']) && is_template(source) {
-            let rewritten: Arc<str> = arithmetic::rewrite(source).into();
+            let rewritten: Arc<str> = comparison::rewrite(&arithmetic::rewrite(source)).into();
             let variables = environment::compile(&rewritten).map_err(|problem| TemplateError {
                 template: source.to_owned(),
                 problem,
@@ -83,10 +86,6 @@ impl Template {
     /// The text in the manifest.
     pub fn source(&self) -> &str {
         &self.source
-    }
-
-    pub fn is_plain(&self) -> bool {
-        matches!(self.kind, Kind::Plain(_))
     }
 
     /// Whether evaluating reads `variable`.
@@ -150,6 +149,10 @@ impl Template {
         let problem = environment::problem(error);
         match error.kind() {
             minijinja::ErrorKind::UndefinedError => Ok(Rendered::Undefined(self.error(problem))),
+            // In Python, what is undefined fails as such whatever is done with it.
+            minijinja::ErrorKind::InvalidOperation if problem.contains("undefined") => {
+                Ok(Rendered::Undefined(self.error(problem)))
+            }
             minijinja::ErrorKind::InvalidOperation => Ok(Rendered::Text(self.source.to_string())),
             _ => Err(self.error(problem)),
         }
@@ -169,9 +172,15 @@ fn is_template(source: &str) -> bool {
 
 fn literal_value(text: String, accept: Accept) -> Value {
     match literal::evaluate(&text) {
-        Some(value) if accepts(accept, &value) => value,
+        Some(value) if accepts(accept, &value) && !is_refused(accept, &value, &text) => value,
         _ => Value::String(text),
     }
+}
+
+/// Values with commas between are a tuple in Python, and a tuple is no list.
+fn is_refused(accept: Accept, value: &Value, text: &str) -> bool {
+    let is_tuple = matches!(value, Value::Array(_)) && !text.trim_start().starts_with('[');
+    accept == Accept::TextOrList && is_tuple
 }
 
 fn accepts(accept: Accept, value: &Value) -> bool {

@@ -47,6 +47,25 @@ impl Scope {
             .with("stream_interval", slice)
     }
 
+    /// This scope with values that are variables of their own and extra fields of the slice.
+    #[must_use]
+    pub fn with_extra_fields(mut self, fields: &[(&'static str, Value)]) -> Scope {
+        let slice = self.get("stream_slice").cloned().unwrap_or_default();
+        let slice = Value::from_object(Extended::new(slice, fields));
+        for name in ["stream_slice", "stream_partition", "stream_interval"] {
+            self.set(name, slice.clone());
+        }
+        for (name, value) in fields {
+            self.set(name, value.clone());
+        }
+        self
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let found = self.variables.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value)
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         name == "parameters" || self.variables.iter().any(|(known, _)| *known == name)
     }
@@ -109,6 +128,47 @@ impl Object for SliceScope {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::Values(self.fields.keys().map(Value::from).collect())
+    }
+}
+
+/// A slice with more extra fields.
+#[derive(Debug)]
+struct Extended {
+    slice: Value,
+    extra: Value,
+}
+
+impl Extended {
+    fn new(slice: Value, fields: &[(&'static str, Value)]) -> Extended {
+        let extra = slice.get_attr("extra_fields").unwrap_or_default();
+        let names = extra.try_iter().into_iter().flatten();
+        let mut all: Vec<(String, Value)> = names
+            .filter_map(|name| Some((name.as_str()?.to_owned(), extra.get_item(&name).ok()?)))
+            .collect();
+        all.extend(
+            fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        Extended {
+            slice,
+            extra: Value::from_pairs(all),
+        }
+    }
+}
+
+impl Object for Extended {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        if key.as_str() == Some("extra_fields") {
+            return Some(self.extra.clone());
+        }
+        let found = self.slice.get_item(key).ok()?;
+        (!found.is_undefined()).then_some(found)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let keys = self.slice.try_iter().into_iter().flatten();
+        Enumerator::Values(keys.collect())
     }
 }
 

@@ -35,7 +35,7 @@ fn renderings_are_read_as_python_literals() {
         ("{{ config.get('missing', 'd') }}", "'d'"),
         ("{{ config['missing'] }}", "''"),
         ("{{ 'a,b'.split(',') }}", "['a', 'b']"),
-        ("{{ config.s | string }}", "'{\"k\":\"v\"}'"),
+        ("{{ config.s | string }}", "'{\"k\": \"v\"}'"),
         ("{{ config.n | string }}", "'5'"),
         ("{{ 'x' if config.on else 'y' }}", "'x'"),
         ("{{ max(2, 3) }}", "3"),
@@ -113,4 +113,47 @@ fn entries_of_mappings_are_nothing_when_empty() {
         Value::from("5")
     );
     assert_eq!(entry("{{ config.n }}", Accept::Any), Value::Int(5));
+    // A tuple is no list, where only text and lists count.
+    assert_eq!(entry("'a','b'", Accept::TextOrList), Value::from("'a','b'"));
+}
+
+#[test]
+fn values_of_different_kinds_have_no_order() {
+    // As the reference does with a TypeError, the template is left as it is written.
+    assert_eq!(value("{{ config.n < 'a' }}"), "\"{{ config.n < 'a' }}\"");
+    assert_eq!(value("{{ 1 < config.n <= 5 }}"), "True");
+    assert_eq!(
+        value("{{ max(config.n, 'a') }}"),
+        "\"{{ max(config.n, 'a') }}\""
+    );
+    let scope = scope();
+    assert!(template("{{ config.nothing > 1 }}").value(&scope).is_err());
+    assert!(
+        template("{{ config.nothing + 'x' }}")
+            .value(&scope)
+            .is_err()
+    );
+    assert!(
+        !template("{{ config.nothing > 1 }}")
+            .condition(&scope)
+            .unwrap()
+    );
+}
+
+#[test]
+fn variables_inside_of_slices_are_seen() {
+    assert_eq!(value("{{ config.start[:4] }}"), "2024");
+    assert_eq!(
+        value("{{ (config.start if config.on else 'x')[:4] ~ '!' }}"),
+        "'2024!'"
+    );
+}
+
+#[test]
+fn patterns_are_pythons() {
+    assert_eq!(value(r"{{ 'a1b' | regex_search('(?<=a)(\d)(?=b)') }}"), "1");
+    assert_eq!(
+        value(r"{{ 'x-y' | regex_replace('(x)-(y)', '\\2-\\1') }}"),
+        "'y-x'"
+    );
 }

@@ -99,8 +99,8 @@ fn from_integer(value: i128) -> Option<Json> {
 fn float(text: &str) -> Option<Json> {
     let text = text.replace('_', "");
     let (sign, digits) = signed(&text);
-    let parts = digits.split(':').map(|part| part.parse::<f64>().ok());
-    let value = parts.fold(Some(0.0), |sum, part| Some(sum? * 60.0 + part?))?;
+    let mut parts = digits.split(':').map(|part| part.parse::<f64>().ok());
+    let value = parts.try_fold(0.0, |sum, part| Some(sum * 60.0 + part?))?;
     from_float(sign as f64 * value)
 }
 

@@ -1,0 +1,99 @@
+//! The text of a template in tokens, for those who rewrite operators as calls.
+
+/// Words that end an operand: an operator may not follow them.
+pub const KEYWORDS: [&str; 14] = [
+    "or",
+    "and",
+    "not",
+    "in",
+    "is",
+    "if",
+    "else",
+    "elif",
+    "set",
+    "for",
+    "do",
+    "with",
+    "endif",
+    "recursive",
+];
+
+/// `source` with the inside of each `{{ }}` and `{% %}` rewritten.
+pub fn in_expressions(source: &str, rewrite: impl Fn(&str) -> String) -> String {
+    let mut rewritten = String::new();
+    let mut rest = source;
+    while let Some((start, end)) = next_expression(rest) {
+        rewritten.push_str(&rest[..start]);
+        rewritten.push_str(&rewrite(&rest[start..end]));
+        rest = &rest[end..];
+    }
+    rewritten + rest
+}
+
+/// Where the inside of the next `{{ }}` or `{% %}` starts and ends.
+fn next_expression(text: &str) -> Option<(usize, usize)> {
+    let open = text.find("{{").into_iter().chain(text.find("{%")).min()?;
+    let close = if text[open..].starts_with("{{") {
+        "}}"
+    } else {
+        "%}"
+    };
+    let start = open + 2;
+    Some((start, start + text[start..].find(close)?))
+}
+
+/// Strings, names and numbers, spaces, and single signs.
+pub fn split(text: &str) -> Vec<&str> {
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '\'' | '"' => string_length(rest, first),
+            c if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+            c if c.is_whitespace() => rest
+                .find(|c: char| !c.is_whitespace())
+                .unwrap_or(rest.len()),
+            c => c.len_utf8(),
+        };
+        tokens.push(&rest[..length]);
+        rest = &rest[length..];
+    }
+    tokens
+}
+
+pub fn is_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+fn string_length(text: &str, mark: char) -> usize {
+    let mut escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, letter)| {
+        let end = *letter == mark && !escaped;
+        escaped = *letter == '\\' && !escaped;
+        end
+    });
+    end.map_or(text.len(), |(at, _)| at + 1)
+}
+
+/// A token, or brackets whose inside is rewritten.
+#[derive(Clone)]
+pub struct Piece(pub String);
+
+pub fn closing(tokens: &[&str], open: usize) -> usize {
+    let mut depth = 0;
+    for (index, token) in tokens.iter().enumerate().skip(open) {
+        match *token {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return index;
+        }
+    }
+    tokens.len()
+}
+
+pub fn join(pieces: &[Piece]) -> String {
+    pieces.iter().map(|piece| piece.0.as_str()).collect()
+}
