@@ -9,11 +9,12 @@ use super::{Findings, Severity};
 
 pub fn check(document: &Document, findings: &mut Findings) {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut conditional_names = BTreeMap::new();
     for pointer in elements(document, "/streams") {
         if let Some(conditional) = conditional(document, &pointer) {
             // Only one of several conditions may hold, so names may come again.
             let inner = elements(document, &conditional);
-            names.extend(inner.iter().filter_map(|inner| name(document, inner)));
+            conditional_names.extend(inner.iter().filter_map(|inner| name(document, inner)));
             continue;
         }
         let Some((name, at)) = name(document, &pointer) else {
@@ -25,6 +26,7 @@ pub fn check(document: &Document, findings: &mut Findings) {
             findings.add(Severity::Error, &at, document.places.of_value(&at), message);
         }
     }
+    names.extend(conditional_names);
     check_names(document, &names, findings);
 }
 
