@@ -111,6 +111,7 @@ impl SimpleRetriever {
                     break;
                 }
                 self.differs(&paging.tally, "records moved while they were read; reading them again");
+                self.shared.cache.clear();
                 held.clear();
                 paging.tally = Tally::default();
                 is_again = true;
