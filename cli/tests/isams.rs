@@ -13,8 +13,7 @@ fn the_reference_reads_the_isams_manifest_to_the_sandboxs_own_truth() {
     let Some(python) = python() else { return };
     let mut world = World::new();
     let school = world.sandbox_of("isams", &["--students", "120", "--page-cap", "50"]);
-    let script =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/isams.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/isams.py");
     let output = Command::new(python)
         .arg(script)
         .arg(school)
