@@ -5,10 +5,14 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::view::View;
 
+mod check;
+mod discover;
 mod lint;
 mod list;
 mod new;
+mod read;
 mod show;
+mod trial;
 
 /// Look at sources, write one and try it
 #[derive(clap::Args, Debug)]
@@ -23,6 +27,9 @@ enum SourceCommand {
     Show(show::ShowArgs),
     New(new::NewArgs),
     Lint(lint::LintArgs),
+    Check(check::CheckArgs),
+    Discover(discover::DiscoverArgs),
+    Read(read::ReadArgs),
 }
 
 pub async fn run(context: &Context, view: &mut View, args: &SourceArgs) -> Result<(), Failure> {
@@ -31,6 +38,9 @@ pub async fn run(context: &Context, view: &mut View, args: &SourceArgs) -> Resul
         SourceCommand::Show(args) => show::run(context, view, args),
         SourceCommand::New(args) => new::run(context, view, args),
         SourceCommand::Lint(args) => lint::run(context, view, args),
+        SourceCommand::Check(args) => check::run(context, view, args).await,
+        SourceCommand::Discover(args) => discover::run(context, view, args).await,
+        SourceCommand::Read(args) => read::run(context, view, args).await,
     }
 }
 

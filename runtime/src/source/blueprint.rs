@@ -18,6 +18,7 @@ use super::definitions::{self, Definition};
 use super::delegating::DelegatingStream;
 use super::shared::Shared;
 use super::template::{Scope, to_template};
+use super::watch::Watcher;
 use super::{config_rules, dynamic, manifest, schema_loader};
 
 /// Requests at once where the manifest does not say, as the reference's.
@@ -45,6 +46,7 @@ impl Blueprint {
         manifest: &Json,
         config: Config,
         secrets: Arc<dyn SecretSink>,
+        watcher: Option<Watcher>,
     ) -> Result<Blueprint, SourceError> {
         let mut manifest = resolved(manifest)?;
         let root = Component::new(&manifest, "manifest");
@@ -52,7 +54,8 @@ impl Blueprint {
             return Err(root.unknown("DeclarativeSource"));
         }
         let config = config_rules::applied(&manifest["spec"], config)?;
-        let shared = Arc::new(open_shared(&root, config, secrets.clone())?);
+        let shared = open_shared(&root, config, secrets.clone())?;
+        let shared = Arc::new(shared.watched_by(watcher));
         schema_loader::place_files(&mut manifest, &shared.scope);
         let mut written = definitions::written(&mut manifest, &shared.scope)?;
         definitions::remember_parents(&mut written);

@@ -56,6 +56,7 @@ mod slicer;
 mod strptime;
 mod template;
 mod transform;
+mod watch;
 mod window;
 pub mod yaml;
 
@@ -73,6 +74,7 @@ use blueprint::{Blueprint, Opened, open_stream};
 pub use config::{Config, Redactor, SecretSink, SinkError};
 use definitions::Definition;
 pub use schema_loader::attach_files;
+pub use watch::{Exchange, Watcher};
 
 /// Which streams of a source to open.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -112,7 +114,18 @@ pub async fn open(
     secrets: Arc<dyn SecretSink>,
     wanted: &Wanted,
 ) -> Result<Box<dyn Source>, SourceError> {
-    let blueprint = Blueprint::new(manifest, config, secrets)?;
+    open_watched(manifest, config, secrets, wanted, None).await
+}
+
+/// As `open`, telling a watcher of each request and its reply.
+pub async fn open_watched(
+    manifest: &Json,
+    config: Config,
+    secrets: Arc<dyn SecretSink>,
+    wanted: &Wanted,
+    watcher: Option<Watcher>,
+) -> Result<Box<dyn Source>, SourceError> {
+    let blueprint = Blueprint::new(manifest, config, secrets, watcher)?;
     let streams = {
         let known = known(&blueprint, wanted).await?;
         let chosen = chosen(&known, wanted)?;

@@ -52,7 +52,9 @@ impl Slicer {
         retriever: &Component<'_>,
         shared: &Arc<Shared>,
     ) -> Result<Slicer, SourceError> {
+        // An empty list of routers is none.
         let router = retriever.child("partition_router");
+        let router = router.filter(|router| *router.json() != serde_json::json!([]));
         let router = router
             .map(|router| partition::open(&router, shared))
             .transpose()?;

@@ -30,8 +30,9 @@ use super::template::{Scope, quote_plus};
 use super::{json_text, python};
 pub use cache::Cache;
 use inputs::{InputError, Inputs};
+pub use wire::Outgoing;
 pub use wire::causes;
-use wire::{Outgoing, Wire, WireError};
+use wire::{Wire, WireError};
 
 /// One endpoint, with everything its requests need.
 pub struct Requester {
@@ -324,6 +325,7 @@ impl Requester {
         let response = self.wire.exchange(outgoing.clone()).await;
         if let Ok(response) = &response {
             self.shared.learn(call, response);
+            self.shared.tell(outgoing, response);
         }
         Ok(response)
     }
