@@ -37,6 +37,7 @@ mod migration;
 mod moment;
 mod native;
 mod normalization;
+mod outside;
 mod paginator;
 mod partition;
 mod python;
@@ -59,7 +60,6 @@ mod window;
 pub mod yaml;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -71,6 +71,7 @@ use crate::stream::{Source, SourceError, Stream};
 use blueprint::{Blueprint, Opened, open_stream};
 pub use config::{Config, Redactor, SecretSink, SinkError};
 use definitions::Definition;
+pub use outside::{Found, Objects, ObjectsError, Outside};
 pub use schema_loader::attach_files;
 
 /// Which streams of a source to open.
@@ -108,10 +109,10 @@ impl Wanted {
 pub async fn open(
     manifest: &Json,
     config: Config,
-    secrets: Arc<dyn SecretSink>,
+    outside: impl Into<Outside>,
     wanted: &Wanted,
 ) -> Result<Box<dyn Source>, SourceError> {
-    let blueprint = Blueprint::new(manifest, config, secrets)?;
+    let blueprint = Blueprint::new(manifest, config, outside.into())?;
     let streams = {
         let known = known(&blueprint, wanted).await?;
         let chosen = chosen(&known, wanted)?;
