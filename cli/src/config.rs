@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod file;
 mod source;
+mod source_text;
 mod value;
 mod workspace;
 mod write;
@@ -21,6 +22,7 @@ pub use error::ConfigError;
 pub(crate) use error::{nearest, shown};
 pub use file::{ClientFile, Defaults, PipelineFile, ScheduleFile, TargetKind, WorkspaceFile};
 pub use source::{Manifest, SecretField, built_in_sources};
+pub use source_text::SourceText;
 pub use workspace::Workspace;
 pub use write::with_pipeline;
 

@@ -15,6 +15,8 @@ use serde_json::json;
 use crate::failure::Failure;
 
 mod ask;
+mod exchange;
+mod finding;
 mod plan;
 mod progress;
 mod run;

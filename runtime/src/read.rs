@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use serde::Serialize;
-use serde_json::Value as Json;
+use serde::{Serialize, Serializer};
 
 use crate::batch::Stamp;
 use crate::folder::{FolderError, StreamFolder};
@@ -21,7 +20,8 @@ use crate::stream::{Page, Slice, SliceDone, Source, SourceError, State, Stream};
 use crate::turns::Turns;
 use crate::value::Value;
 pub use files::FileError;
-use files::{ConfigFile, read_manifest, read_states, write_states};
+pub use files::{ConfigFile, States, read_states};
+use files::{read_manifest, write_states};
 
 /// Streams at once; the source's own limits hold below this.
 const CONCURRENT_STREAMS: usize = 8;
@@ -305,7 +305,18 @@ enum Writer<'s> {
 #[derive(Serialize)]
 struct Line<'r> {
     stream: &'r str,
+    #[serde(serialize_with = "without_nulls")]
     record: &'r Value,
+}
+
+/// A record as the reference prints it: without the fields that are null at its top.
+fn without_nulls<S: Serializer>(record: &&Value, serializer: S) -> Result<S::Ok, S::Error> {
+    match record {
+        Value::Object(fields) => {
+            serializer.collect_map(fields.iter().filter(|(_, value)| **value != Value::Null))
+        }
+        other => other.serialize(serializer),
+    }
 }
 
 impl Sink {
@@ -373,6 +384,3 @@ fn lines(stream: &str, records: &[Value]) -> std::io::Result<Vec<u8>> {
     }
     Ok(lines)
 }
-
-/// The states of streams by name.
-type States = std::collections::BTreeMap<String, Json>;

@@ -1,6 +1,7 @@
 //! The language's reference and this runtime read the same cases from the same server;
 //! `tests/reference/README.md` tells how.
 #![allow(clippy::unwrap_used)] // A test may panic.
+#![allow(clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

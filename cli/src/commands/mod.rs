@@ -23,7 +23,7 @@ pub mod query;
 pub mod run;
 pub mod schema;
 pub mod secrets;
-pub mod sources;
+pub mod source;
 pub mod status;
 
 /// Data pipelines of many clients on Google Cloud
@@ -59,7 +59,7 @@ enum Command {
     Logs(logs::LogsArgs),
     Query(query::QueryArgs),
     Secrets(secrets::SecretsArgs),
-    Sources(sources::SourcesArgs),
+    Source(source::SourceArgs),
     Image(image::ImageArgs),
     Local(local::LocalArgs),
     Schema(schema::SchemaArgs),
@@ -80,7 +80,7 @@ impl Cli {
             Command::Init(args) => init::run(&context, view, &args)?,
             Command::Onboard(args) => onboard::run(&context, view, &args).await?,
             Command::Secrets(args) => secrets::run(&context, view, &args).await?,
-            Command::Sources(args) => sources::run(&context, view, &args)?,
+            Command::Source(args) => source::run(&context, view, &args).await?,
             Command::Image(args) => image::run(&context, view, &args).await?,
             Command::Local(args) => local::run(&context, view, &args).await?,
             Command::Completions(args) => completions::run(view, &args)?,

@@ -6,16 +6,25 @@ use serde_json::{Map, Value};
 
 use xetl_runtime::source;
 
-use super::{ConfigError, shown};
+use super::{ConfigError, SourceText, shown};
 
 /// The manifests compiled in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
     ("close", include_str!("../../../sources/close.yaml")),
+    ("frames", include_str!("../../../sources/frames.yaml")),
+    ("isams", include_str!("../../../sources/isams.yaml")),
+    ("rest", include_str!("../../../sources/rest.yaml")),
     ("xero", include_str!("../../../sources/xero.yaml")),
 ];
 
 pub fn built_in_sources() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, _)| *name)
+}
+
+/// The text of a manifest that is compiled in.
+pub fn built_in_text(name: &str) -> Option<&'static str> {
+    let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+    Some(text)
 }
 
 /// A source's declarative manifest.
@@ -39,9 +48,14 @@ impl Manifest {
         Manifest::parse(path, &text)
     }
 
+    /// The manifest of a text.
+    pub fn of(source: &SourceText) -> Result<Manifest, ConfigError> {
+        Manifest::parse(Path::new(&source.label()), &source.text)
+    }
+
     /// A manifest that is compiled in, or `None`.
     pub fn built_in(name: &str) -> Option<Result<Manifest, ConfigError>> {
-        let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+        let text = built_in_text(name)?;
         let path = format!("built-in source {name}");
         Some(Manifest::parse(Path::new(&path), text))
     }

@@ -6,6 +6,7 @@
 
 mod close;
 mod common;
+mod isams;
 mod xero;
 
 use clap::{Args, Subcommand};
@@ -35,6 +36,12 @@ enum Source {
     /// `api_sandbox_restricted`. Time stands still until POST
     /// /_sandbox/advance moves it.
     Close(close::CloseArgs),
+    /// iSAMS's REST API over a made-up school
+    ///
+    /// Sign in as client `sandbox` with secret `sandbox-secret` at
+    /// /auth/connect/token. POST /_sandbox/leave lets pupils leave between two
+    /// pages.
+    Isams(isams::IsamsArgs),
 }
 
 impl Source {
@@ -42,6 +49,7 @@ impl Source {
         match self {
             Source::Xero(args) => xero::start(args).await,
             Source::Close(args) => close::start(args).await,
+            Source::Isams(args) => isams::start(args).await,
         }
     }
 }

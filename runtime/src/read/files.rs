@@ -12,7 +12,8 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::source::{self, Config, SecretSink, SinkError};
 
-use super::States;
+/// The states of streams by name.
+pub type States = std::collections::BTreeMap<String, Json>;
 
 /// A file that cannot be read or does not hold what it should.
 #[derive(Debug, thiserror::Error)]
@@ -155,8 +156,7 @@ pub fn write_states(path: &Path, states: &States) -> Result<(), FileError> {
     let list: Json = states
         .iter()
         .map(|(name, state)| {
-            let descriptor = json!({"name": name, "namespace": null});
-            let stream = json!({"stream_descriptor": descriptor, "stream_state": state});
+            let stream = json!({"stream_descriptor": {"name": name}, "stream_state": state});
             json!({"type": "STREAM", "stream": stream})
         })
         .collect();

@@ -19,6 +19,7 @@ use super::delegating::DelegatingStream;
 use super::outside::Outside;
 use super::shared::Shared;
 use super::template::{Scope, to_template};
+use super::watch::Watcher;
 use super::{config_rules, dynamic, manifest, schema_loader};
 
 /// Requests at once where the manifest does not say, as the reference's.
@@ -46,6 +47,7 @@ impl Blueprint {
         manifest: &Json,
         config: Config,
         outside: Outside,
+        watcher: Option<Watcher>,
     ) -> Result<Blueprint, SourceError> {
         let mut manifest = resolved(manifest)?;
         let root = Component::new(&manifest, "manifest");
@@ -53,7 +55,8 @@ impl Blueprint {
             return Err(root.unknown("DeclarativeSource"));
         }
         let config = config_rules::applied(&manifest["spec"], config)?;
-        let shared = Arc::new(open_shared(&root, config, outside.clone())?);
+        let shared = open_shared(&root, config, outside.clone())?;
+        let shared = Arc::new(shared.watched_by(watcher));
         schema_loader::place_files(&mut manifest, &shared.scope);
         let mut written = definitions::written(&mut manifest, &shared.scope)?;
         definitions::remember_parents(&mut written);

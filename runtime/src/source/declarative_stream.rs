@@ -206,6 +206,23 @@ impl Stream for DeclarativeStream {
         if slice.closing.is_some() {
             return stream::empty().boxed();
         }
+        try_stream! {
+            let whole = self.slicer.whole_slice(slice).await?;
+            let mut pages = self.read(whole.as_ref().unwrap_or(slice));
+            while let Some(page) = pages.try_next().await? {
+                yield page;
+            }
+        }
+        .boxed()
+    }
+
+    fn state_after(&self, state: &State, done: &[SliceDone]) -> State {
+        self.slicer.state_after(&self.migrated(state), done)
+    }
+}
+
+impl DeclarativeStream {
+    fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
         let part = self.part(slice);
         let (part, seen) = match part.and_then(|part| Ok((part, self.seen(slice)?))) {
             Ok(both) => both,
@@ -222,10 +239,6 @@ impl Stream for DeclarativeStream {
                 std::future::ready(Some(page))
             })
             .boxed()
-    }
-
-    fn state_after(&self, state: &State, done: &[SliceDone]) -> State {
-        self.slicer.state_after(&self.migrated(state), done)
     }
 }
 

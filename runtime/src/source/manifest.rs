@@ -285,10 +285,14 @@ fn combined(
 }
 
 fn default_type(place: &str, fields: &Map<String, Json>) -> Option<&'static str> {
-    let known: &[(&str, &'static str)] = if fields.contains_key("class_name") {
-        &CUSTOM_TYPES
-    } else {
-        &DEFAULT_TYPES
+    default_kind(place, fields.contains_key("class_name"))
+}
+
+/// The type of a component that is written without one, by where it stands (`Component.field`).
+pub fn default_kind(place: &str, is_custom: bool) -> Option<&'static str> {
+    let known: &[(&str, &'static str)] = match is_custom {
+        true => &CUSTOM_TYPES,
+        false => &DEFAULT_TYPES,
     };
     let found = known.iter().find(|(at, _)| *at == place);
     found.map(|(_, kind)| *kind)

@@ -30,6 +30,7 @@ mod fold;
 mod isoparse;
 mod json;
 mod json_text;
+pub mod lint;
 mod literal;
 mod manifest;
 mod mapping;
@@ -56,6 +57,7 @@ mod slicer;
 mod strptime;
 mod template;
 mod transform;
+mod watch;
 mod window;
 pub mod yaml;
 
@@ -73,6 +75,7 @@ pub use config::{Config, Redactor, SecretSink, SinkError};
 use definitions::Definition;
 pub use outside::{Found, Objects, ObjectsError, Outside};
 pub use schema_loader::attach_files;
+pub use watch::{Exchange, Watcher};
 
 /// Which streams of a source to open.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -112,7 +115,18 @@ pub async fn open(
     outside: impl Into<Outside>,
     wanted: &Wanted,
 ) -> Result<Box<dyn Source>, SourceError> {
-    let blueprint = Blueprint::new(manifest, config, outside.into())?;
+    open_watched(manifest, config, outside, wanted, None).await
+}
+
+/// As `open`, telling a watcher of each request and its reply.
+pub async fn open_watched(
+    manifest: &Json,
+    config: Config,
+    outside: impl Into<Outside>,
+    wanted: &Wanted,
+    watcher: Option<Watcher>,
+) -> Result<Box<dyn Source>, SourceError> {
+    let blueprint = Blueprint::new(manifest, config, outside.into(), watcher)?;
     let streams = {
         let known = known(&blueprint, wanted).await?;
         let chosen = chosen(&known, wanted)?;

@@ -4,10 +4,13 @@
 //! docs/native-components.md says what each takes; another's cannot run.
 
 /// The native components of each kind, by their whole class names.
-const KNOWN: &[(&str, &[&str])] = &[(
-    "CustomTransformation",
-    &["xetl.DotNetDates", "xetl.FoldFields"],
-)];
+const KNOWN: &[(&str, &[&str])] = &[
+    ("CustomPartitionRouter", &["xetl.BucketPartitionRouter"]),
+    (
+        "CustomTransformation",
+        &["xetl.DeclaredTypes", "xetl.DotNetDates", "xetl.FoldFields"],
+    ),
+];
 
 /// The native components that a component of `kind` can name.
 pub fn known(kind: &str) -> &'static [&'static str] {
@@ -40,7 +43,7 @@ mod tests {
     fn an_unknown_class_is_named_with_those_there_are() {
         assert_eq!(
             unknown("CustomTransformation", "source_x.Y"),
-            "CustomTransformation `source_x.Y` is code that does not run here; native ones are xetl.DotNetDates, xetl.FoldFields"
+            "CustomTransformation `source_x.Y` is code that does not run here; native ones are xetl.DeclaredTypes, xetl.DotNetDates, xetl.FoldFields"
         );
     }
 }

@@ -96,7 +96,7 @@ impl Selector {
             selector: self,
             records,
             extracted: 0,
-            steps: Steps::new(&self.transformations, scope.clone()),
+            steps: Steps::new(&self.transformations, scope.clone()).for_schema(schema),
             scope: scope.clone(),
             keep,
             schema,

@@ -12,8 +12,10 @@ use super::budget::{Budget, Call};
 use super::config::{Config, Redactor, SecretSink};
 use super::moment::Moment;
 use super::outside::{Objects, Outside};
-use super::requester::Cache;
+use super::requester::{Cache, Outgoing};
+use super::response::Response;
 use super::template::Scope;
+use super::watch::{Exchange, Watcher};
 
 /// A wait this long is not worth a running task: the run parks.
 pub const PARK_AFTER: Duration = Duration::from_secs(300);
@@ -40,6 +42,7 @@ pub struct Shared {
     pub logins: tokio::sync::Mutex<Vec<Login>>,
     /// Replies that are asked for more than once.
     pub cache: Cache,
+    watcher: Option<Watcher>,
 }
 
 impl Shared {
@@ -64,7 +67,22 @@ impl Shared {
             rotating: Mutex::default(),
             logins: tokio::sync::Mutex::default(),
             cache: Cache::default(),
+            watcher: None,
         })
+    }
+
+    /// This, telling of each exchange.
+    #[must_use]
+    pub fn watched_by(mut self, watcher: Option<Watcher>) -> Shared {
+        self.watcher = watcher;
+        self
+    }
+
+    /// Tells of an exchange, where somebody watches.
+    pub fn tell(&self, outgoing: &Outgoing, response: &Response) {
+        if let Some(watcher) = &self.watcher {
+            watcher(Exchange::of(outgoing, response, &self.redactor));
+        }
     }
 
     /// This with room for more than one job at a time.

@@ -52,7 +52,9 @@ impl Slicer {
         retriever: &Component<'_>,
         shared: &Arc<Shared>,
     ) -> Result<Slicer, SourceError> {
+        // An empty list of routers is none.
         let router = retriever.child("partition_router");
+        let router = router.filter(|router| *router.json() != serde_json::json!([]));
         let router = router
             .map(|router| partition::open(&router, shared))
             .transpose()?;
@@ -174,6 +176,20 @@ impl Slicer {
             options.replace_with(more.map_err(|error| self.problem(&error))?);
         }
         Ok(options)
+    }
+
+    /// The slice with what its router looks up; `None` where it is whole as it is.
+    pub async fn whole_slice(&self, slice: &Slice) -> Result<Option<Slice>, SourceError> {
+        let Some(router) = &self.router else {
+            return Ok(None);
+        };
+        let found = router.look_up(slice).await?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let mut whole = slice.clone();
+        whole.extra_fields.extend(found);
+        Ok(Some(whole))
     }
 
     /// The config and the slice.

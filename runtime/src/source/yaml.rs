@@ -3,12 +3,15 @@
 //! The only file that knows the YAML parser. What a scalar means is in `scalar`.
 //! Values are JSON: a date is its text, a key that is no text becomes one.
 
+mod places;
 mod scalar;
 
 use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 use serde_json::{Map, Value as Json};
+
+pub use places::{Place, Places, escaped};
 
 /// Aliases copy what they name; a document that unfolds to more than this is hostile.
 const MOST_NODES: usize = 2_000_000;
@@ -25,15 +28,27 @@ pub struct YamlError {
 
 /// Reads one document; an empty text is null.
 pub fn read(text: &str) -> Result<Json, YamlError> {
+    reader(text).document()
+}
+
+/// Reads one document, and where its keys and values stand.
+pub fn read_with_places(text: &str) -> Result<(Json, Places), YamlError> {
+    let mut reader = reader(text);
+    reader.places = Some(Places::default());
+    let document = reader.document()?;
+    Ok((document, reader.places.unwrap_or_default()))
+}
+
+fn reader(text: &str) -> Reader<'_> {
     let mut options = granit_parser::options! {};
     options.set_emit_comments(false);
-    let mut reader = Reader {
+    Reader {
         events: Parser::new_from_str_with_options(text, options),
         at: Span::default(),
         anchors: HashMap::new(),
         nodes: 0,
-    };
-    reader.document()
+        places: None,
+    }
 }
 
 struct Reader<'t> {
@@ -42,6 +57,8 @@ struct Reader<'t> {
     at: Span,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    /// Kept only for those who ask.
+    places: Option<Places>,
 }
 
 #[derive(Clone)]
@@ -99,6 +116,7 @@ impl<'t> Reader<'t> {
     fn node(&mut self, event: Event<'t>) -> Result<Node> {
         let before = self.nodes;
         self.count(1)?;
+        self.note(Places::value);
         let (anchor, value, is_merge) = match event {
             Event::Alias(id) => return self.alias(id),
             Event::Scalar(text, style, anchor, tag) => {
@@ -130,6 +148,14 @@ impl<'t> Reader<'t> {
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
+    }
+
+    /// Tells the places what begins here.
+    fn note(&mut self, what: impl FnOnce(&mut Places, Place)) {
+        let place = Place::of(&self.at);
+        if let Some(places) = &mut self.places {
+            what(places, place);
+        }
     }
 
     fn count(&mut self, nodes: usize) -> Result<()> {
@@ -174,7 +200,11 @@ impl<'t> Reader<'t> {
         loop {
             match self.next()? {
                 Event::SequenceEnd => return Ok(Json::Array(values)),
-                event => values.push(self.node(event)?.value),
+                event => {
+                    self.note(|places, _| places.enter(&values.len().to_string()));
+                    values.push(self.node(event)?.value);
+                    self.note(|places, _| places.leave());
+                }
             }
         }
     }
@@ -188,17 +218,28 @@ impl<'t> Reader<'t> {
                 Event::MappingEnd => break,
                 event => event,
             };
-            let key = self.node(event)?;
+            let at = Place::of(&self.at);
+            let (name, is_merge) = self.name(event)?;
+            self.note(|places, _| places.key(&name, at));
             let event = self.next()?;
             let value = self.node(event)?.value;
-            if key.is_merge {
-                self.merge(value, &mut merged)?;
-            } else {
-                own.push((self.key(key.value)?, value));
+            self.note(|places, _| places.leave());
+            match is_merge {
+                true => self.merge(value, &mut merged)?,
+                false => own.push((name, value)),
             }
         }
         merged.extend(own);
         Ok(Json::Object(merged))
+    }
+
+    fn name(&mut self, event: Event<'t>) -> Result<(String, bool)> {
+        // A key's own parts are of no interest.
+        let places = self.places.take();
+        let key = self.node(event);
+        self.places = places;
+        let key = key?;
+        Ok((self.key(key.value)?, key.is_merge))
     }
 
     /// Of several mappings the first that has a key gives its value.

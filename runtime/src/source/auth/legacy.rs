@@ -99,7 +99,8 @@ impl Filled {
             .header(&self.header, &self.token);
         match answer(request, &self.validate).await? {
             (401, _) => Ok(false),
-            (status, _) if status < 400 => Ok(true),
+            // A redirect is not followed: it may lead to a page to log in on.
+            (status, _) if status < 300 => Ok(true),
             (status, _) => Err(refused("GET", &self.validate, status)),
         }
     }
@@ -122,7 +123,7 @@ impl Filled {
             .header("content-type", "application/json")
             .body(json_text::object(&body, json_text::SPACED));
         let (status, body) = answer(request, &self.login).await?;
-        if status >= 400 {
+        if status >= 300 {
             return Err(refused("POST", &self.login, status));
         }
         let reply = json::decode(&body).map_err(|problem| SourceError::Decode {

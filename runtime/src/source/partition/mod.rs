@@ -1,6 +1,7 @@
 //! Routers: the partitions of a stream, one after another, never all at once in memory
 //! unless the language asks for it.
 
+mod bucket;
 mod grouping;
 mod key;
 mod list;
@@ -11,6 +12,8 @@ mod union;
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::{Map, Value as Json};
 
@@ -43,6 +46,8 @@ pub enum Step {
 
 pub type Steps<'a> = BoxStream<'a, Result<Step, SourceError>>;
 
+pub type LookUp<'a> = BoxFuture<'a, Result<Map<String, Json>, SourceError>>;
+
 /// Where a stream's partitions come from.
 pub trait Router: Send + Sync {
     /// The partitions, given the state of the stream they are for.
@@ -51,6 +56,11 @@ pub trait Router: Send + Sync {
     /// What a partition adds to its requests.
     fn options(&self, _slice: &Slice, _scope: &Scope) -> Result<Options, TemplateError> {
         Ok(Options::default())
+    }
+
+    /// What templates may use of a partition that its slice is too small to hold.
+    fn look_up<'a>(&'a self, _slice: &'a Slice) -> LookUp<'a> {
+        std::future::ready(Ok(Map::new())).boxed()
     }
 
     /// Whether the partitions are sets of other partitions, which no state can be kept by.
@@ -91,6 +101,11 @@ pub fn open(
             let child = component.need("underlying_partition_router")?;
             let child = open(&child, shared)?;
             Box::new(grouping::GroupingRouter::open(component, child)?)
+        }
+        "CustomPartitionRouter"
+            if component.text("class_name") == Some("xetl.BucketPartitionRouter") =>
+        {
+            Box::new(bucket::BucketRouter::open(component, &shared.scope, shared.objects.clone())?)
         }
         "UnionPartitionRouter" => {
             let children = component.children("partition_routers");

@@ -1,14 +1,14 @@
 //! A list of routers: every combination of their partitions.
 
 use async_stream::try_stream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde_json::{Map, Value as Json};
 
 use crate::stream::{Slice, SourceError, State};
 
 use super::super::request::Options;
 use super::super::template::{Scope, TemplateError};
-use super::{Partition, Router, Step, Steps};
+use super::{LookUp, Partition, Router, Step, Steps};
 
 pub struct ProductRouter {
     pub routers: Vec<Box<dyn Router>>,
@@ -37,6 +37,17 @@ impl Router for ProductRouter {
             result.replace_with(router.options(slice, scope)?);
         }
         Ok(result)
+    }
+
+    fn look_up<'a>(&'a self, slice: &'a Slice) -> LookUp<'a> {
+        async move {
+            let mut found = Map::new();
+            for router in &self.routers {
+                found.extend(router.look_up(slice).await?);
+            }
+            Ok(found)
+        }
+        .boxed()
     }
 }
 

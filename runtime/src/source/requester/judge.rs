@@ -29,7 +29,9 @@ impl Requester {
         };
         let message = || resolution.message.clone();
         match resolution.action {
-            Action::Success | Action::Ignore => return Ok(Next::Done(Answer::Page(response))),
+            Action::Success | Action::Ignore => {
+                return Ok(Next::Done(Answer::Page(Box::new(response))));
+            }
             Action::ResetPagination => return Ok(Next::Done(Answer::Reset)),
             Action::ReducePageSize => return Ok(Next::Done(Answer::Smaller(message()))),
             Action::SplitRequestWindow => return Ok(Next::Done(Answer::Split(message()))),

@@ -30,8 +30,9 @@ use super::template::{Scope, quote_plus};
 use super::{json_text, python};
 pub use cache::Cache;
 use inputs::{InputError, Inputs};
+pub use wire::Outgoing;
 pub use wire::causes;
-use wire::{Outgoing, Wire, WireError};
+use wire::{Wire, WireError};
 
 /// One endpoint, with everything its requests need.
 pub struct Requester {
@@ -58,7 +59,7 @@ struct Attempt {
 
 /// What a request came to.
 pub enum Answer {
-    Page(Response),
+    Page(Box<Response>),
     /// The pages of the slice begin anew.
     Reset,
     /// The same page is wanted smaller; with what the error handler says of it.
@@ -114,7 +115,7 @@ impl Requester {
         more: Vec<Options>,
     ) -> Result<Response, SourceError> {
         match self.ask(scope, path, more).await? {
-            Answer::Page(response) => Ok(response),
+            Answer::Page(response) => Ok(*response),
             Answer::Reset | Answer::Smaller(_) | Answer::Split(_) => Err(self.problem(
                 "an error handler's action about pages is for a SimpleRetriever's own requests"
                     .to_owned(),
@@ -140,7 +141,7 @@ impl Requester {
         };
         let mut kept = place.lock().await;
         if let Some(response) = kept.as_ref().and_then(|kept| kept.response()) {
-            return Ok(Answer::Page(response));
+            return Ok(Answer::Page(Box::new(response)));
         }
         let answer = self.persist(attempt).await?;
         if let Answer::Page(response) = &answer {
@@ -324,6 +325,7 @@ impl Requester {
         let response = self.wire.exchange(outgoing.clone()).await;
         if let Ok(response) = &response {
             self.shared.learn(call, response);
+            self.shared.tell(outgoing, response);
         }
         Ok(response)
     }

@@ -171,7 +171,7 @@ impl SimpleRetriever {
 
     async fn ask_once(&self, scope: &Scope, paging: &Paging<'_>) -> Result<Asked, SourceError> {
         match self.request(scope, paging).await? {
-            Answer::Page(response) => self.page_of(response, scope, paging).await,
+            Answer::Page(response) => self.page_of(*response, scope, paging).await,
             Answer::Reset => Ok(Asked::Reset),
             Answer::Smaller(said) => Ok(Asked::Smaller(said)),
             Answer::Split(said) => Ok(Asked::Split(said)),

@@ -39,7 +39,11 @@ fn next_expression(text: &str) -> Option<(usize, usize)> {
         "%}"
     };
     let start = open + 2;
-    Some((start, start + text[start..].find(close)?))
+    let inside = &text[start..start + text[start..].find(close)?];
+    // The signs of whitespace control (`{%-`, `-%}`) are no operators.
+    let opening = usize::from(inside.starts_with(['-', '+']));
+    let closing = usize::from(inside.len() > opening && inside.ends_with(['-', '+']));
+    Some((start + opening, start + inside.len() - closing))
 }
 
 /// Strings, names and numbers, spaces, and single signs.
@@ -96,4 +100,19 @@ pub fn closing(tokens: &[&str], open: usize) -> usize {
 
 pub fn join(pieces: &[Piece]) -> String {
     pieces.iter().map(|piece| piece.0.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_of_whitespace_control_are_left_alone() {
+        let shown = |text: &str| in_expressions(text, |inside| format!("<{inside}>"));
+        assert_eq!(
+            shown("a{%- set x = 1 -%}{{ x }}"),
+            "a{%-< set x = 1 >-%}{{< x >}}"
+        );
+        assert_eq!(shown("{{-}}"), "{{-<>}}");
+    }
 }

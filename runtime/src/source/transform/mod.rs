@@ -1,11 +1,13 @@
 //! Transformations of records, in the order the manifest gives them.
 
 mod add;
+mod declared;
 mod flatten;
 mod keys;
 mod lent;
 mod remove;
 
+use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
 use crate::stream::SourceError;
@@ -17,6 +19,7 @@ use super::fold::FoldFields;
 use super::record_error::RecordError;
 use super::template::Scope;
 use add::{AddFields, Once};
+use declared::{Declared, DeclaredTypes};
 use flatten::{Flatten, FlattenAt};
 use keys::Rename;
 pub use lent::lend;
@@ -31,6 +34,7 @@ pub enum Transformation {
     FlattenAt(FlattenAt),
     DotNetDates(DotNetDates),
     FoldFields(FoldFields),
+    DeclaredTypes(DeclaredTypes),
 }
 
 const TYPES: &str = "AddFields, RemoveFields, KeysToLower, KeysToSnakeCase, KeysReplace, FlattenFields \
@@ -70,9 +74,26 @@ impl Transformation {
                     into: text("into")?,
                 })
             }
+            "CustomTransformation"
+                if component.text("class_name") == Some("xetl.DeclaredTypes") =>
+            {
+                Transformation::DeclaredTypes(DeclaredTypes {
+                    zone: zone(component, scope)?,
+                })
+            }
             _ => return Err(component.unknown(TYPES)),
         })
     }
+}
+
+/// The zone that moments without one are in.
+fn zone(component: &Component<'_>, scope: &Scope) -> Result<TimeZone, SourceError> {
+    let Some(name) = component.template("time_zone")? else {
+        return Ok(TimeZone::UTC);
+    };
+    let name = name.text(scope);
+    let name = name.map_err(|error| component.error(error.to_string()))?;
+    TimeZone::get(&name).map_err(|_| component.error(format!("there is no time zone `{name}`")))
 }
 
 fn dotted(component: &Component<'_>, name: &str) -> Vec<Vec<String>> {
@@ -92,6 +113,7 @@ pub struct Steps<'t> {
 struct Step<'t> {
     transformation: &'t Transformation,
     once: Once,
+    declared: Option<Declared<'t>>,
 }
 
 impl<'t> Steps<'t> {
@@ -102,6 +124,7 @@ impl<'t> Steps<'t> {
                 Transformation::Add(add) => add.once(),
                 _ => Once::default(),
             },
+            declared: None,
         });
         Steps {
             steps: steps.collect(),
@@ -109,10 +132,22 @@ impl<'t> Steps<'t> {
         }
     }
 
+    /// The same for records of a schema.
+    #[must_use]
+    pub fn for_schema(mut self, schema: &Json) -> Steps<'t> {
+        for step in &mut self.steps {
+            if let Transformation::DeclaredTypes(types) = step.transformation {
+                step.declared = Some(types.for_schema(schema));
+            }
+        }
+        self
+    }
+
     pub fn apply(&self, record: &mut Object) -> Result<(), RecordError> {
         for Step {
             transformation,
             once,
+            declared,
         } in &self.steps
         {
             match transformation {
@@ -123,6 +158,11 @@ impl<'t> Steps<'t> {
                 Transformation::FlattenAt(flatten) => flatten.apply(record)?,
                 Transformation::DotNetDates(dates) => dates.transform(record),
                 Transformation::FoldFields(fold) => fold.transform(record),
+                Transformation::DeclaredTypes(_) => {
+                    if let Some(declared) = declared {
+                        declared.transform(record);
+                    }
+                }
             }
         }
         Ok(())
