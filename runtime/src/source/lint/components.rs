@@ -12,7 +12,7 @@ use super::language::{Kind, Language, Shape};
 use super::{Findings, Severity};
 
 /// Fields that are xetl's own, in any component (docs/native-components.md).
-const OWN: [&str; 4] = [
+const OWN: [&str; 5] = [
     "xetl_type",
     "xetl_mode",
     "xetl_ratelimit_header",
