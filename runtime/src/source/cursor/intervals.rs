@@ -80,9 +80,7 @@ impl Cut {
     /// Where to go on after what is done.
     fn next_after(&self, end: Moment) -> Moment {
         match (self.whole_steps, self.granularity) {
-            (true, Some(granularity)) => {
-                self.step_with(end.plus(granularity).unwrap_or(end))
-            }
+            (true, Some(granularity)) => self.step_with(end.plus(granularity).unwrap_or(end)),
             _ => self.back(end),
         }
     }
@@ -95,7 +93,10 @@ impl Cut {
             0 => moment,
             length => {
                 let micros = since.rem_euclid(length);
-                let back = Span { months: 0, micros: -micros };
+                let back = Span {
+                    months: 0,
+                    micros: -micros,
+                };
                 moment.plus(back).unwrap_or(moment)
             }
         }

@@ -37,9 +37,10 @@ pub fn cut(component: &Component<'_>, format: &str, scope: &Scope) -> Result<Cut
 fn whole_steps(component: &Component<'_>, step: Option<Span>) -> Result<bool, SourceError> {
     let asked = component.flag("xetl_whole_steps");
     match asked && step.is_none_or(|step| step.months != 0) {
-        true => Err(component.error(
-            "`xetl_whole_steps` needs a `step` of days, hours, minutes or seconds",
-        )),
+        true => {
+            Err(component
+                .error("`xetl_whole_steps` needs a `step` of days, hours, minutes or seconds"))
+        }
         false => Ok(asked),
     }
 }

@@ -87,9 +87,15 @@ impl BucketRouter {
         };
         let size = match text("chunk_size")? {
             None => DEFAULT_CHUNK,
-            Some(text) => text.parse().ok().filter(|size| (1..=DEFAULT_CHUNK).contains(size)).ok_or_else(|| {
-                component.error(format!("`chunk_size` is `{text}`, not a number from 1 to {DEFAULT_CHUNK}"))
-            })?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|size| (1..=DEFAULT_CHUNK).contains(size))
+                .ok_or_else(|| {
+                    component.error(format!(
+                        "`chunk_size` is `{text}`, not a number from 1 to {DEFAULT_CHUNK}"
+                    ))
+                })?,
         };
         let option = component.child("request_option");
         Ok(BucketRouter {
@@ -197,9 +203,9 @@ impl Router for BucketRouter {
 fn known_place(component: &Component<'_>, from: String) -> Result<String, SourceError> {
     match from.split_once("://") {
         None | Some(("gs" | "file", _)) => Ok(from),
-        Some(_) => {
-            Err(component.error(format!("`from` is `{from}`; expected gs://bucket/prefix or a path")))
-        }
+        Some(_) => Err(component.error(format!(
+            "`from` is `{from}`; expected gs://bucket/prefix or a path"
+        ))),
     }
 }
 
