@@ -180,7 +180,7 @@ impl Router for BucketRouter {
         .boxed()
     }
 
-    /// The ids as they are: no template is asked for ten thousand of them.
+    /// The ids as they are, whatever they look like to a template.
     fn options(&self, slice: &Slice, scope: &Scope) -> Result<Options, TemplateError> {
         let mut options = Options::default();
         let ids = slice.extra_fields.get(IDS).map(Value::from);
