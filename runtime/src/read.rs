@@ -1,6 +1,6 @@
 //! `read` and `check`: a source tried by hand, its records on stdout or in a folder.
 //!
-//! Knows no cloud: config, state and rotated secrets are files.
+//! Config, state and rotated secrets are files; a cloud is met only where a source's config names a bucket.
 
 mod files;
 
@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 
 use crate::batch::Stamp;
 use crate::folder::{FolderError, StreamFolder};
+use crate::objects::Anywhere;
 use crate::range::{RangeArgs, RangeError};
 use crate::source;
 use crate::stream::{Page, Slice, SliceDone, Source, SourceError, State, Stream};
@@ -183,7 +184,11 @@ pub async fn check(args: &CheckArgs) -> Result<(), ReadError> {
 async fn open(args: &SourceArgs, wanted: &source::Wanted) -> Result<Box<dyn Source>, ReadError> {
     let manifest = read_manifest(&args.source)?;
     let (config, file) = ConfigFile::open(&args.config)?;
-    let opened = source::open(&manifest, config, Arc::new(file), wanted).await;
+    let outside = source::Outside {
+        secrets: Arc::new(file),
+        objects: Arc::new(Anywhere::default()),
+    };
+    let opened = source::open(&manifest, config, outside, wanted).await;
     opened.map_err(|error| match error {
         SourceError::Config { .. }
         | SourceError::CannotRun { .. }

@@ -17,6 +17,7 @@ use crate::google::storage::Precondition;
 use crate::google::{ApiError, Google};
 use crate::lease::{Claim, Holder};
 use crate::load::Loader;
+use crate::objects::Anywhere;
 pub use crate::pipeline::described;
 use crate::pipeline::{Outcome, Pipeline, StreamSummary, Task, table_name};
 use crate::range::{Range, RangeArgs, RangeError};
@@ -159,13 +160,17 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
         secrets,
         fields: bundle.secrets.clone(),
     };
+    let outside = source::Outside {
+        secrets: Arc::new(sink),
+        objects: Arc::new(Anywhere::with(google.clone())),
+    };
     let config = source::Config(config);
     let wanted = source::Wanted {
         skip_unsupported: setup.skip_unsupported,
         range: setup.range,
         ..source::Wanted::named(&wanted(setup))
     };
-    Ok(source::open(&bundle.manifest, config, Arc::new(sink), &wanted).await?)
+    Ok(source::open(&bundle.manifest, config, outside, &wanted).await?)
 }
 
 /// The streams that are asked for; none for all of the source's.

@@ -12,10 +12,11 @@ use crate::value::Value;
 
 use super::budget::Budget;
 use super::component::Component;
-use super::config::{Config, Redactor, SecretSink};
+use super::config::{Config, Redactor};
 use super::declarative_stream::{DeclarativeStream, primary_key};
 use super::definitions::{self, Definition};
 use super::delegating::DelegatingStream;
+use super::outside::Outside;
 use super::shared::Shared;
 use super::template::{Scope, to_template};
 use super::watch::Watcher;
@@ -31,7 +32,7 @@ pub struct Blueprint {
     manifest: Json,
     written: Vec<Definition>,
     shared: Arc<Shared>,
-    secrets: Arc<dyn SecretSink>,
+    outside: Outside,
 }
 
 /// Streams that could be opened, and why the others could not.
@@ -45,7 +46,7 @@ impl Blueprint {
     pub fn new(
         manifest: &Json,
         config: Config,
-        secrets: Arc<dyn SecretSink>,
+        outside: Outside,
         watcher: Option<Watcher>,
     ) -> Result<Blueprint, SourceError> {
         let mut manifest = resolved(manifest)?;
@@ -54,7 +55,7 @@ impl Blueprint {
             return Err(root.unknown("DeclarativeSource"));
         }
         let config = config_rules::applied(&manifest["spec"], config)?;
-        let shared = open_shared(&root, config, secrets.clone())?;
+        let shared = open_shared(&root, config, outside.clone())?;
         let shared = Arc::new(shared.watched_by(watcher));
         schema_loader::place_files(&mut manifest, &shared.scope);
         let mut written = definitions::written(&mut manifest, &shared.scope)?;
@@ -63,7 +64,7 @@ impl Blueprint {
             manifest,
             written: last_of_name(written),
             shared,
-            secrets,
+            outside,
         })
     }
 
@@ -74,12 +75,12 @@ impl Blueprint {
         let mut config = self.shared.config.clone();
         config.0.extend(overrides.clone());
         let root = Component::new(&self.manifest, "manifest");
-        let shared = Arc::new(open_shared(&root, config, self.secrets.clone())?);
+        let shared = Arc::new(open_shared(&root, config, self.outside.clone())?);
         Ok(Blueprint {
             manifest: self.manifest.clone(),
             written: self.written.clone(),
             shared,
-            secrets: self.secrets.clone(),
+            outside: self.outside.clone(),
         })
     }
 
@@ -211,7 +212,7 @@ fn mode(component: &Component<'_>) -> Result<Option<Mode>, SourceError> {
 fn open_shared(
     root: &Component<'_>,
     config: Config,
-    secrets: Arc<dyn SecretSink>,
+    outside: Outside,
 ) -> Result<Shared, SourceError> {
     let specification = &root.json()["spec"]["connection_specification"];
     let redactor = Redactor::new(&config, specification);
@@ -222,7 +223,7 @@ fn open_shared(
         None => Budget::unlimited(),
     };
     let (concurrency, jobs) = (concurrency(root, &scope)?, jobs(root, &scope));
-    let shared = Shared::new(config, scope, secrets, redactor, budget, concurrency)?;
+    let shared = Shared::new(config, scope, outside, redactor, budget, concurrency)?;
     Ok(shared.with_jobs(jobs))
 }
 

@@ -38,6 +38,7 @@ mod migration;
 mod moment;
 mod native;
 mod normalization;
+mod outside;
 mod paginator;
 mod partition;
 mod python;
@@ -61,7 +62,6 @@ mod window;
 pub mod yaml;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -73,6 +73,7 @@ use crate::stream::{Source, SourceError, Stream};
 use blueprint::{Blueprint, Opened, open_stream};
 pub use config::{Config, Redactor, SecretSink, SinkError};
 use definitions::Definition;
+pub use outside::{Found, Objects, ObjectsError, Outside};
 pub use schema_loader::attach_files;
 pub use watch::{Exchange, Watcher};
 
@@ -111,21 +112,21 @@ impl Wanted {
 pub async fn open(
     manifest: &Json,
     config: Config,
-    secrets: Arc<dyn SecretSink>,
+    outside: impl Into<Outside>,
     wanted: &Wanted,
 ) -> Result<Box<dyn Source>, SourceError> {
-    open_watched(manifest, config, secrets, wanted, None).await
+    open_watched(manifest, config, outside, wanted, None).await
 }
 
 /// As `open`, telling a watcher of each request and its reply.
 pub async fn open_watched(
     manifest: &Json,
     config: Config,
-    secrets: Arc<dyn SecretSink>,
+    outside: impl Into<Outside>,
     wanted: &Wanted,
     watcher: Option<Watcher>,
 ) -> Result<Box<dyn Source>, SourceError> {
-    let blueprint = Blueprint::new(manifest, config, secrets, watcher)?;
+    let blueprint = Blueprint::new(manifest, config, outside.into(), watcher)?;
     let streams = {
         let known = known(&blueprint, wanted).await?;
         let chosen = chosen(&known, wanted)?;

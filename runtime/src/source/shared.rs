@@ -11,6 +11,7 @@ use super::auth::{Login, Rotating};
 use super::budget::{Budget, Call};
 use super::config::{Config, Redactor, SecretSink};
 use super::moment::Moment;
+use super::outside::{Objects, Outside};
 use super::requester::{Cache, Outgoing};
 use super::response::Response;
 use super::template::Scope;
@@ -29,6 +30,7 @@ pub struct Shared {
     /// Every template's scope: the config.
     pub scope: Scope,
     pub secrets: Arc<dyn SecretSink>,
+    pub objects: Arc<dyn Objects>,
     pub redactor: Redactor,
     budget: Budget,
     gate: Semaphore,
@@ -47,7 +49,7 @@ impl Shared {
     pub fn new(
         config: Config,
         scope: Scope,
-        secrets: Arc<dyn SecretSink>,
+        outside: Outside,
         redactor: Redactor,
         budget: Budget,
         concurrency: usize,
@@ -56,7 +58,8 @@ impl Shared {
             client: Timeouts::default().client()?,
             config,
             scope,
-            secrets,
+            secrets: outside.secrets,
+            objects: outside.objects,
             redactor,
             budget,
             gate: Semaphore::new(concurrency.max(1)),

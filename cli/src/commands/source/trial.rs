@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use xetl_runtime::objects::Anywhere;
 use xetl_runtime::read::ConfigFile;
-use xetl_runtime::source::{self, Wanted, Watcher};
+use xetl_runtime::source::{self, Outside, Wanted, Watcher};
 use xetl_runtime::stream::{Source, SourceError};
 
 use crate::config::{Manifest, SourceText};
@@ -34,8 +35,11 @@ impl TrialArgs {
         attach(&mut manifest, &text)?;
         let (config, file) =
             ConfigFile::open(&self.config).map_err(|error| Failure::of(Kind::Usage, &error))?;
-        let secrets = Arc::new(file);
-        let opened = source::open_watched(&manifest.0, config, secrets, wanted, watcher).await;
+        let outside = Outside {
+            secrets: Arc::new(file),
+            objects: Arc::new(Anywhere::default()),
+        };
+        let opened = source::open_watched(&manifest.0, config, outside, wanted, watcher).await;
         opened.map_err(|error| failure(&error, &text))
     }
 }

@@ -22,6 +22,8 @@ pub struct Cut {
     pub clamp: Clamp,
     /// An empty stretch at the end is left out.
     pub strictly: bool,
+    /// A step that is done is never read again, and every slice begins with a step from the start.
+    pub whole_steps: bool,
 }
 
 /// Joins stretches that touch; `granularity` is the distance that still touches.
@@ -71,8 +73,33 @@ impl Cut {
             is_last: true,
             end,
         };
-        self.split(self.back(last.end), last_stretch, &mut slices);
+        self.split(self.next_after(last.end), last_stretch, &mut slices);
         slices
+    }
+
+    /// Where to go on after what is done.
+    fn next_after(&self, end: Moment) -> Moment {
+        match (self.whole_steps, self.granularity) {
+            (true, Some(granularity)) => self.step_with(end.plus(granularity).unwrap_or(end)),
+            _ => self.back(end),
+        }
+    }
+
+    /// The beginning of the step a moment is in.
+    fn step_with(&self, moment: Moment) -> Moment {
+        let length = self.step.map_or(0, |step| step.micros);
+        let since = moment.at.as_microsecond() - self.start.at.as_microsecond();
+        match length {
+            0 => moment,
+            length => {
+                let micros = since.rem_euclid(length);
+                let back = Span {
+                    months: 0,
+                    micros: -micros,
+                };
+                moment.plus(back).unwrap_or(moment)
+            }
+        }
     }
 
     fn back(&self, moment: Moment) -> Moment {
@@ -181,6 +208,7 @@ mod tests {
             granularity: step.map(|_| Span::parse("P1D").unwrap()),
             clamp: Clamp::None,
             strictly: false,
+            whole_steps: false,
         }
     }
 
@@ -230,6 +258,18 @@ mod tests {
             at("2024-01-25"),
         );
         assert_eq!(shown(&slices), ["01-06..01-09", "01-20..01-25"]);
+    }
+
+    #[test]
+    fn whole_steps_are_read_once_and_begin_where_they_would_from_the_start() {
+        let mut cut = cut(Some("P7D"));
+        cut.whole_steps = true;
+        let after = |end: &str| shown(&cut.slices(&[done("2024-01-01", end)], at("2024-01-21")));
+        let all = ["01-01..01-07", "01-08..01-14", "01-15..01-21"];
+        assert_eq!(after("2024-01-01"), all);
+        assert_eq!(after("2024-01-07"), all[1..]);
+        assert_eq!(after("2024-01-09"), all[1..]);
+        assert!(after("2024-01-21").is_empty());
     }
 
     proptest! {

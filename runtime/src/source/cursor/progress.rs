@@ -105,7 +105,12 @@ impl DatetimeCursor {
     }
 
     /// The newest record of a slice.
+    ///
+    /// Where steps are whole, the end of the slice is as far as it goes, records or none.
     pub fn seen(&self, done: &SliceDone) -> Option<Moment> {
+        if self.cut.whole_steps {
+            return self.moment(&Value::from(done.slice.interval.get(&self.end_field)?));
+        }
         done.cursor.as_deref().and_then(read_exact)
     }
 

@@ -30,7 +30,19 @@ pub fn cut(component: &Component<'_>, format: &str, scope: &Scope) -> Result<Cut
         granularity: span("cursor_granularity")?,
         clamp: clamp(component, scope)?,
         strictly: component.flag("is_compare_strictly"),
+        whole_steps: whole_steps(component, span("step")?)?,
     })
+}
+
+fn whole_steps(component: &Component<'_>, step: Option<Span>) -> Result<bool, SourceError> {
+    let asked = component.flag("xetl_whole_steps");
+    match asked && step.is_none_or(|step| step.months != 0) {
+        true => {
+            Err(component
+                .error("`xetl_whole_steps` needs a `step` of days, hours, minutes or seconds"))
+        }
+        false => Ok(asked),
+    }
 }
 
 fn span(component: &Component<'_>, name: &str, scope: &Scope) -> Result<Option<Span>, SourceError> {

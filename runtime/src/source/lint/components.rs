@@ -12,11 +12,12 @@ use super::language::{Kind, Language, Shape};
 use super::{Findings, Severity};
 
 /// Fields that are xetl's own, in any component (docs/native-components.md).
-const OWN: [&str; 4] = [
+const OWN: [&str; 5] = [
     "xetl_type",
     "xetl_mode",
     "xetl_ratelimit_header",
     "xetl_count",
+    "xetl_whole_steps",
 ];
 
 /// Parameters that stand above a component; they may fill what it leaves out.

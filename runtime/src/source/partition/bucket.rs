@@ -3,6 +3,8 @@
 //! A partition names its chunk and the hash of its ids; the ids themselves, which may be
 //! ten thousand, are looked up when it is read and must still be those of the plan.
 
+use std::sync::Arc;
+
 use async_stream::try_stream;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
@@ -11,11 +13,13 @@ use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::google::Google;
 use crate::stream::{Slice, SourceError, State};
+use crate::value::Value;
 
 use super::super::component::Component;
 use super::super::decoder::Decoder;
+use super::super::outside::Objects;
+use super::super::request::{Options, RequestOption};
 use super::super::response::Response;
 use super::super::template::{Scope, TemplateError};
 use super::{LookUp, Partition, Router, Step, Steps};
@@ -23,6 +27,8 @@ use super::{LookUp, Partition, Router, Step, Steps};
 const DEFAULT_CHUNK: usize = 10_000;
 /// What is kept in memory while the stream is read.
 const MOST_IDS: usize = 5_000_000;
+/// An object is in memory while its ids are read.
+const LARGEST: u64 = 512 * 1024 * 1024;
 /// The fields of a partition, and the name under which templates find the ids.
 const CHUNK: &str = "chunk";
 const HASH: &str = "hash";
@@ -30,21 +36,13 @@ const IDS: &str = "ids";
 
 pub struct BucketRouter {
     at: String,
-    place: Place,
+    /// What the objects' addresses begin with.
+    from: String,
+    objects: Arc<dyn Objects>,
+    option: Option<RequestOption>,
     format: Format,
     size: usize,
     ids: OnceCell<IndexSet<String>>,
-}
-
-/// Where the objects are.
-#[derive(Debug, Clone, PartialEq)]
-enum Place {
-    Bucket {
-        name: String,
-        prefix: String,
-    },
-    /// A file or a folder of files, for trying a source by hand.
-    Path(String),
 }
 
 /// How an object holds its ids.
@@ -59,7 +57,11 @@ enum Format {
 }
 
 impl BucketRouter {
-    pub fn open(component: &Component<'_>, scope: &Scope) -> Result<BucketRouter, SourceError> {
+    pub fn open(
+        component: &Component<'_>,
+        scope: &Scope,
+        objects: Arc<dyn Objects>,
+    ) -> Result<BucketRouter, SourceError> {
         let said = |error: TemplateError| component.error(error.to_string());
         let text = |name: &str| {
             let template = component.template(name)?;
@@ -85,13 +87,22 @@ impl BucketRouter {
         };
         let size = match text("chunk_size")? {
             None => DEFAULT_CHUNK,
-            Some(text) => text.parse().ok().filter(|size| *size > 0).ok_or_else(|| {
-                component.error(format!("`chunk_size` is `{text}`, not a number above 0"))
-            })?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|size| (1..=DEFAULT_CHUNK).contains(size))
+                .ok_or_else(|| {
+                    component.error(format!(
+                        "`chunk_size` is `{text}`, not a number from 1 to {DEFAULT_CHUNK}"
+                    ))
+                })?,
         };
+        let option = component.child("request_option");
         Ok(BucketRouter {
             at: component.at.clone(),
-            place: place(&from).map_err(|problem| component.error(problem))?,
+            from: known_place(component, from)?,
+            objects,
+            option: option.map(|it| RequestOption::open(&it)).transpose()?,
             format,
             size,
             ids: OnceCell::new(),
@@ -111,32 +122,18 @@ impl BucketRouter {
 
     /// Every id once, in the order of the objects' names.
     async fn read(&self) -> Result<IndexSet<String>, SourceError> {
+        let listed = self.objects.list(&self.from).await;
+        let mut listed = listed.map_err(|error| self.problem(error.to_string()))?;
+        listed.sort_by(|one, other| one.uri.cmp(&other.uri));
         let mut ids = IndexSet::new();
-        match &self.place {
-            Place::Path(path) => {
-                let files = files(path)
-                    .map_err(|error| self.problem(format!("cannot read `{path}`: {error}")))?;
-                for file in files {
-                    let bytes = tokio::fs::read(&file).await;
-                    let bytes = bytes
-                        .map_err(|error| self.problem(format!("cannot read `{file}`: {error}")))?;
-                    self.add(&mut ids, &file, &bytes)?;
-                }
+        for object in listed {
+            if object.size > LARGEST {
+                let problem = format!("{} is larger than {LARGEST} bytes", object.uri);
+                return Err(self.problem(problem));
             }
-            Place::Bucket { name, prefix } => {
-                let google = Google::from_environment();
-                let google = google.map_err(|error| self.problem(error.to_string()))?;
-                let bucket = google.storage().bucket(name);
-                let listed = bucket.list(prefix).await;
-                let mut listed = listed.map_err(|error| self.problem(error.to_string()))?;
-                listed.sort_by(|one, other| one.name.cmp(&other.name));
-                for object in listed.iter().filter(|object| !object.name.ends_with('/')) {
-                    let found = bucket.get(&object.name).await;
-                    let found = found.map_err(|error| self.problem(error.to_string()))?;
-                    let bytes = found.map_or_else(Bytes::new, |found| found.bytes);
-                    self.add(&mut ids, &bucket.uri(&object.name), &bytes)?;
-                }
-            }
+            let bytes = self.objects.read(&object.uri).await;
+            let bytes = bytes.map_err(|error| self.problem(error.to_string()))?;
+            self.add(&mut ids, &object.uri, &bytes)?;
         }
         match ids.is_empty() {
             true => Err(self.problem("there are no ids in its objects")),
@@ -183,41 +180,33 @@ impl Router for BucketRouter {
         .boxed()
     }
 
+    /// The ids as they are, whatever they look like to a template.
+    fn options(&self, slice: &Slice, scope: &Scope) -> Result<Options, TemplateError> {
+        let mut options = Options::default();
+        let ids = slice.extra_fields.get(IDS).map(Value::from);
+        if let (Some(option), Some(ids)) = (&self.option, ids) {
+            option.inject(&mut options, ids, scope)?;
+        }
+        Ok(options)
+    }
+
+    fn has_options(&self) -> bool {
+        self.option.is_some()
+    }
+
     fn fields(&self) -> Vec<String> {
         vec![CHUNK.to_owned(), HASH.to_owned()]
     }
 }
 
-fn place(from: &str) -> Result<Place, String> {
+/// A bucket or a path, and nothing else.
+fn known_place(component: &Component<'_>, from: String) -> Result<String, SourceError> {
     match from.split_once("://") {
-        Some(("gs", rest)) => {
-            let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            Ok(Place::Bucket {
-                name: name.to_owned(),
-                prefix: prefix.to_owned(),
-            })
-        }
-        Some(("file", path)) => Ok(Place::Path(path.to_owned())),
-        Some(_) => Err(format!(
+        None | Some(("gs" | "file", _)) => Ok(from),
+        Some(_) => Err(component.error(format!(
             "`from` is `{from}`; expected gs://bucket/prefix or a path"
-        )),
-        None => Ok(Place::Path(from.to_owned())),
+        ))),
     }
-}
-
-fn files(path: &str) -> std::io::Result<Vec<String>> {
-    if !std::fs::metadata(path)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            files.push(entry.path().to_string_lossy().into_owned());
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn part(ids: &IndexSet<String>, size: usize, chunk: usize) -> impl Iterator<Item = &String> {
@@ -314,7 +303,12 @@ mod tests {
             .unwrap()
             .extend(more.as_object().unwrap().clone());
         let scope = Scope::new(minijinja::Value::from(()));
-        BucketRouter::open(&Component::new(&json, "here"), &scope).unwrap()
+        BucketRouter::open(
+            &Component::new(&json, "here"),
+            &scope,
+            Arc::new(crate::objects::Anywhere::default()),
+        )
+        .unwrap()
     }
 
     async fn slices(router: &BucketRouter) -> Vec<Slice> {

@@ -105,7 +105,11 @@ pub fn open(
         "CustomPartitionRouter"
             if component.text("class_name") == Some("xetl.BucketPartitionRouter") =>
         {
-            Box::new(bucket::BucketRouter::open(component, &shared.scope)?)
+            Box::new(bucket::BucketRouter::open(
+                component,
+                &shared.scope,
+                shared.objects.clone(),
+            )?)
         }
         "UnionPartitionRouter" => {
             let children = component.children("partition_routers");
