@@ -27,6 +27,8 @@ mod dynamic;
 mod error_handler;
 mod extractor;
 mod fold;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod isoparse;
 mod json;
 mod json_text;
