@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn values_are_written_as_python_writes_them() {
         let written = |text: &str, value: Value| percent(text.into(), value).unwrap().to_string();
-        assert_eq!(written("%05.2f", 3.14159.into()), "03.14");
+        assert_eq!(written("%05.2f", 1.234.into()), "01.23");
         assert_eq!(written("%x|%-4d|", Value::from(vec![255, 7])), "ff|7   |");
         assert_eq!(
             percent(Value::from(-7), Value::from(3)).unwrap(),
