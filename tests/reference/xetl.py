@@ -42,6 +42,16 @@ class FoldFields(RecordTransformation):
         record[self.into] = [{"id": name[len(self.prefix) :], "value": as_text(record.pop(name))} for name in names]
 
 
+@dataclass
+class DeclaredTypes(RecordTransformation):
+    """Leaves values as they came: the reference gives no schema to a transformation."""
+
+    time_zone: str = "UTC"
+
+    def transform(self, record, config=None, stream_state=None, stream_slice=None) -> None:
+        pass
+
+
 def as_text(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 

@@ -107,15 +107,49 @@ impl Redactor {
         }
     }
 
+    /// A secret that is a JSON document holds others; an address in it is none.
+    fn hide_document(&self, text: &str) {
+        let Ok(document @ (Json::Object(_) | Json::Array(_))) = serde_json::from_str(text) else {
+            return;
+        };
+        for value in leaves(&document) {
+            if !value.as_str().is_some_and(is_address) {
+                self.hide_all(value);
+            }
+        }
+    }
+
     fn hide_all(&self, value: &Json) {
         match value {
-            Json::String(text) => self.hide(text),
+            Json::String(text) => {
+                self.hide(text);
+                self.hide_document(text);
+            }
             Json::Number(number) => self.hide(&number.to_string()),
             Json::Array(values) => values.iter().for_each(|value| self.hide_all(value)),
             Json::Object(fields) => fields.values().for_each(|value| self.hide_all(value)),
             Json::Null | Json::Bool(_) => {}
         }
     }
+}
+
+/// The values of a document that hold no others.
+fn leaves(value: &Json) -> Vec<&Json> {
+    match value {
+        Json::Array(values) => values.iter().flat_map(leaves).collect(),
+        Json::Object(fields) => fields.values().flat_map(leaves).collect(),
+        value => vec![value],
+    }
+}
+
+/// Whether a text is an address that carries no credentials.
+fn is_address(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else {
+        return false;
+    };
+    let has_credentials =
+        !url.username().is_empty() || url.password().is_some() || url.query().is_some();
+    url.has_host() && !has_credentials
 }
 
 #[cfg(test)]
@@ -136,5 +170,19 @@ mod tests {
             redactor.clean("?key=s3cr3t&p=a+b%26c&kind=key"),
             "?key=****&p=****&kind=key"
         );
+    }
+
+    #[test]
+    fn a_secret_document_hides_its_secrets_and_shows_its_addresses() {
+        let specification = json!({"properties": {"document": {"airbyte_secret": true}}});
+        let document = r#"{"CLIENT_SECRET": "s3cr3t", "keys": [{"k": "inner-key"}],
+            "TOKEN_URL": "https://a.example/token", "HOOK": "https://a.example/hook?key=1"}"#;
+        let config = json!({"document": document});
+        let redactor = Redactor::new(&Config(config.as_object().unwrap().clone()), &specification);
+        assert_eq!(
+            redactor.clean("s3cr3t inner-key https://a.example/token https://a.example/hook?key=1"),
+            "**** **** https://a.example/token ****"
+        );
+        assert_eq!(redactor.clean(document), "****");
     }
 }

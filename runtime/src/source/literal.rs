@@ -10,7 +10,15 @@ pub fn evaluate(text: &str) -> Option<Value> {
     };
     let value = reader.tuple_or_value()?;
     reader.space();
-    reader.rest.trim_start().is_empty().then_some(value)
+    let rest = reader.rest.trim_start();
+    // A comment may end a line; what follows it on the next must be nothing.
+    let rest = match rest.strip_prefix('#') {
+        Some(comment) => comment
+            .split_once('\n')
+            .map_or("", |(_, after)| after.trim()),
+        None => rest,
+    };
+    rest.is_empty().then_some(value)
 }
 
 struct Reader<'t> {
@@ -219,15 +227,13 @@ impl<'t> Reader<'t> {
     }
 
     fn number(&mut self) -> Option<Value> {
-        let (mut sign, mut signed) = ("", false);
-        while let Some(mark @ ('-' | '+')) = self.rest.chars().next() {
-            // `--1` is `1`; one sign is what anyone writes.
-            sign = match (sign, mark) {
-                ("", '-') => "-",
-                ("-", '-') => "",
-                (sign, _) => sign,
-            };
-            signed = true;
+        // A literal has one sign at most: `--1` is none.
+        let sign = match self.rest.chars().next() {
+            Some('-') => "-",
+            _ => "",
+        };
+        let signed = self.rest.starts_with(['-', '+']);
+        if signed {
             self.rest = &self.rest[1..];
             self.space();
         }

@@ -254,6 +254,8 @@ fn field(code: char, civil: DateTime, moment: Moment) -> String {
         'f' => format!("{:06}", civil.subsec_nanosecond() / 1000),
         'p' => if civil.hour() < 12 { "AM" } else { "PM" }.to_owned(),
         'j' => format!("{:03}", civil.date().day_of_year()),
+        'V' => format!("{:02}", civil.date().iso_week_date().week()),
+        'G' => civil.date().iso_week_date().year().to_string(),
         'B' => month.to_owned(),
         'b' | 'h' => month[..3].to_owned(),
         'A' => day.to_owned(),

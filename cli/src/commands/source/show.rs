@@ -24,7 +24,10 @@ pub fn run(context: &Context, view: &mut View, args: &ShowArgs) -> Result<(), Fa
         return Ok(view.line(source.text.trim_end())?);
     }
     let manifest = Manifest::of(&source)?;
-    let streams = manifest.stream_names();
+    let mut streams = manifest.stream_names();
+    // Of streams under conditions several have one name.
+    let mut known = std::collections::HashSet::new();
+    streams.retain(|name| known.insert(name.clone()));
     let fields = fields(manifest.specification());
     if view.is_json() {
         return Ok(view.json(&json!({

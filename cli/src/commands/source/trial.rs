@@ -59,9 +59,7 @@ fn failure(error: &SourceError, text: &SourceText) -> Failure {
         SourceError::Config { .. } | SourceError::CannotRun { .. } => {
             Failure::of(Kind::Usage, error).hint(hint)
         }
-        SourceError::UnknownStream { known, .. } => {
-            Failure::of(Kind::Usage, error).hint(format!("its streams: {}", known.join(", ")))
-        }
+        SourceError::UnknownStream { .. } => Failure::of(Kind::Usage, error),
         error => trouble(error),
     }
 }

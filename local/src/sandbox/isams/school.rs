@@ -16,6 +16,8 @@ const NATIONALITIES: [&str; 4] = ["British", "French", "Singaporean", "Nigerian"
 /// Nursery is below zero.
 const YEARS: std::ops::RangeInclusive<i64> = -2..=14;
 
+const PUPILS_ONLY: [&str; 3] = ["schoolId", "nationalities", "languages"];
+
 /// What one path answers with.
 #[derive(Debug, Clone)]
 pub struct List {
@@ -69,8 +71,17 @@ impl School {
 
     /// The first pupils go, so that all others move up.
     pub fn leave(&mut self, count: usize) {
-        if let Some(list) = self.lists.get_mut("/api/students") {
-            list.records.drain(..count.min(list.records.len()));
+        let Some(list) = self.lists.get_mut("/api/students") else {
+            return;
+        };
+        let gone: Vec<Value> = list
+            .records
+            .drain(..count.min(list.records.len()))
+            .collect();
+        for pupil in gone {
+            let school_id = pupil["schoolId"].as_str().unwrap_or_default();
+            self.lists
+                .remove(&format!("/api/students/{school_id}/contacts"));
         }
     }
 
@@ -81,6 +92,9 @@ impl School {
         let employees = (0..students / 8).map(|index| {
             let mut employee = person("employee", index);
             employee["customFields"] = json!([{"id": 1, "name": "Parking", "value": "A4"}]);
+            if let Some(fields) = employee.as_object_mut() {
+                fields.retain(|name, _| !PUPILS_ONLY.contains(&name.as_str()));
+            }
             employee["startDate"] = json!("2019-09-01T00:00:00");
             employee
         });
@@ -162,7 +176,8 @@ impl School {
         self.single("/api/admissions/statuses", "items", named(6, "Status"));
         self.single("/api/estates/buildings", "buildings", named(3, "Building"));
         self.single("/api/estates/rooms", "rooms", named(30, "Room"));
-        self.paged("/api/otherschools", "otherSchools", named(40, "School"));
+        let schools = (1..=40).map(|index| json!({"id": index, "name": format!("School {index}")}));
+        self.paged("/api/otherschools", "otherSchools", schools.collect());
         self.single(
             "/api/otherschools/professions",
             "professions",

@@ -8,10 +8,16 @@ use super::document::Document;
 use super::{Findings, Severity};
 
 pub fn check(document: &Document, findings: &mut Findings) {
-    let streams = document.json["streams"].as_array().map_or(0, Vec::len);
     let mut names: BTreeMap<String, String> = BTreeMap::new();
-    for index in 0..streams {
-        let Some((name, at)) = name(document, &format!("/streams/{index}")) else {
+    let mut conditional_names = BTreeMap::new();
+    for pointer in elements(document, "/streams") {
+        if let Some(conditional) = conditional(document, &pointer) {
+            // Only one of several conditions may hold, so names may come again.
+            let inner = elements(document, &conditional);
+            conditional_names.extend(inner.iter().filter_map(|inner| name(document, inner)));
+            continue;
+        }
+        let Some((name, at)) = name(document, &pointer) else {
             continue;
         };
         if let Some(first) = names.insert(name.clone(), at.clone()) {
@@ -20,7 +26,25 @@ pub fn check(document: &Document, findings: &mut Findings) {
             findings.add(Severity::Error, &at, document.places.of_value(&at), message);
         }
     }
+    names.extend(conditional_names);
     check_names(document, &names, findings);
+}
+
+/// The pointers of a list's elements.
+fn elements(document: &Document, pointer: &str) -> Vec<String> {
+    let length = document.value(pointer).as_array().map_or(0, Vec::len);
+    (0..length)
+        .map(|index| format!("{pointer}/{index}"))
+        .collect()
+}
+
+/// The list of streams under a condition, where this is one.
+fn conditional(document: &Document, pointer: &str) -> Option<String> {
+    let at = document.follow(pointer).ok()?;
+    let fields = document.fields(&at).ok()?;
+    let kind = document.value(fields.get("type")?);
+    let streams = (kind == "ConditionalStreams").then(|| fields.get("streams"))??;
+    document.follow(streams).ok()
 }
 
 /// A stream's name and where it is written; `None` where a template makes it.

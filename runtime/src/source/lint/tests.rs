@@ -94,6 +94,19 @@ fn another_runtimes_code_and_a_dangling_reference_are_told() {
 }
 
 #[test]
+fn streams_under_conditions_are_known() {
+    let text = GOOD.replace(
+        "streams:\n  - type: DeclarativeStream",
+        "streams:\n  - {type: ConditionalStreams, condition: \"{{ config.x }}\", streams: ['#/definitions/extra']}\n  - type: DeclarativeStream",
+    );
+    let text = text.replace(
+        "streams: ['#/definitions/extra']",
+        "streams: [{$ref: '#/streams/1'}]",
+    );
+    assert_eq!(shown(&text), "");
+}
+
+#[test]
 fn text_that_is_no_yaml_is_one_finding() {
     insta::assert_snapshot!(shown("a: [1\nb: 2"), @"2:2: error: illegal placement of ':' indicator");
 }

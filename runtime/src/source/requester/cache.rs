@@ -66,6 +66,13 @@ impl Cache {
         Some(places.entry(key).or_default().clone())
     }
 
+    /// Forgets all replies, where one that was kept is known to be stale.
+    pub fn clear(&self) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.clear();
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = 0;
+    }
+
     /// What to keep of a reply: nothing of an error, and nothing over the limit.
     pub fn pack(&self, response: &Response) -> Option<Packed> {
         if response.status != 200 {

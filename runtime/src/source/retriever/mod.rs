@@ -4,6 +4,7 @@
 //! requests; a retriever knows requests and records and nothing of state.
 
 mod asynchronous;
+mod counted;
 mod lists;
 mod page_size;
 mod paging;

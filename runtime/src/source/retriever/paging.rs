@@ -8,6 +8,7 @@ use super::super::moment::Span;
 use super::super::paginator::{Endless, Seen};
 use super::super::template::{Scope, TemplateError, to_template};
 use super::super::window::Window;
+use super::counted::Tally;
 use super::page_size::Size;
 use super::reset::Resetting;
 use super::simple::{Read, SimpleRetriever};
@@ -30,6 +31,7 @@ pub struct Paging<'s> {
     /// How often the window was halved, and the halves not read yet, the next one last.
     pub depth: u32,
     pub waiting: Vec<(Window<'s>, u32)>,
+    pub tally: Tally,
     pub done: bool,
 }
 
@@ -44,6 +46,7 @@ impl<'s> Paging<'s> {
             endless: Endless::default(),
             depth: 0,
             waiting: Vec::new(),
+            tally: Tally::default(),
             done: false,
         }
     }
@@ -96,6 +99,8 @@ impl SimpleRetriever {
             paging.done = true;
             return Ok(read.selected.records);
         }
+        self.tell(&read, paging)
+            .map_err(|error| self.problem(&error))?;
         let kept = read.selected.records.len();
         if let Some(window) = paging
             .part
@@ -119,6 +124,15 @@ impl SimpleRetriever {
             ));
         }
         Ok(read.selected.records)
+    }
+
+    /// Counts a page's records, where the source says how many there are.
+    fn tell(&self, read: &Read, paging: &mut Paging<'_>) -> Result<(), TemplateError> {
+        let Some(count) = &self.count else {
+            return Ok(());
+        };
+        let came = read.selected.extracted;
+        count.add(&mut paging.tally, came, &read.response, &paging.part.scope)
     }
 
     fn advance(&self, read: &Read, paging: &mut Paging<'_>) -> Result<(), TemplateError> {
@@ -214,7 +228,7 @@ impl SimpleRetriever {
     }
 
     /// Begins with the first page of the window of now.
-    fn restart(&self, paging: &mut Paging<'_>) -> Result<(), SourceError> {
+    pub(super) fn restart(&self, paging: &mut Paging<'_>) -> Result<(), SourceError> {
         if let Some(window) = &paging.part.window {
             paging.part.scope = window.scope();
             paging.part.options = window.options()?;

@@ -16,6 +16,7 @@ use super::super::response::Response;
 use super::super::selector::{Selected, Selector};
 use super::super::shared::Shared;
 use super::super::template::{Scope, TemplateError};
+use super::counted::Count;
 use super::lists::Lists;
 use super::page_size::Shrinking;
 use super::paging::{Paging, Splitting};
@@ -34,6 +35,8 @@ pub struct SimpleRetriever {
     pub(super) shrinking: Option<Shrinking>,
     pub(super) splitting: Option<Splitting>,
     lists: Option<Lists>,
+    /// How many records there must be.
+    pub(super) count: Option<Count>,
     /// Cursor and partition go only into the first page's request.
     slice_on_first_page_only: bool,
     pub(super) shared: Arc<Shared>,
@@ -84,6 +87,7 @@ impl SimpleRetriever {
                 .transpose()?,
             splitting: Splitting::open(component)?,
             lists: Lists::open(&component.need("record_selector")?, shared)?,
+            count: Count::open(component)?,
             slice_on_first_page_only: component
                 .flag("ignore_stream_slicer_parameters_on_paginated_requests"),
             shared: shared.clone(),
@@ -118,6 +122,9 @@ impl SimpleRetriever {
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
         let token = self.paginator.first().filter(|_| part.first.is_none());
         let paging = Paging::new(part, token);
+        if let Some(count) = &self.count {
+            return self.counted(count, paging);
+        }
         stream::try_unfold(paging, move |mut paging| async move {
             if paging.done && !self.begin_next(&mut paging)? {
                 return Ok(None);
@@ -128,7 +135,7 @@ impl SimpleRetriever {
         .boxed()
     }
 
-    async fn page(&self, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
+    pub(super) async fn page(&self, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
         loop {
             match self.ask(paging).await? {
                 Asked::Page(read) => return self.turn(*read, paging),

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 
-use super::{arithmetic, comparison, filters, json, macros, objects};
+use super::{arithmetic, comparison, filters, formatting, json, macros, methods, objects};
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
 
@@ -14,7 +14,7 @@ fn environment() -> Environment<'static> {
     environment.set_loader(|source| Ok(Some(source.to_owned())));
     environment.set_auto_reload(false);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_unknown_method_callback(methods::call);
     environment.set_formatter(|out, _, value| {
         let written = match value.as_str() {
             Some(text) => out.write_str(text),
@@ -30,6 +30,7 @@ fn environment() -> Environment<'static> {
     filters::add(&mut environment);
     arithmetic::add(&mut environment);
     comparison::add(&mut environment);
+    formatting::add(&mut environment);
     json::add(&mut environment);
     environment
 }

@@ -9,11 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use fancy_regex::Regex;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
-use minijinja::value::ValueKind;
+use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, Value};
 use sha2::{Digest, Sha256};
 
 use super::json;
+use super::macros::quote_plus;
 use super::objects::text;
 
 pub fn add(environment: &mut Environment<'_>) {
@@ -25,6 +26,10 @@ pub fn add(environment: &mut Environment<'_>) {
     environment.add_filter("string", string);
     environment.add_filter("regex_search", regex_search);
     environment.add_filter("regex_replace", regex_replace);
+    environment.add_filter("truncate", truncate);
+    environment.add_filter("urlencode", urlencode);
+    environment.add_filter("center", center);
+    environment.add_filter("wordcount", |text: &str| text.split_whitespace().count());
     environment.add_filter("int", int);
     environment.add_filter("float", float);
 }
@@ -169,15 +174,85 @@ fn rust_replacement(python: &str) -> String {
     rust + rest
 }
 
+/// Jinja's `urlencode`: of text a path's quoting, of pairs a query's.
+fn urlencode(value: Value) -> Result<String, Error> {
+    let pairs: Vec<(Value, Value)> = match value.kind() {
+        ValueKind::Map => value
+            .try_iter()?
+            .map(|key| Ok((key.clone(), value.get_item(&key)?)))
+            .collect::<Result<_, Error>>()?,
+        ValueKind::Seq => value
+            .try_iter()?
+            .map(|pair| Ok((pair.get_item_by_index(0)?, pair.get_item_by_index(1)?)))
+            .collect::<Result<_, Error>>()?,
+        _ => {
+            return Ok(quote_plus(&text(&value))
+                .replace('+', "%20")
+                .replace("%2F", "/"));
+        }
+    };
+    let pairs = pairs.iter().map(|(key, value)| {
+        let (key, value) = (quote_plus(&text(key)), quote_plus(&text(value)));
+        format!("{key}={value}")
+    });
+    Ok(pairs.collect::<Vec<_>>().join("&"))
+}
+
+/// Length, whether words are cut, what stands for the rest, and letters more that pass.
+type Truncation = (Option<usize>, Option<bool>, Option<String>, Option<usize>);
+
+/// Jinja's `truncate`: some letters more than asked for are let pass.
+fn truncate(text: &str, given: Rest<Value>, named: Kwargs) -> Result<String, Error> {
+    let (length, killwords, end, leeway): Truncation = from_args(&given)?;
+    let length = length.or(named.get("length")?).unwrap_or(255);
+    let whole_words = !killwords.or(named.get("killwords")?).unwrap_or(false);
+    let end = end.or(named.get("end")?);
+    let end = end.as_deref().unwrap_or("...");
+    let leeway = leeway.or(named.get("leeway")?).unwrap_or(5);
+    if text.chars().count() <= length + leeway {
+        return Ok(text.to_owned());
+    }
+    let room = length.saturating_sub(end.chars().count());
+    let cut: String = text.chars().take(room).collect();
+    let kept = match cut.rsplit_once(' ') {
+        Some((words, _)) if whole_words => words,
+        _ => &cut,
+    };
+    Ok(format!("{kept}{end}"))
+}
+
+fn center(text: &str, width: Option<usize>) -> String {
+    let missing = width.unwrap_or(80).saturating_sub(text.chars().count());
+    let left = missing / 2 + (missing & width.unwrap_or(80) & 1);
+    format!("{}{text}{}", " ".repeat(left), " ".repeat(missing - left))
+}
+
 /// Jinja's `int`: what is no number is the default, not an error.
-fn int(value: Value, default: Option<i64>) -> Value {
+fn int(value: Value, default: Option<i64>, named: Kwargs) -> Result<Value, Error> {
+    let default = default.or(named.get("default")?);
+    let base = named.get::<Option<u32>>("base")?.unwrap_or(10);
+    if let Some(text) = value
+        .as_str()
+        .filter(|_| base != 10 && (2..=36).contains(&base))
+    {
+        let digits = text
+            .trim()
+            .trim_start_matches("0x")
+            .trim_start_matches("0b");
+        let number = i64::from_str_radix(digits, base).ok();
+        return Ok(Value::from(number.or(default).unwrap_or(0)));
+    }
+    Ok(whole(&value, default))
+}
+
+fn whole(value: &Value, default: Option<i64>) -> Value {
     if value.kind() == ValueKind::Bool {
         return Value::from(i64::from(value.is_true()));
     }
     if value.is_integer() {
-        return value;
+        return value.clone();
     }
-    let text = text(&value);
+    let text = text(value);
     let whole = text.trim().replace('_', "").parse::<i64>().ok();
     let cut = || text.trim().parse::<f64>().ok().map(|number| number as i64);
     Value::from(whole.or_else(cut).or(default).unwrap_or(0))

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use crate::source::python;
@@ -31,6 +32,11 @@ pub fn dumps(value: &Value, sorted: bool) -> Result<String, Error> {
             ErrorKind::InvalidOperation,
             problem.replace("not defined", "missing"),
         ));
+    }
+    // Dates and other things of ours are no JSON.
+    if value.kind() == ValueKind::Plain {
+        let problem = "a value of this kind has no JSON";
+        return Err(Error::new(ErrorKind::InvalidOperation, problem));
     }
     let mut text = String::new();
     write(&mut text, &from_template(value), sorted);

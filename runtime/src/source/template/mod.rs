@@ -7,8 +7,10 @@ mod arithmetic;
 mod comparison;
 mod environment;
 mod filters;
+mod formatting;
 mod json;
 mod macros;
+mod methods;
 mod objects;
 mod scope;
 mod tokens;
@@ -67,7 +69,7 @@ impl Template {
     /// Compiles `source`; `parameters` are the component's `$parameters`.
     pub fn new(source: &str, parameters: minijinja::Value) -> Result<Template, TemplateError> {
         let kind = if source.contains(['{']) && is_template(source) {
-            let rewritten: Arc<str> = comparison::rewrite(&arithmetic::rewrite(source)).into();
+            let rewritten: Arc<str> = rewritten(source).into();
             let variables = environment::compile(&rewritten).map_err(|problem| TemplateError {
                 template: source.to_owned(),
                 problem,
@@ -164,6 +166,11 @@ impl Template {
             problem,
         }
     }
+}
+
+/// `source` with the operators that Python has otherwise as calls.
+fn rewritten(source: &str) -> String {
+    comparison::rewrite(&arithmetic::rewrite(&formatting::rewrite(source)))
 }
 
 fn is_template(source: &str) -> bool {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use minijinja::value::{DynObject, Object, ObjectRepr, ValueKind, from_args};
+use minijinja::value::{DynObject, Kwargs, Object, ObjectRepr, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use crate::source::moment::{Moment, Span};
@@ -99,6 +99,31 @@ impl Dated {
         })
     }
 
+    /// This with other parts, by their names.
+    fn replaced(&self, parts: &Kwargs) -> Result<Value, Error> {
+        let civil = self.moment.civil();
+        let part = |name: &str, now: i64| match parts.has(name) {
+            true => parts.get::<i64>(name),
+            false => Ok(now),
+        };
+        let micros = part("microsecond", i64::from(civil.subsec_nanosecond() / 1000))?;
+        let replaced = jiff::civil::DateTime::new(
+            part("year", civil.year().into())? as i16,
+            part("month", civil.month().into())? as i8,
+            part("day", civil.day().into())? as i8,
+            part("hour", civil.hour().into())? as i8,
+            part("minute", civil.minute().into())? as i8,
+            part("second", civil.second().into())? as i8,
+            (micros * 1000) as i32,
+        );
+        let at = replaced.and_then(|civil| self.moment.offset.to_timestamp(civil));
+        let at = at.map_err(|error| Error::new(ErrorKind::CannotUnpack, error.to_string()))?;
+        Ok(Value::from_object(Dated {
+            moment: Moment { at, ..self.moment },
+            ..*self
+        }))
+    }
+
     fn iso(&self, between: char) -> String {
         if !self.has_time {
             return strptime::format(self.moment, "%Y-%m-%d");
@@ -146,6 +171,10 @@ impl Object for Dated {
             "isoformat" => Value::from(self.iso('T')),
             "timestamp" => Value::from(self.moment.at.as_microsecond() as f64 / 1e6),
             "date" => Dated::day(self.moment),
+            "replace" => {
+                let (parts,): (Kwargs,) = from_args(args)?;
+                self.replaced(&parts)?
+            }
             "weekday" => {
                 let day = self.moment.civil().weekday();
                 Value::from(day.to_monday_zero_offset())
@@ -200,6 +229,15 @@ impl Object for Delta {
     }
 
     fn render(self: &Arc<Self>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.months / 12 {
+            0 => {}
+            years => write!(out, "{years} years, ")?,
+        }
+        match self.0.months % 12 {
+            0 => {}
+            1 => out.write_str("1 month, ")?,
+            months => write!(out, "{months} months, ")?,
+        }
         let days = self.0.micros.div_euclid(86_400_000_000);
         let rest = self.0.micros.rem_euclid(86_400_000_000);
         match days {
