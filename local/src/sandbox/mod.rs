@@ -6,6 +6,7 @@
 
 mod close;
 mod common;
+mod frames;
 mod isams;
 mod xero;
 
@@ -42,6 +43,11 @@ enum Source {
     /// /auth/connect/token. POST /_sandbox/leave lets pupils leave between two
     /// pages.
     Isams(isams::IsamsArgs),
+    /// An API that gives frames of measurements for ids, 15 minutes at a time
+    ///
+    /// POST {"ids": [...], "from": ..., "to": ...} to /frames with the token
+    /// `frames-sandbox`; at most 10,000 ids.
+    Frames(frames::FramesArgs),
 }
 
 impl Source {
@@ -50,6 +56,7 @@ impl Source {
             Source::Xero(args) => xero::start(args).await,
             Source::Close(args) => close::start(args).await,
             Source::Isams(args) => isams::start(args).await,
+            Source::Frames(args) => frames::start(args).await,
         }
     }
 }
