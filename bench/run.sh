@@ -44,3 +44,11 @@ while kill -0 "$pid" 2>/dev/null; do
 done
 wait "$pid"
 printf '%-28s %6s MB\n' 'runtime, peak memory' "$((peak / 1000))"
+
+# The language on its own ground: records over loopback to stdout, beside the reference.
+cd ../..
+if [ -x .venv/bin/python ]; then
+    PYTHONWARNINGS=ignore .venv/bin/python bench/read.py --runtime bin/xetl-runtime
+else
+    echo 'bench/read.py needs .venv with the reference: tests/setup.sh makes it' >&2
+fi
