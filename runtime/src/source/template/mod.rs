@@ -67,6 +67,12 @@ impl Template {
     /// Compiles `source`; `parameters` are the component's `$parameters`.
     pub fn new(source: &str, parameters: minijinja::Value) -> Result<Template, TemplateError> {
         let kind = if source.contains(['{']) && is_template(source) {
+            if tokens::is_too_deep(source) {
+                return Err(TemplateError {
+                    template: source.to_owned(),
+                    problem: "brackets stand too deep in one another".to_owned(),
+                });
+            }
             let rewritten: Arc<str> = comparison::rewrite(&arithmetic::rewrite(source)).into();
             let variables = environment::compile(&rewritten).map_err(|problem| TemplateError {
                 template: source.to_owned(),

@@ -157,3 +157,10 @@ fn patterns_are_pythons() {
         "'y-x'"
     );
 }
+
+#[test]
+fn brackets_too_deep_for_the_stack_are_an_error() {
+    let source = format!("{{{{ {}1{} }}}}", "min(".repeat(2000), ")".repeat(2000));
+    let error = Template::new(&source, Value::UNDEFINED).unwrap_err();
+    assert_eq!(error.problem, "brackets stand too deep in one another");
+}

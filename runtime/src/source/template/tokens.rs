@@ -18,6 +18,21 @@ pub const KEYWORDS: [&str; 14] = [
     "recursive",
 ];
 
+/// More open brackets than this could take more stack than a thread has.
+const DEEPEST: usize = 50;
+
+pub fn is_too_deep(text: &str) -> bool {
+    let mut depth = 0_usize;
+    text.chars().any(|letter| {
+        match letter {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEEPEST
+    })
+}
+
 /// `source` with the inside of each `{{ }}` and `{% %}` rewritten.
 pub fn in_expressions(source: &str, rewrite: impl Fn(&str) -> String) -> String {
     let mut rewritten = String::new();
