@@ -70,7 +70,7 @@ impl Template {
             if tokens::is_too_deep(source) {
                 return Err(TemplateError {
                     template: source.to_owned(),
-                    problem: "brackets stand too deep in one another".to_owned(),
+                    problem: "an expression is nested too deep".to_owned(),
                 });
             }
             let rewritten: Arc<str> = comparison::rewrite(&arithmetic::rewrite(source)).into();
