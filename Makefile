@@ -9,7 +9,7 @@ RUNTIME_TARGET := x86_64-unknown-linux-gnu
 STATIC := CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static"
 PREFIX ?= $(HOME)/.cargo
 
-.PHONY: help demo build runtime install test check bench clean
+.PHONY: help demo build runtime install test check fuzz bench clean
 
 help:
 	@echo 'make demo     build, start the local cloud and a sandbox Xero, onboard a client, query its rows'
@@ -17,6 +17,7 @@ help:
 	@echo 'make build    put xetl, xetl-local and xetl-runtime into ./bin'
 	@echo 'make install  put them into $(PREFIX)/bin'
 	@echo 'make check    formatting and lints'
+	@echo 'make fuzz     a minute of each fuzz target (needs cargo-fuzz: cargo install cargo-fuzz --locked)'
 	@echo 'make bench    time what the README states, on this machine'
 
 demo: build
@@ -45,6 +46,17 @@ test: build
 check:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# Coverage is a nightly flag, which the stable compiler takes when told to.
+FUZZ := cd fuzz && RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/fuzz cargo fuzz
+FUZZ_TARGETS := manifest template literal date lint
+
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || { echo 'make fuzz needs cargo-fuzz: cargo install cargo-fuzz --locked'; exit 1; }
+	$(FUZZ) build --dev --sanitizer none --fuzz-dir .
+	for target in $(FUZZ_TARGETS); do \
+		($(FUZZ) run --dev --sanitizer none --fuzz-dir . $$target -- -max_total_time=60 -timeout=10) || exit 1; \
+	done
 
 bench: build
 	bench/run.sh

@@ -44,7 +44,10 @@ fn split_zone(time: &str) -> (&str, &str) {
 /// Python keeps microseconds; more digits are cut off.
 fn cut_fraction(clock: &str) -> String {
     match clock.split_once(['.', ',']) {
-        Some((seconds, digits)) => format!("{seconds}.{}", &digits[..digits.len().min(6)]),
+        Some((seconds, digits)) => {
+            let kept: String = digits.chars().take(6).collect();
+            format!("{seconds}.{kept}")
+        }
         None => clock.to_owned(),
     }
 }
@@ -70,5 +73,6 @@ mod tests {
         assert_eq!(at("2022-01-14 13:00+13"), midnight);
         assert_eq!(at("2022-01-14T00:00:00.000000000Z"), midnight);
         assert_eq!(at("yesterday"), None);
+        assert_eq!(at("2022-01-14T00:00:00.12345éé"), None);
     }
 }

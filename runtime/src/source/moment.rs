@@ -99,23 +99,34 @@ impl Span {
         }
         let mut span = Span::default();
         for (number, unit) in parts(date)? {
-            match unit {
-                'Y' => span.months += (number * 12.0) as i64,
-                'M' => span.months += number as i64,
-                'W' => span.micros += micros(number, 604_800.0),
-                'D' => span.micros += micros(number, 86_400.0),
+            span = match unit {
+                'Y' => span.longer(number * 12.0, 0.0)?,
+                'M' => span.longer(number, 0.0)?,
+                'W' => span.longer(0.0, number * 604_800.0)?,
+                'D' => span.longer(0.0, number * 86_400.0)?,
                 _ => return None,
-            }
+            };
         }
         for (number, unit) in parts(time)? {
-            match unit {
-                'H' => span.micros += micros(number, 3_600.0),
-                'M' => span.micros += micros(number, 60.0),
-                'S' => span.micros += micros(number, 1.0),
+            span = match unit {
+                'H' => span.longer(0.0, number * 3_600.0)?,
+                'M' => span.longer(0.0, number * 60.0)?,
+                'S' => span.longer(0.0, number)?,
                 _ => return None,
-            }
+            };
         }
         Some(if sign < 0 { -span } else { span })
+    }
+
+    /// This span and more of whole months and seconds; `None` where no date is so far away.
+    fn longer(self, months: f64, seconds: f64) -> Option<Span> {
+        let micros = seconds * 1e6;
+        let fits = months.abs() < LONGEST && micros.abs() < LONGEST;
+        let span = Span {
+            months: self.months.checked_add(months as i64)?,
+            micros: self.micros.checked_add(micros.round() as i64)?,
+        };
+        fits.then_some(span)
     }
 }
 
@@ -129,9 +140,8 @@ impl Neg for Span {
     }
 }
 
-fn micros(number: f64, seconds: f64) -> i64 {
-    (number * seconds * 1e6).round() as i64
-}
+/// Half of what an integer holds, so that two spans can be joined.
+const LONGEST: f64 = (i64::MAX / 2) as f64;
 
 fn parts(text: &str) -> Option<Vec<(f64, char)>> {
     let mut parts = Vec::new();
@@ -158,6 +168,8 @@ mod tests {
         assert_eq!(span("-P1W"), Some((0, -604_800_000_000)));
         assert_eq!(span("1 day"), None);
         assert_eq!(span("P"), None);
+        assert_eq!(span("P99999999999999999999Y"), None);
+        assert_eq!(span("PT99999999999999999999H9e999S"), None);
     }
 
     #[test]

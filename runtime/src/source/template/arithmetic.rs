@@ -53,8 +53,8 @@ fn scaled(span: Span, sign: i64) -> Span {
 
 fn joined(a: Span, b: Span) -> Span {
     Span {
-        months: a.months + b.months,
-        micros: a.micros + b.micros,
+        months: a.months.saturating_add(b.months),
+        micros: a.micros.saturating_add(b.micros),
     }
 }
 

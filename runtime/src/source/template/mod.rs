@@ -69,6 +69,12 @@ impl Template {
     /// Compiles `source`; `parameters` are the component's `$parameters`.
     pub fn new(source: &str, parameters: minijinja::Value) -> Result<Template, TemplateError> {
         let kind = if source.contains(['{']) && is_template(source) {
+            if tokens::is_too_deep(source) {
+                return Err(TemplateError {
+                    template: source.to_owned(),
+                    problem: "an expression is nested too deep".to_owned(),
+                });
+            }
             let rewritten: Arc<str> = rewritten(source).into();
             let variables = environment::compile(&rewritten).map_err(|problem| TemplateError {
                 template: source.to_owned(),

@@ -157,3 +157,13 @@ fn patterns_are_pythons() {
         "'y-x'"
     );
 }
+
+#[test]
+fn expressions_too_deep_for_the_stack_are_an_error() {
+    let brackets = format!("{{{{ {}1{} }}}}", "min(".repeat(2000), ")".repeat(2000));
+    let filters = format!("{{{{ x{} }}}}", "|string".repeat(2000));
+    for source in [brackets, filters] {
+        let error = Template::new(&source, minijinja::Value::UNDEFINED).unwrap_err();
+        assert_eq!(error.problem, "an expression is nested too deep");
+    }
+}

@@ -18,6 +18,44 @@ pub const KEYWORDS: [&str; 14] = [
     "recursive",
 ];
 
+/// More open brackets than this could take more stack than a thread has.
+const DEEPEST: usize = 50;
+
+/// So are more operators than this in one expression: each holds what stands before it.
+const LONGEST: usize = 400;
+
+/// Whether compiling `source` could overflow the stack.
+pub fn is_too_deep(source: &str) -> bool {
+    let mut rest = source;
+    while let Some((start, end)) = next_expression(rest) {
+        let is_link = |token: &&str| KEYWORDS.contains(token) || is_operator(token);
+        if split(&rest[start..end]).into_iter().filter(is_link).count() > LONGEST {
+            return true;
+        }
+        rest = &rest[end..];
+    }
+    has_deep_brackets(source)
+}
+
+fn is_operator(token: &str) -> bool {
+    token.len() == 1
+        && token.contains([
+            '|', '.', '+', '-', '*', '/', '%', '~', '[', '(', '=', '<', '>',
+        ])
+}
+
+fn has_deep_brackets(text: &str) -> bool {
+    let mut depth = 0_usize;
+    text.chars().any(|letter| {
+        match letter {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEEPEST
+    })
+}
+
 /// `source` with the inside of each `{{ }}` and `{% %}` rewritten.
 pub fn in_expressions(source: &str, rewrite: impl Fn(&str) -> String) -> String {
     let mut rewritten = String::new();
