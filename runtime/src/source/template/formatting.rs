@@ -325,7 +325,7 @@ mod tests {
             ),
             (
                 "{{ -7 % 3 - 8 % 3 }}",
-                "{{ _percent(-7, 3) -_percent( 8, 3) }}",
+                "{{ _percent(-7, 3) - _percent(8, 3) }}",
             ),
             ("{{ x.strftime('%Y') }}", "{{ x.strftime('%Y') }}"),
         ] {
