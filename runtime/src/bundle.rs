@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use crate::options::{Mode, StreamOptions};
 
 /// The environment variable that names the bundle (`gs://...`, or a file's path by hand).
 pub const BUNDLE_ENV: &str = "XETL_BUNDLE";
@@ -43,24 +44,4 @@ pub struct SecretRef {
     pub env: String,
     /// `projects/P/secrets/S`, to read the newest version again and to store a rotated one.
     pub secret: String,
-}
-
-/// How one stream is loaded.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StreamOptions {
-    /// How rows reach the table; by default `append` where the stream has a cursor and a
-    /// primary key, else `overwrite`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<Mode>,
-}
-
-/// How a run's rows reach the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// The run's rows replace the table, in one step.
-    Overwrite,
-    /// The run's rows are added; `<stream>_latest` shows the newest version of each key.
-    Append,
 }

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use xetl_runtime::bundle::StreamOptions;
+use xetl_runtime::options::StreamOptions;
 
 /// xetl.yaml: what all clients of the workspace share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
