@@ -18,6 +18,7 @@ pub mod parts;
 pub mod pipeline;
 pub mod range;
 pub mod read;
+pub mod reshape;
 pub mod run;
 pub mod scalar;
 pub mod schema;

@@ -308,6 +308,7 @@ impl<'a> StreamRun<'a> {
         RunSchema {
             stream: self.pipeline.source.streams()[self.index].as_ref(),
             declared: declared::table_schema(&self.info.schema),
+            given: declared::table_schema(&self.info.types).unwrap_or_default(),
             known: checkpoint.and_then(|stored| stored.value.schema.clone()),
             bucket: bucket.clone(),
             name: layout.schema(self.name(), run),
@@ -597,6 +598,8 @@ pub fn table_name(stream: &str) -> String {
 struct RunSchema<'s> {
     stream: &'s dyn Stream,
     declared: Option<TableSchema>,
+    /// Columns whose types the client file gives.
+    given: TableSchema,
     /// What earlier runs loaded with.
     known: Option<TableSchema>,
     bucket: Bucket,
@@ -610,6 +613,7 @@ impl RunSchema<'_> {
         let said = self.stream.schema().await.ok();
         let said = said.and_then(|schema| declared::table_schema(&schema));
         let seen = said.unwrap_or_else(|| inferred::table_schema(records));
+        let seen = seen.overridden_by(&self.given);
         let schema = match &self.known {
             Some(known) => known.extended_by(&seen),
             None => seen,

@@ -21,6 +21,7 @@ use crate::objects::Anywhere;
 pub use crate::pipeline::described;
 use crate::pipeline::{Outcome, Pipeline, StreamSummary, Task, table_name};
 use crate::range::{Range, RangeArgs, RangeError};
+use crate::reshape::{self, Around};
 use crate::settings::{self, RotatedSecrets, SettingsError};
 use crate::source;
 use crate::state::{self, Layout, StoreError};
@@ -170,7 +171,15 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
         range: setup.range,
         ..source::Wanted::named(&wanted(setup))
     };
-    Ok(source::open(&bundle.manifest, config, outside, &wanted).await?)
+    let source = source::open(&bundle.manifest, config, outside, &wanted).await?;
+    let hash_key = settings::hash_key(bundle, env)?;
+    let around = Around {
+        config: &bundle.config,
+        hash_key: hash_key.as_ref(),
+    };
+    let streams = bundle.streams.iter();
+    let steps = streams.map(|(stream, options)| (stream, options.transformations.as_slice()));
+    Ok(reshape::reshaped(source, steps, &around)?)
 }
 
 /// The streams that are asked for; none for all of the source's.

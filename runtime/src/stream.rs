@@ -21,6 +21,8 @@ pub struct StreamInfo {
     pub cursor_field: Option<String>,
     /// JSON Schema of one record, `{}` where nothing is declared.
     pub schema: serde_json::Value,
+    /// JSON Schema of the fields whose types a client file gives, whatever `schema` says.
+    pub types: serde_json::Value,
     /// How it is loaded if the client does not say, where its key and cursor do not tell.
     pub mode: Option<Mode>,
 }

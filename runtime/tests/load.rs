@@ -39,6 +39,7 @@ fn counting(last: i64, schema: Json, key: bool) -> Counting {
         primary_key: if key { vec!["id".into()] } else { Vec::new() },
         cursor_field: key.then(|| "id".into()),
         schema,
+        types: json!({}),
         mode: None,
     };
     Counting {
@@ -150,6 +151,7 @@ fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
             manifest: Json::Null,
             config: serde_json::Map::new(),
             secrets: BTreeMap::new(),
+            hash_key: None,
             streams: options.into_iter().collect(),
         },
         run: run.into(),

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::{Map, Value};
-use xetl_runtime::bundle::StreamOptions;
+use xetl_runtime::bundle::{HASH_KEY, StreamOptions};
+use xetl_runtime::reshape::{Around, Steps};
 
 use super::clash;
 use super::error::{nearest, shown};
@@ -190,8 +192,36 @@ fn streams(
                 None => format!("its streams: {}", known.join(", ")),
             }),
         }),
-        _ => Ok(file.streams.clone()),
+        _ => {
+            check_transformations(at, file)?;
+            Ok(file.streams.clone())
+        }
     }
+}
+
+/// What the runtime would refuse, while there is still somebody to read it.
+fn check_transformations(at: &str, file: &PipelineFile) -> Result<(), ConfigError> {
+    let around = Around {
+        config: &file.config,
+        hash_key: Some(&SecretString::default()),
+    };
+    for (stream, options) in &file.streams {
+        if let Err(error) = Steps::open(stream, &options.transformations, &around) {
+            return Err(ConfigError::invalid(
+                format!("{at}.streams"),
+                error.to_string(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn hashes(file: &PipelineFile) -> bool {
+    let mut steps = file
+        .streams
+        .values()
+        .flat_map(|options| &options.transformations);
+    steps.any(|step| step.hash.is_some())
 }
 
 /// The secret fields in use: the required ones, and the optional ones the file names.
@@ -222,10 +252,12 @@ fn secrets(at: &str, manifest: &Manifest, file: &PipelineFile) -> Result<Vec<Str
             )),
         });
     }
+    let key = hashes(file).then(|| HASH_KEY.to_owned());
     Ok(fields
         .into_iter()
         .filter(|field| field.required || file.secrets.contains(&field.path))
         .map(|field| field.path)
+        .chain(key)
         .collect())
 }
 

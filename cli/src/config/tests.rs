@@ -114,3 +114,25 @@ fn two_pipelines_with_one_dataset_are_refused() {
     let error = workspace.client("acme").unwrap_err().to_string();
     assert!(error.contains("pipelines `a` and `b` would share `d`"));
 }
+
+#[test]
+fn a_transformation_that_cannot_be_taken_is_told_with_its_place() {
+    let steps = |steps: &str| {
+        told(&format!(
+            "    streams: {{invoices: {{transformations: {steps}}}}}\n"
+        ))
+    };
+    insta::assert_snapshot!(steps("[{hide: [a]}]"), @"");
+    insta::assert_snapshot!(steps("[{cast: {amount: MONEY}}]"), @"");
+    insta::assert_snapshot!(steps("[{time_zone: {fields: [a], from: Mars}}]"), @"");
+}
+
+#[test]
+fn a_hash_makes_the_pipeline_need_its_key() {
+    let (_folder, workspace) = workspace(
+        "client: acme\npipelines:\n  xero:\n    source: tiny\n    \
+         streams: {invoices: {transformations: [{hash: [email]}]}}\n",
+    );
+    let client = workspace.client("acme").unwrap();
+    assert_eq!(client.pipelines[0].secrets, ["key", "hash_key"]);
+}
