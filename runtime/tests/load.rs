@@ -134,7 +134,15 @@ fn page(ids: &[i64]) -> Page {
 }
 
 fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
-    let options = mode.map(|mode| ("numbers".to_owned(), StreamOptions { mode: Some(mode) }));
+    let options = mode.map(|mode| {
+        (
+            "numbers".to_owned(),
+            StreamOptions {
+                mode: Some(mode),
+                ..StreamOptions::default()
+            },
+        )
+    });
     Setup {
         google: Google {
             endpoints: Endpoints::all_at(&fake.url),

@@ -276,6 +276,7 @@ mod tests {
         ]});
         let options = StreamOptions {
             mode: Some(Mode::Overwrite),
+            ..StreamOptions::default()
         };
         Pipeline {
             name: "close".to_owned(),
