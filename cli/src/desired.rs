@@ -188,6 +188,7 @@ fn bundle(client: &Client, names: &Names, pipeline: &Pipeline) -> Bundle {
         hash_key: secrets.remove(HASH_KEY),
         secrets,
         streams: pipeline.streams.clone(),
+        models: pipeline.models.clone(),
     }
 }
 
@@ -341,6 +342,8 @@ mod tests {
                 memory: "512Mi".to_owned(),
                 timeout: Duration::from_secs(3600),
                 streams: Default::default(),
+                models: Vec::new(),
+                specification: json!({}),
             }],
         }
     }

@@ -41,6 +41,33 @@ pub struct Bundle {
     pub hash_key: Option<SecretRef>,
     /// Streams to load, with their options; empty means all, with defaults.
     pub streams: BTreeMap<String, StreamOptions>,
+    /// SQL after the load, each after those it reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Model>,
+}
+
+/// SQL over the pipeline's tables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Of its view or table.
+    pub name: String,
+    /// One SELECT, every table in it named with its project and dataset.
+    pub sql: String,
+    pub kind: ModelKind,
+    /// The streams it reads, also through other models.
+    pub streams: Vec<String>,
+}
+
+/// What a model is in the warehouse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// Computed when it is read.
+    #[default]
+    View,
+    /// Computed after each run.
+    Table,
 }
 
 /// Where the runtime finds a secret field's value.

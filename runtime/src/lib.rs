@@ -13,6 +13,7 @@ pub mod google;
 pub mod lease;
 pub mod load;
 pub mod log;
+pub mod models;
 pub mod objects;
 pub mod parts;
 pub mod pipeline;

@@ -160,6 +160,7 @@ fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
             config: serde_json::Map::new(),
             secrets: BTreeMap::new(),
             hash_key: None,
+            models: Vec::new(),
             streams: options.into_iter().collect(),
         },
         run: run.into(),

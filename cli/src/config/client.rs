@@ -5,12 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde_json::{Map, Value};
-use xetl_runtime::bundle::{HASH_KEY, StreamOptions};
+use serde_json::{Map, Value, json};
+use xetl_runtime::bundle::{HASH_KEY, Model, StreamOptions};
+use xetl_runtime::pipeline::table_name;
 use xetl_runtime::reshape::{Around, Steps};
 
 use super::clash;
 use super::error::{nearest, shown};
+use super::models::{self, Tables};
 use super::value::{
     check_cron, check_dataset, check_memory, check_name, check_project, duration, time_zone,
 };
@@ -34,6 +36,8 @@ pub struct Pipeline {
     pub source: String,
     pub manifest: Manifest,
     pub config: Map<String, Value>,
+    /// What its config can hold, as JSON Schema: the source's, and what its streams need.
+    pub specification: Value,
     /// Dotted paths of the secret fields it uses.
     pub secrets: Vec<String>,
     pub schedule: Option<Schedule>,
@@ -43,6 +47,8 @@ pub struct Pipeline {
     pub memory: String,
     pub timeout: Duration,
     pub streams: BTreeMap<String, StreamOptions>,
+    /// Its models, in the order in which they run.
+    pub models: Vec<Model>,
 }
 
 /// When a pipeline runs.
@@ -93,16 +99,17 @@ pub(super) fn settle(
                 hint: Some(format!("add `{key}: ...` to xetl.yaml")),
             })
     };
+    let project = wanted("project", &file.project, &workspace.file.project)?;
+    check_project(&at("project"), &project)?;
     let pipelines = file
         .pipelines
         .iter()
         .map(|(pipeline, file)| {
             let at = format!("{}: pipelines.{pipeline}", shown(path));
-            settle_pipeline(workspace, &at, name, pipeline, file)
+            let settled = settle_pipeline(workspace, &at, name, pipeline, file)?;
+            with_models(settled, &at, &project, file)
         })
         .collect::<Result<_, _>>()?;
-    let project = wanted("project", &file.project, &workspace.file.project)?;
-    check_project(&at("project"), &project)?;
     let client = Client {
         name: name.to_owned(),
         project,
@@ -133,8 +140,10 @@ fn settle_pipeline(
     Ok(Pipeline {
         name: name.to_owned(),
         source: file.source.clone(),
+        specification: specification(&manifest, file),
         secrets: secrets(at, &manifest, file)?,
         streams: streams(at, &manifest, file)?,
+        models: Vec::new(),
         manifest,
         config: file.config.clone(),
         schedule: file
@@ -148,6 +157,36 @@ fn settle_pipeline(
         memory,
         timeout: duration(at, timeout.unwrap_or("1h"))?,
     })
+}
+
+/// The pipeline with its models settled over its tables.
+fn with_models(
+    mut pipeline: Pipeline,
+    at: &str,
+    project: &str,
+    file: &PipelineFile,
+) -> Result<Pipeline, ConfigError> {
+    let known = pipeline.manifest.stream_names();
+    let chosen = pipeline.streams.keys().cloned();
+    let streams: Vec<String> = match pipeline.streams.is_empty() {
+        true => known.clone(),
+        false => chosen.collect(),
+    };
+    let tables = Tables {
+        dataset: format!("{project}.{}", pipeline.dataset),
+        is_open: known.is_empty() && streams.is_empty(),
+        streams: streams
+            .into_iter()
+            .map(|stream| (table_name(&stream), stream))
+            .collect(),
+    };
+    let settled = models::settle(&file.models, &tables);
+    pipeline.models = settled.map_err(|error| ConfigError::Invalid {
+        at: format!("{at}.models"),
+        hint: error.hint(),
+        problem: error.to_string(),
+    })?;
+    Ok(pipeline)
 }
 
 fn settle_schedule(
@@ -214,6 +253,20 @@ fn check_transformations(at: &str, file: &PipelineFile) -> Result<(), ConfigErro
         }
     }
     Ok(())
+}
+
+fn specification(manifest: &Manifest, file: &PipelineFile) -> Value {
+    let mut specification = manifest.specification().clone();
+    if hashes(file) && specification.is_object() {
+        specification["properties"][HASH_KEY] = json!({
+            "type": "string",
+            "title": "Key of the hashes",
+            "description": "Any long random text. Another key gives other hashes: keep it.",
+            "minLength": 1,
+            "airbyte_secret": true,
+        });
+    }
+    specification
 }
 
 fn hashes(file: &PipelineFile) -> bool {

@@ -75,7 +75,7 @@ fn a_wrong_key_is_told_with_its_place_and_the_nearest() {
 
 #[test]
 fn what_is_not_built_is_no_key() {
-    assert!(told("    models: {a: SELECT 1}\n").contains("5:5: unknown key `models`"));
+    assert!(told("    model: {a: SELECT 1}\n").contains("5:5: unknown key `model`"));
     assert!(told("    streams: {accounts: {load: external}}\n").contains("unknown key `load`"));
 }
 
@@ -122,9 +122,9 @@ fn a_transformation_that_cannot_be_taken_is_told_with_its_place() {
             "    streams: {{invoices: {{transformations: {steps}}}}}\n"
         ))
     };
-    insta::assert_snapshot!(steps("[{hide: [a]}]"), @"");
-    insta::assert_snapshot!(steps("[{cast: {amount: MONEY}}]"), @"");
-    insta::assert_snapshot!(steps("[{time_zone: {fields: [a], from: Mars}}]"), @"");
+    insta::assert_snapshot!(steps("[{hide: [a]}]"), @"clients/acme.yaml:5:45: unknown key `hide` (known keys: add, remove, rename, cast, hash, mask, time_zone, component)");
+    insta::assert_snapshot!(steps("[{cast: {amount: MONEY}}]"), @"clients/acme.yaml:5:60: unknown variant `MONEY`, expected one of STRING, INT64, FLOAT64, NUMERIC, BIGNUMERIC, BOOL, TIMESTAMP, DATE, DATETIME, TIME, JSON ()");
+    insta::assert_snapshot!(steps("[{time_zone: {fields: [a], from: Mars}}]"), @"clients/acme.yaml: pipelines.xero.streams: stream `invoices`, transformations[0]: there is no time zone `Mars`; name one such as Europe/London ()");
 }
 
 #[test]
