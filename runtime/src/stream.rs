@@ -139,6 +139,9 @@ pub trait Stream: Send + Sync {
     /// The state once these slices are in the warehouse: all of the plan that came from
     /// `state` that are, in the plan's order.
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State;
+
+    /// Leaves fewer slices that say the same to `state_after`, where a stream can.
+    fn condense(&self, _done: &mut Vec<SliceDone>) {}
 }
 
 /// What a manifest and a config make: streams, and a way to try the credentials.

@@ -30,8 +30,28 @@ pub type Keep<'k> = &'k (dyn Fn(&Value) -> bool + Send + Sync);
 /// The records of a page, and how many the reply had.
 #[derive(Debug, Default)]
 pub struct Selected {
+    /// The last of them; the others were taken in batches.
     pub records: Vec<Value>,
     pub extracted: usize,
+    /// How many were taken before.
+    taken: usize,
+}
+
+impl Selected {
+    /// How many records the page has.
+    pub fn kept(&self) -> usize {
+        self.taken + self.records.len()
+    }
+
+    pub fn last(&self) -> Option<&Value> {
+        self.records.last()
+    }
+
+    /// Adds a batch; the one before it is returned.
+    pub fn replace(&mut self, batch: Vec<Value>) -> Vec<Value> {
+        self.taken += self.records.len();
+        std::mem::replace(&mut self.records, batch)
+    }
 }
 
 impl Selector {
@@ -62,21 +82,16 @@ impl Selector {
         })
     }
 
-    /// The records of a reply as they are kept.
-    pub fn page(
-        &self,
+    /// The records of a reply as they are kept, one by one.
+    pub fn selection<'s>(
+        &'s self,
         response: &Response,
         scope: &Scope,
-        keep: Option<Keep<'_>>,
-        schema: &Json,
-    ) -> Result<Selected, RecordError> {
+        keep: Option<Keep<'s>>,
+        schema: &'s Json,
+    ) -> Result<Selection<'s>, RecordError> {
         let records = self.extractor.records(&self.decoder, response, scope)?;
-        let mut selection = self.select(records, scope, keep, schema);
-        let records = selection.by_ref().collect::<Result<_, _>>()?;
-        Ok(Selected {
-            records,
-            extracted: selection.extracted,
-        })
+        Ok(self.select(records, scope, keep, schema))
     }
 
     /// The records of a reply whose lists the source cut short, where those are fetched.
@@ -96,6 +111,7 @@ impl Selector {
             selector: self,
             records,
             extracted: 0,
+            is_done: false,
             steps: Steps::new(&self.transformations, scope.clone()).for_schema(schema),
             scope: scope.clone(),
             keep,
@@ -110,6 +126,7 @@ pub struct Selection<'s> {
     records: Records<'s>,
     /// Records seen so far, those dropped included.
     pub extracted: usize,
+    is_done: bool,
     steps: Steps<'s>,
     scope: Scope,
     keep: Option<Keep<'s>>,
@@ -117,6 +134,16 @@ pub struct Selection<'s> {
 }
 
 impl Selection<'_> {
+    /// The next records, `most` of them or the last; `None` at the end.
+    pub fn batch(&mut self, most: usize) -> Result<Option<Vec<Value>>, RecordError> {
+        if self.is_done {
+            return Ok(None);
+        }
+        let batch: Vec<Value> = self.by_ref().take(most).collect::<Result<_, _>>()?;
+        self.is_done = batch.len() < most;
+        Ok(Some(batch).filter(|batch| !batch.is_empty()))
+    }
+
     fn kept(&self, mut record: Value) -> Result<Option<Value>, RecordError> {
         let first = self.selector.transform_first;
         if first {
