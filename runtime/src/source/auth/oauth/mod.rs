@@ -18,7 +18,8 @@ use crate::source::shared::Shared;
 use crate::source::{json, python};
 use crate::stream::SourceError;
 use crate::value::Value;
-use reply::{date, expiry, find};
+pub use reply::date;
+use reply::{expiry, find};
 use settings::{Ask, Settings, path};
 
 /// A token this young was rejected for what it asks, not for its age.
