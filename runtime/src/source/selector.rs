@@ -32,6 +32,8 @@ pub type Keep<'k> = &'k (dyn Fn(&Value) -> bool + Send + Sync);
 pub struct Selected {
     pub records: Vec<Value>,
     pub extracted: usize,
+    /// What was wrong with the record after them.
+    pub failed: Option<RecordError>,
 }
 
 impl Selector {
@@ -72,11 +74,18 @@ impl Selector {
     ) -> Result<Selected, RecordError> {
         let records = self.extractor.records(&self.decoder, response, scope)?;
         let mut selection = self.select(records, scope, keep, schema);
-        let records = selection.by_ref().collect::<Result<_, _>>()?;
-        Ok(Selected {
-            records,
-            extracted: selection.extracted,
-        })
+        let mut selected = Selected::default();
+        for record in selection.by_ref() {
+            match record {
+                Ok(record) => selected.records.push(record),
+                Err(error) => {
+                    selected.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        selected.extracted = selection.extracted;
+        Ok(selected)
     }
 
     /// The records of a reply whose lists the source cut short, where those are fetched.

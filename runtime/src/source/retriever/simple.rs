@@ -136,6 +136,9 @@ impl SimpleRetriever {
     }
 
     pub(super) async fn page(&self, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
+        if let Some(error) = paging.failed.take() {
+            return Err(error);
+        }
         loop {
             match self.ask(paging).await? {
                 Asked::Page(read) => return self.turn(*read, paging),
@@ -165,6 +168,9 @@ impl SimpleRetriever {
             let scope = with_properties(&scope, &chunk);
             match self.ask_once(&scope, paging).await? {
                 Asked::Page(mut read) => {
+                    if let Some(error) = read.selected.failed.take() {
+                        return Err(self.unread(&read.response, error));
+                    }
                     pieces.push(std::mem::take(&mut read.selected.records));
                     last = Some(read);
                 }
@@ -251,7 +257,7 @@ impl SimpleRetriever {
         }
     }
 
-    fn unread(&self, response: &Response, error: RecordError) -> SourceError {
+    pub(super) fn unread(&self, response: &Response, error: RecordError) -> SourceError {
         let problem = self.shared.redactor.clean(&error.to_string());
         match error {
             RecordError::Decode(_) => SourceError::Decode {
