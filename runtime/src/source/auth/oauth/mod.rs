@@ -16,7 +16,7 @@ use crate::source::request::{form_text, with_params};
 use crate::source::requester::causes;
 use crate::source::shared::Shared;
 use crate::source::{json, python};
-use crate::stream::SourceError;
+use crate::stream::{Fault, SourceError};
 use crate::value::Value;
 pub use reply::date;
 use reply::{expiry, find};
@@ -213,6 +213,7 @@ impl OAuth {
                 url: endpoint,
                 status,
                 message: reason,
+                fault: Fault::Source,
             });
         }
         Err(SourceError::Credentials(
