@@ -87,7 +87,9 @@ impl Settings {
     pub fn is(&self, other: &Settings) -> bool {
         let tokens = |settings: &Settings| -> Vec<String> {
             let tokens = settings.tokens.iter();
-            tokens.map(|token| token.expose_secret().to_owned()).collect()
+            tokens
+                .map(|token| token.expose_secret().to_owned())
+                .collect()
         };
         self.shown == other.shown
             && self.patience == other.patience
@@ -132,9 +134,7 @@ impl Settings {
         };
         let body = response.json().map_err(error)?;
         let pools = self.pools.iter();
-        pools
-            .map(|pool| pool.read(&body).map_err(error))
-            .collect()
+        pools.map(|pool| pool.read(&body).map_err(error)).collect()
     }
 }
 
@@ -174,7 +174,10 @@ impl Pool {
                 None => remaining,
             },
             reset: date(&reset).ok_or_else(|| {
-                format!("the quota `{}` is reset at `{reset}`, which is no date", self.name)
+                format!(
+                    "the quota `{}` is reset at `{reset}`, which is no date",
+                    self.name
+                )
             })?,
             tracked: true,
         })
@@ -185,7 +188,10 @@ impl Pool {
         let number = text.trim().parse::<f64>();
         number.map(|number| number as i64).map_err(|_| {
             let path = path.join(".");
-            format!("`{path}` of the quota `{}` is `{text}`, which is no number", self.name)
+            format!(
+                "`{path}` of the quota `{}` is `{text}`, which is no number",
+                self.name
+            )
         })
     }
 
@@ -197,7 +203,10 @@ impl Pool {
         let found = path.iter().try_fold(body, below);
         found.ok_or_else(|| {
             let path = path.join(".");
-            format!("the reply about quotas has no `{path}`, which the quota `{}` needs", self.name)
+            format!(
+                "the reply about quotas has no `{path}`, which the quota `{}` needs",
+                self.name
+            )
         })
     }
 
@@ -223,7 +232,9 @@ fn tokens(component: &Component<'_>, scope: &Scope) -> Result<Vec<SecretString>>
         None => return Err(component.error("RateLimitedMultipleTokenAuthenticator needs `tokens`")),
     };
     let is_list = component.field("tokens").is_some_and(Json::is_array);
-    let delimiter = component.text("token_delimiter").filter(|it| !it.is_empty());
+    let delimiter = component
+        .text("token_delimiter")
+        .filter(|it| !it.is_empty());
     let mut tokens: Vec<String> = Vec::new();
     for text in &texts {
         let template = component.template_of(text)?;
