@@ -190,6 +190,7 @@ pub enum SourceError {
         url: String,
         status: u16,
         message: String,
+        fault: Fault,
     },
     /// A limit that outlasts a run, such as a day's quota. Go on later.
     #[error("the source's limit is spent; it opens again in {}s", retry_after.as_secs())]
@@ -203,6 +204,14 @@ pub enum SourceError {
     /// A rotated refresh token could not be kept; the access token that came with it is not used.
     #[error("cannot store the new value of `{field}`: {problem}")]
     Store { field: String, problem: String },
+}
+
+/// What is to blame for a reply that is final, as the manifest or the status says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The same request is refused however often it is sent.
+    Config,
+    Source,
 }
 
 fn cannot_run(unfit: &[UnfitStream], fit: &[String]) -> String {

@@ -35,6 +35,8 @@ pub struct Selected {
     pub extracted: usize,
     /// How many were taken before.
     taken: usize,
+    /// What was wrong with the record after them.
+    pub failed: Option<RecordError>,
 }
 
 impl Selected {
@@ -51,6 +53,12 @@ impl Selected {
     pub fn replace(&mut self, batch: Vec<Value>) -> Vec<Value> {
         self.taken += self.records.len();
         std::mem::replace(&mut self.records, batch)
+    }
+
+    /// How the selection of its records came to its end.
+    pub fn ended(&mut self, selection: Selection<'_>) {
+        self.extracted = selection.extracted;
+        self.failed = selection.failed;
     }
 }
 
@@ -112,6 +120,7 @@ impl Selector {
             records,
             extracted: 0,
             is_done: false,
+            failed: None,
             steps: Steps::new(&self.transformations, scope.clone()).for_schema(schema),
             scope: scope.clone(),
             keep,
@@ -127,6 +136,8 @@ pub struct Selection<'s> {
     /// Records seen so far, those dropped included.
     pub extracted: usize,
     is_done: bool,
+    /// What was wrong with the record after the last one.
+    failed: Option<RecordError>,
     steps: Steps<'s>,
     scope: Scope,
     keep: Option<Keep<'s>>,
@@ -134,14 +145,21 @@ pub struct Selection<'s> {
 }
 
 impl Selection<'_> {
-    /// The next records, `most` of them or the last; `None` at the end.
-    pub fn batch(&mut self, most: usize) -> Result<Option<Vec<Value>>, RecordError> {
-        if self.is_done {
-            return Ok(None);
+    /// The next records, `most` of them or the last, or those before one that is wrong;
+    /// `None` at the end.
+    pub fn batch(&mut self, most: usize) -> Option<Vec<Value>> {
+        let mut batch = Vec::new();
+        while !self.is_done && batch.len() < most {
+            match self.next() {
+                Some(Ok(record)) => batch.push(record),
+                Some(Err(error)) => {
+                    self.failed = Some(error);
+                    self.is_done = true;
+                }
+                None => self.is_done = true,
+            }
         }
-        let batch: Vec<Value> = self.by_ref().take(most).collect::<Result<_, _>>()?;
-        self.is_done = batch.len() < most;
-        Ok(Some(batch).filter(|batch| !batch.is_empty()))
+        Some(batch).filter(|batch| !batch.is_empty())
     }
 
     fn kept(&self, mut record: Value) -> Result<Option<Value>, RecordError> {

@@ -14,6 +14,7 @@ use reqwest::header::{
 use reqwest::{Client, Method};
 use url::Url;
 
+use crate::source::budget::Call;
 use crate::source::component::Component;
 use crate::source::response::Response;
 use crate::source::shared::{Shared, Timeouts};
@@ -34,6 +35,25 @@ pub struct Outgoing {
     /// Headers that must not reach another host.
     pub secret_headers: Vec<HeaderName>,
     pub secret_body: bool,
+}
+
+impl Outgoing {
+    pub fn header_texts(&self) -> Vec<(String, String)> {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = self.headers.iter();
+        headers
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect()
+    }
+
+    /// What policies look at; `headers` are this request's.
+    pub fn call<'r>(&'r self, headers: &'r [(String, String)]) -> Call<'r> {
+        Call {
+            method: self.method.as_str(),
+            url: &self.url,
+            headers,
+        }
+    }
 }
 
 /// Why there is no reply.

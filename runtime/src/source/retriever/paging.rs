@@ -33,6 +33,8 @@ pub struct Paging<'s> {
     pub waiting: Vec<(Window<'s>, u32)>,
     pub tally: Tally,
     pub done: bool,
+    /// What went wrong after the records that were read last.
+    pub failed: Option<SourceError>,
 }
 
 impl<'s> Paging<'s> {
@@ -48,6 +50,7 @@ impl<'s> Paging<'s> {
             waiting: Vec::new(),
             tally: Tally::default(),
             done: false,
+            failed: None,
         }
     }
 
@@ -89,8 +92,16 @@ impl Splitting {
 }
 
 impl SimpleRetriever {
-    /// Goes on to the page after this one.
-    pub(super) fn turn(&self, read: Read, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
+    /// Goes on to the page after this one; where that fails, it fails after this one's records.
+    pub(super) fn turn(
+        &self,
+        mut read: Read,
+        paging: &mut Paging<'_>,
+    ) -> Result<Records, SourceError> {
+        if let Some(error) = read.selected.failed.take() {
+            paging.failed = Some(self.unread(&read.response, error));
+            return Ok(read.selected.records);
+        }
         if let Some(shrinking) = &self.shrinking {
             shrinking.succeeded(&mut paging.size);
         }
@@ -110,8 +121,10 @@ impl SimpleRetriever {
             self.begin_anew(paging)?;
             return Ok(read.selected.records);
         }
-        self.advance(&read, paging)
-            .map_err(|error| self.problem(&error))?;
+        if let Err(error) = self.advance(&read, paging) {
+            paging.failed = Some(self.problem(&error));
+            return Ok(read.selected.records);
+        }
         let body = &read.response.body;
         if !paging.done && paging.endless.is_reached(paging.asked.as_ref(), body) {
             return Err(self.wrong(

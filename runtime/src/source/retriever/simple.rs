@@ -155,7 +155,7 @@ impl SimpleRetriever {
         mut paging: Paging<'a>,
     ) -> BoxStream<'a, Result<Records, SourceError>> {
         Box::pin(try_stream! {
-            while !paging.done || self.begin_next(&mut paging)? {
+            while paging.failed.is_some() || !paging.done || self.begin_next(&mut paging)? {
                 let mut reply = self.reply(&mut paging).await?;
                 let selected = match reply.merged.take() {
                     Some(selected) => selected,
@@ -163,14 +163,14 @@ impl SimpleRetriever {
                         let keep = paging.part.keep.as_deref();
                         let mut selection = self.selection(&reply, keep, &paging.part.schema)?;
                         let mut page = Selected::default();
-                        while let Some(batch) = self.batch(&mut selection, &reply)? {
+                        while let Some(batch) = selection.batch(BATCH) {
                             let before = page.replace(batch);
                             if !before.is_empty() {
                                 self.observe(&before, &mut paging.part.window)?;
                                 yield before;
                             }
                         }
-                        page.extracted = selection.extracted;
+                        page.ended(selection);
                         page
                     }
                 };
@@ -192,15 +192,6 @@ impl SimpleRetriever {
         selection.map_err(|error| self.unread(response, error))
     }
 
-    fn batch(
-        &self,
-        selection: &mut Selection<'_>,
-        reply: &Reply,
-    ) -> Result<Option<Records>, SourceError> {
-        let batch = selection.batch(BATCH);
-        batch.map_err(|error| self.unread(&reply.response, error))
-    }
-
     /// A page as a whole.
     pub(super) async fn page(&self, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
         let mut reply = self.reply(paging).await?;
@@ -213,6 +204,9 @@ impl SimpleRetriever {
 
     /// The reply of the next page, once the source and the error handler agree on how to ask.
     async fn reply(&self, paging: &mut Paging<'_>) -> Result<Reply, SourceError> {
+        if let Some(error) = paging.failed.take() {
+            return Err(error);
+        }
         loop {
             match self.ask(paging).await? {
                 Asked::Page(reply) => return Ok(*reply),
@@ -246,6 +240,9 @@ impl SimpleRetriever {
                         Some(selected) => selected,
                         None => self.read(&reply, paging)?,
                     };
+                    if let Some(error) = selected.failed.take() {
+                        return Err(self.unread(&reply.response, error));
+                    }
                     pieces.push(std::mem::take(&mut selected.records));
                     last = Some((reply, selected));
                 }
@@ -316,10 +313,10 @@ impl SimpleRetriever {
         let keep = paging.part.keep.as_deref();
         let mut selection = self.selection(reply, keep, &paging.part.schema)?;
         let mut page = Selected::default();
-        while let Some(batch) = self.batch(&mut selection, reply)? {
+        while let Some(batch) = selection.batch(BATCH) {
             page.records.extend(batch);
         }
-        page.extracted = selection.extracted;
+        page.ended(selection);
         Ok(page)
     }
 
@@ -350,7 +347,7 @@ impl SimpleRetriever {
         }
     }
 
-    fn unread(&self, response: &Response, error: RecordError) -> SourceError {
+    pub(super) fn unread(&self, response: &Response, error: RecordError) -> SourceError {
         let problem = self.shared.redactor.clean(&error.to_string());
         match error {
             RecordError::Decode(_) => SourceError::Decode {
