@@ -84,13 +84,8 @@ fn output(text: &str) -> Result<Output, String> {
 pub enum ReadError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{manifest}: {source}{places}")]
-    Manifest {
-        manifest: String,
-        source: SourceError,
-        /// What is wrong with the manifest's text, and where.
-        places: String,
-    },
+    #[error("{manifest}: {problem}")]
+    Manifest { manifest: String, problem: String },
     #[error("{} of {all} streams failed: {}", failed.len(), failed.join(", "))]
     Streams { failed: Vec<String>, all: usize },
     #[error("parked: the source's limit outlasts this read; it opens again in {seconds}s")]
@@ -196,8 +191,7 @@ async fn open(args: &SourceArgs, wanted: &source::Wanted) -> Result<Box<dyn Sour
         | SourceError::CannotRun { .. }
         | SourceError::UnknownStream { .. } => ReadError::Manifest {
             manifest: args.source.display().to_string(),
-            source: error,
-            places: files::places(&args.source),
+            problem: format!("{error}{}", files::places(&args.source)),
         },
         other => ReadError::Source(other),
     })

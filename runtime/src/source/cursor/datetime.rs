@@ -322,8 +322,8 @@ mod tests {
         assert_eq!(both.len(), 1);
         assert_eq!(state(&both), json!({"other": 1, "updated": "2024-01-15"}));
         assert_eq!(
-            state(&cursor.condensed(&[second.clone()])),
-            state(&[second.clone()])
+            state(&cursor.condensed(std::slice::from_ref(&second))),
+            state(std::slice::from_ref(&second))
         );
         assert_eq!(
             state(&[second]),
