@@ -118,7 +118,7 @@ fn array(reader: &mut Jiter<'_>, depth: usize) -> JiterResult<Vec<Value>> {
 }
 
 fn object(reader: &mut Jiter<'_>, depth: usize) -> JiterResult<Object> {
-    let mut fields = Object::new();
+    let mut fields = Object::default();
     let mut key = reader.known_object()?.map(str::to_owned);
     while let Some(name) = key {
         let peek = reader.peek()?;

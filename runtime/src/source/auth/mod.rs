@@ -85,8 +85,8 @@ impl Authenticator {
     pub async fn headers(&self, shared: &Shared) -> Result<Object, SourceError> {
         let scope = &shared.scope;
         match self {
-            Authenticator::None | Authenticator::Rotating(_) => Ok(Object::new()),
-            Authenticator::Key(option, _) if !option.is_header() => Ok(Object::new()),
+            Authenticator::None | Authenticator::Rotating(_) => Ok(Object::default()),
+            Authenticator::Key(option, _) if !option.is_header() => Ok(Object::default()),
             Authenticator::Key(option, token) => {
                 let token = token.ask(3, shared).await?;
                 Ok(injected(option, token, scope)?.headers)

@@ -100,7 +100,7 @@ fn reader(body: Bytes) -> Box<dyn Read + Send> {
 }
 
 fn empty() -> Value {
-    Value::Object(Object::new())
+    Value::Object(Object::default())
 }
 
 /// One document or a list's elements, and an empty object where there are none.
@@ -151,7 +151,7 @@ fn lines(body: Bytes) -> impl Iterator<Item = Result<Value, String>> {
         };
         at += line.len() + ending;
         Some(match std::str::from_utf8(line) {
-            Ok(line) => Ok(Value::Object(Object::from([(
+            Ok(line) => Ok(Value::Object(Object::from_iter([(
                 "record".to_owned(),
                 line.into(),
             )]))),

@@ -93,9 +93,9 @@ fn insert(target: &mut Object, path: &[String], value: Value) {
     for parent in parents {
         let next = target
             .entry(parent.clone())
-            .or_insert_with(|| Value::Object(Object::new()));
+            .or_insert_with(|| Value::Object(Object::default()));
         if !matches!(next, Value::Object(_)) {
-            *next = Value::Object(Object::new());
+            *next = Value::Object(Object::default());
         }
         let Value::Object(fields) = next else { return };
         target = fields;

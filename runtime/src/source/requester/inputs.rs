@@ -74,7 +74,7 @@ impl Inputs {
             // As in the reference, a text that is no mapping is no parameters.
             params: match self.params.value(scope, Accept::TextOrList)? {
                 Value::Object(params) => params,
-                _ => Object::new(),
+                _ => Object::default(),
             },
             headers: match self.headers.value(scope, Accept::Any)? {
                 Value::Object(headers) => headers,
@@ -106,7 +106,7 @@ fn json_fields(value: Value) -> Result<Object, InputError> {
         Value::String(text) => Err(wrong(&format!(
             "`request_body_json` is the text `{text}`, which is no mapping"
         ))),
-        _ => Ok(Object::new()),
+        _ => Ok(Object::default()),
     }
 }
 
