@@ -9,7 +9,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
 use crate::folder::FolderError;
 use crate::objects::Anywhere;
 use crate::range::{RangeArgs, RangeError};
@@ -19,6 +18,7 @@ use crate::turns::Turns;
 pub use files::FileError;
 pub use files::{ConfigFile, States, read_states};
 use files::{read_manifest, write_states};
+use futures::{StreamExt, TryStreamExt, stream};
 use writer::{Sink, Writer};
 
 /// Streams at once; the source's own limits hold below this.
