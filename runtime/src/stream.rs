@@ -21,6 +21,8 @@ pub struct StreamInfo {
     pub cursor_field: Option<String>,
     /// JSON Schema of one record, `{}` where nothing is declared.
     pub schema: serde_json::Value,
+    /// JSON Schema of the fields whose types a client file gives, whatever `schema` says.
+    pub types: serde_json::Value,
     /// How it is loaded if the client does not say, where its key and cursor do not tell.
     pub mode: Option<Mode>,
 }
@@ -137,6 +139,9 @@ pub trait Stream: Send + Sync {
     /// The state once these slices are in the warehouse: all of the plan that came from
     /// `state` that are, in the plan's order.
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State;
+
+    /// Leaves fewer slices that say the same to `state_after`, where a stream can.
+    fn condense(&self, _done: &mut Vec<SliceDone>) {}
 }
 
 /// What a manifest and a config make: streams, and a way to try the credentials.

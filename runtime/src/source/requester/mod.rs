@@ -258,7 +258,7 @@ impl Requester {
         let is_secret = |name: &HeaderName, value: &HeaderValue| {
             let mut own = auth.headers.keys();
             own.any(|own| own.eq_ignore_ascii_case(name.as_str()))
-                || matches!(name.as_str(), "authorization" | "cookie")
+                || sounds_secret(name.as_str())
                 || self.is_secret(&String::from_utf8_lossy(value.as_bytes()))
         };
         let secret = headers
@@ -374,6 +374,22 @@ pub fn bare(scope: &Scope) -> Scope {
         scope.set(name, nothing());
     }
     scope
+}
+
+/// Whether a header is, by its name, for one host alone.
+fn sounds_secret(name: &str) -> bool {
+    let words = [
+        "auth",
+        "cookie",
+        "credential",
+        "key",
+        "password",
+        "secret",
+        "session",
+        "signature",
+        "token",
+    ];
+    words.iter().any(|word| name.contains(word))
 }
 
 fn takes_body(method: &Method) -> bool {

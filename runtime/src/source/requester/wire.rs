@@ -6,6 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cookie_store::{CookieStore, RawCookie};
 use reqwest::header::{
     CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE,
@@ -21,6 +22,8 @@ use crate::stream::SourceError;
 
 /// As `requests`; more is a circle.
 const MOST_REDIRECTS: usize = 30;
+/// A reply is held as a whole, and a small packed one can hide an endless one.
+const LONGEST: usize = 1024 * 1024 * 1024;
 
 /// A request as it goes out.
 #[derive(Debug, Clone)]
@@ -208,8 +211,24 @@ async fn read(response: reqwest::Response, url: &Url) -> Result<Response, WireEr
         (name.as_str().to_owned(), value)
     });
     let headers = headers.collect();
-    let body = response.bytes().await.map_err(failed)?;
+    let body = body(response).await?;
     Ok(Response::new(status, url.to_string(), headers, body))
+}
+
+/// The body, held once; one that has no end is refused.
+async fn body(mut response: reqwest::Response) -> Result<Bytes, WireError> {
+    let announced = response.content_length().unwrap_or_default();
+    let announced = usize::try_from(announced).unwrap_or(LONGEST);
+    let mut body = Vec::with_capacity(announced.min(LONGEST));
+    while let Some(part) = response.chunk().await.map_err(failed)? {
+        if body.len() + part.len() > LONGEST {
+            return Err(WireError::Final(format!(
+                "the reply is longer than {LONGEST} bytes; ask for less at once"
+            )));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body.into())
 }
 
 fn failed(error: reqwest::Error) -> WireError {

@@ -110,17 +110,13 @@ impl SimpleRetriever {
             paging.done = true;
             return Ok(read.selected.records);
         }
+        if read.selected.extracted == 0 {
+            self.tell_of_hidden_error(&read.response);
+        }
         self.tell(&read, paging)
             .map_err(|error| self.problem(&error))?;
-        let kept = read.selected.records.len();
-        if let Some(window) = paging
-            .part
-            .window
-            .as_mut()
-            .filter(|_| self.resets.by_cursor)
-        {
-            window.observe(&read.selected.records)?;
-        }
+        let kept = read.selected.kept();
+        self.observe(&read.selected.records, &mut paging.part.window)?;
         if self.resets.is_due(&mut paging.resetting, kept) {
             self.begin_anew(paging)?;
             return Ok(read.selected.records);
@@ -139,6 +135,18 @@ impl SimpleRetriever {
         Ok(read.selected.records)
     }
 
+    /// Takes note of how far records are, where the pages may begin anew behind them.
+    pub(super) fn observe(
+        &self,
+        records: &[Value],
+        window: &mut Option<Window<'_>>,
+    ) -> Result<(), SourceError> {
+        match window.as_mut().filter(|_| self.resets.by_cursor) {
+            Some(window) => window.observe(records),
+            None => Ok(()),
+        }
+    }
+
     /// Counts a page's records, where the source says how many there are.
     fn tell(&self, read: &Read, paging: &mut Paging<'_>) -> Result<(), TemplateError> {
         let Some(count) = &self.count else {
@@ -149,7 +157,7 @@ impl SimpleRetriever {
     }
 
     fn advance(&self, read: &Read, paging: &mut Paging<'_>) -> Result<(), TemplateError> {
-        let last_record = read.selected.records.last();
+        let last_record = read.selected.last();
         let stop = paging.part.stop.as_ref().zip(last_record);
         if stop.is_some_and(|(stop, last)| stop(last)) {
             paging.done = true;
@@ -158,7 +166,7 @@ impl SimpleRetriever {
         let seen = Seen {
             response: &read.response,
             extracted: read.selected.extracted,
-            kept: read.selected.records.len(),
+            kept: read.selected.kept(),
             last_record,
             size: paging.size.now,
         };
