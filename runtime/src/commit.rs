@@ -207,6 +207,7 @@ mod tests {
             table: "t".into(),
             uris: vec!["gs://b/p".into()],
             rows: 10,
+            bytes: 100,
             replaces: 7,
             loaded_before: None,
             next: Checkpoint {

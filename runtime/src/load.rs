@@ -13,6 +13,7 @@ use crate::google::storage::{Bucket, Precondition};
 use crate::schema::TableSchema;
 use crate::schema::bigquery::{Mismatch, still_there, union};
 use crate::state::{self, Checkpoint, Layout, Pending, StoreError, Stored};
+use crate::store::Store;
 
 /// Why the rows of a stream are not in its table.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,7 @@ pub enum CommitError {
     )]
     Mismatch { table: String, mismatch: Mismatch },
     #[error(
-        "table `{table}` is gone, but its state {state} is not. To load all of it again, delete that object"
+        "table `{table}` is gone, but its state {state} is not. To load all of it again, delete that state"
     )]
     TableGone { table: String, state: String },
     #[error("`{table}` is a view where the rows should go. Rename or delete it")]
@@ -65,6 +66,7 @@ pub enum Settled {
 pub struct Loader {
     pub bucket: Bucket,
     pub dataset: Dataset,
+    pub store: Store,
     pub layout: Layout,
     pub labels: HashMap<String, String>,
     pub run: String,
@@ -73,7 +75,7 @@ pub struct Loader {
 impl Loader {
     /// The stream's checkpoint, if it has one.
     pub async fn checkpoint(&self, stream: &str) -> Result<Option<Stored<Checkpoint>>, StoreError> {
-        state::read(&self.bucket, &self.layout.state(stream)).await
+        self.store.checkpoint(stream).await
     }
 
     /// A commit somebody began and did not end.
@@ -206,12 +208,7 @@ impl Loader {
         if pending.uris.is_empty() && pending.next.schema.is_some() {
             self.prepare(pending).await?;
         }
-        let precondition = match pending.replaces {
-            0 => Precondition::Absent,
-            generation => Precondition::Generation(generation),
-        };
-        let name = self.layout.state(&pending.next.stream);
-        state::write(&self.bucket, &name, &pending.next, precondition).await?;
+        self.store.record(pending).await?;
         Ok(())
     }
 
@@ -268,7 +265,7 @@ impl Loader {
         if pending.loaded_before.is_none() {
             return Ok(());
         }
-        let state = self.bucket.uri(&self.layout.state(&pending.next.stream));
+        let state = self.store.place(&pending.next.stream);
         Err(CommitError::TableGone {
             table: pending.table.clone(),
             state,

@@ -516,6 +516,7 @@ impl<'a> StreamRun<'a> {
             mode: plan.mode,
             table: table_name(self.name()),
             rows: new.iter().map(|manifest| manifest.rows).sum(),
+            bytes: new.iter().map(|manifest| manifest.bytes()).sum(),
             uris,
             replaces: stored.map_or(0, |stored| stored.generation),
             loaded_before: before.and_then(|checkpoint| checkpoint.schema.clone()),
@@ -573,7 +574,7 @@ impl StreamSummary {
         for slice in slices {
             self.rows += slice.rows;
             self.pages += slice.pages;
-            self.bytes += slice.parts.iter().map(|part| part.bytes).sum::<u64>();
+            self.bytes += slice.bytes();
         }
     }
 }

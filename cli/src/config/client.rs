@@ -9,6 +9,7 @@ use xetl_runtime::bundle::StreamOptions;
 
 use super::clash;
 use super::error::{nearest, shown};
+use super::state::{self, State};
 use super::value::{
     check_cron, check_dataset, check_memory, check_name, check_project, duration, time_zone,
 };
@@ -22,6 +23,7 @@ pub struct Client {
     pub region: String,
     /// A pinned image of the user's own, instead of the one xetl builds.
     pub image: Option<String>,
+    pub state: State,
     pub pipelines: Vec<Pipeline>,
 }
 
@@ -91,12 +93,15 @@ pub(super) fn settle(
                 hint: Some(format!("add `{key}: ...` to xetl.yaml")),
             })
     };
+    let state = state::settle(workspace, path, file)?;
     let pipelines = file
         .pipelines
         .iter()
         .map(|(pipeline, file)| {
             let at = format!("{}: pipelines.{pipeline}", shown(path));
-            settle_pipeline(workspace, &at, name, pipeline, file)
+            let mut settled = settle_pipeline(workspace, &at, name, pipeline, file)?;
+            state.add_secret(&at, &mut settled.secrets)?;
+            Ok(settled)
         })
         .collect::<Result<_, _>>()?;
     let project = wanted("project", &file.project, &workspace.file.project)?;
@@ -106,6 +111,7 @@ pub(super) fn settle(
         project,
         region: wanted("region", &file.region, &workspace.file.region)?,
         image: workspace.file.image.clone(),
+        state,
         pipelines,
     };
     clash::within(&at("pipelines"), &client)?;
