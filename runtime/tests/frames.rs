@@ -18,7 +18,6 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use google_cloud_auth::credentials::anonymous;
 use secrecy::SecretString;
-use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 use xetl_runtime::bundle::{Bundle, StateStore};

@@ -31,6 +31,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a server; `None`, loudly, where its program is missing outside CI.
+    #[allow(clippy::print_stderr)]
     pub async fn start(kind: Kind) -> Option<Server> {
         let Some(program) = program(kind) else {
             assert!(
