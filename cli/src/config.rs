@@ -8,6 +8,7 @@ mod clash;
 mod client;
 mod error;
 mod file;
+mod models;
 mod source;
 mod source_text;
 mod state;
@@ -22,8 +23,8 @@ pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
 pub(crate) use error::{nearest, shown};
 pub use file::{
-    ClientFile, Defaults, PipelineFile, ScheduleFile, StateBackend, StateFile, TargetKind,
-    WorkspaceFile,
+    ClientFile, Defaults, ModelFile, PipelineFile, ScheduleFile, StateBackend, StateFile,
+    TargetKind, WorkspaceFile,
 };
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use source_text::SourceText;

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use xetl_runtime::bundle::{BUNDLE_ENV, Bundle, STATE_PASSWORD, SecretRef, Server, StateStore};
+use xetl_runtime::bundle::{
+    BUNDLE_ENV, Bundle, HASH_KEY, STATE_PASSWORD, SecretRef, Server, StateStore,
+};
 
 use crate::config::{Client, Pipeline, State};
 use crate::names;
@@ -166,8 +168,9 @@ fn bundle_resource(
 }
 
 fn bundle(client: &Client, names: &Names, pipeline: &Pipeline) -> Bundle {
-    let of_source = |path: &&String| *path != STATE_PASSWORD;
     let secret = |path: &String| (path.clone(), secret_ref(client, pipeline, path));
+    let mut secrets: BTreeMap<_, _> = pipeline.secrets.iter().map(secret).collect();
+    secrets.remove(STATE_PASSWORD);
     Bundle {
         version: 1,
         client: client.name.clone(),
@@ -178,13 +181,10 @@ fn bundle(client: &Client, names: &Names, pipeline: &Pipeline) -> Bundle {
         dataset: pipeline.dataset.clone(),
         manifest: pipeline.manifest.0.clone(),
         config: pipeline.config.clone(),
-        secrets: pipeline
-            .secrets
-            .iter()
-            .filter(of_source)
-            .map(secret)
-            .collect(),
+        hash_key: secrets.remove(HASH_KEY),
+        secrets,
         streams: pipeline.streams.clone(),
+        models: pipeline.models.clone(),
         state: state_store(client, pipeline),
     }
 }
@@ -362,6 +362,8 @@ mod tests {
                 memory: "512Mi".to_owned(),
                 timeout: Duration::from_secs(3600),
                 streams: Default::default(),
+                models: Vec::new(),
+                specification: json!({}),
             }],
         }
     }

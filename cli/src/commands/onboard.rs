@@ -132,6 +132,7 @@ fn declare(
         memory: None,
         timeout: None,
         streams: BTreeMap::new(),
+        models: IndexMap::new(),
     };
     file.schedule = schedule(workspace, view, args, &name, &file)?;
     let text = with_pipeline(&path, &args.client, before.as_deref(), &name, &file)?;
@@ -372,7 +373,7 @@ async fn keep_secrets(
 ) -> Result<SecretValues, Failure> {
     let client = &session.client.name;
     let pipeline = session.client.pipeline(name)?;
-    let specification = pipeline.manifest.specification();
+    let specification = &pipeline.specification;
     let mut fields =
         Interview::new(specification, pipeline.config.clone(), Default::default()).fields();
     fields.extend(state_password(pipeline));

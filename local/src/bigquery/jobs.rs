@@ -10,11 +10,14 @@ use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
+use super::copy::{self, Copy};
+use super::extract::{self, Extract};
+use super::faults::Moment;
 use super::files::RESULTS;
 use super::job::{Failure, Job, State, key};
 use super::load;
 use super::load::Load;
-use super::reference::TableRef;
+use super::reference::{DatasetRef, TableRef};
 use super::resource::{Object, check_labels, now_ms, page};
 use super::sql::{self, Query};
 use crate::cloud::Cloud;
@@ -43,6 +46,8 @@ pub fn routes() -> Vec<Route> {
 enum Work {
     Load(Box<Load>),
     Query(Box<Query>),
+    Copy(Box<Copy>),
+    Extract(Box<Extract>),
 }
 
 impl Work {
@@ -62,33 +67,48 @@ impl Work {
                 &configuration["query"],
             )?)));
         }
-        for kind in ["copy", "extract"] {
-            if configuration[kind].is_object() {
-                return Err(ApiError::unimplemented(format!(
-                    "the local cloud runs no {kind} jobs"
-                )));
+        if configuration["copy"].is_object() {
+            let copy = &mut configuration["copy"];
+            own_project(project, &mut copy["destinationTable"]);
+            own_project(project, &mut copy["sourceTable"]);
+            for source in copy["sourceTables"].as_array_mut().into_iter().flatten() {
+                own_project(project, source);
             }
+            configuration["jobType"] = "COPY".into();
+            return Ok(Work::Copy(Box::new(Copy::parse(&configuration["copy"])?)));
+        }
+        if configuration["extract"].is_object() {
+            own_project(project, &mut configuration["extract"]["sourceTable"]);
+            configuration["jobType"] = "EXTRACT".into();
+            let extract = Extract::parse(&configuration["extract"])?;
+            return Ok(Work::Extract(Box::new(extract)));
         }
         Err(ApiError::invalid(
-            "Required parameter is missing: configuration.load or configuration.query",
+            "Required parameter is missing: configuration.load, query, copy or extract",
         ))
     }
 
     /// Where the job runs when the request does not say.
     fn location(&self, cloud: &Cloud) -> Result<String, ApiError> {
+        match self.dataset() {
+            Ok(dataset) => Ok(cloud.bigquery.dataset(&dataset)?.location),
+            Err(query) => Ok(sql::location(cloud, query)),
+        }
+    }
+
+    /// The dataset a job works in, unless its SQL says.
+    fn dataset(&self) -> Result<DatasetRef, &Query> {
         match self {
-            Work::Load(load) => Ok(cloud
-                .bigquery
-                .dataset(&load.destination.dataset())?
-                .location),
-            Work::Query(query) => Ok(sql::location(cloud, query)),
+            Work::Load(load) => Ok(load.destination.dataset()),
+            Work::Copy(copy) => Ok(copy.destination.dataset()),
+            Work::Extract(extract) => Ok(extract.source.dataset()),
+            Work::Query(query) => Err(query),
         }
     }
 
     fn check_location(&self, cloud: &Cloud, location: &str) -> Result<(), ApiError> {
-        let dataset = match self {
-            Work::Load(load) => load.destination.dataset(),
-            Work::Query(_) => return Ok(()),
+        let Ok(dataset) = self.dataset() else {
+            return Ok(());
         };
         let place = cloud.bigquery.dataset(&dataset)?.location;
         if place.eq_ignore_ascii_case(location) {
@@ -160,6 +180,8 @@ pub async fn submit(
     if job.configuration["dryRun"].as_bool() == Some(true) {
         return dry_run(cloud, job, work).await;
     }
+    let faults = &cloud.bigquery.faults;
+    faults.meet(job.kind(), &job.id, Moment::Insert)?;
     take_id(cloud, &job)?;
     let inner = Arc::clone(cloud);
     let key = job.key();
@@ -167,6 +189,7 @@ pub async fn submit(
         .bigquery
         .engine
         .spawn(async move { execute(&inner, &key, work).await });
+    faults.meet(job.kind(), &job.id, Moment::Reply)?;
     Ok(job)
 }
 
@@ -244,6 +267,8 @@ async fn execute(cloud: &Arc<Cloud>, key: &str, work: Work) {
 }
 
 async fn perform(cloud: &Arc<Cloud>, key: &str, job: &Job, work: Work) -> Result<Object, ApiError> {
+    let faults = &cloud.bigquery.faults;
+    faults.meet(job.kind(), &job.id, Moment::Run)?;
     match work {
         Work::Query(query) => {
             let results = job
@@ -266,6 +291,8 @@ async fn perform(cloud: &Arc<Cloud>, key: &str, job: &Job, work: Work) -> Result
                 Err(ApiError::internal(format!("the load failed: {error}")))
             })
         }
+        Work::Copy(copy) => copy::run(cloud, &copy, key),
+        Work::Extract(extract) => extract::run(cloud, &extract).await,
     }
 }
 
@@ -327,6 +354,8 @@ async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
         request.var("job"),
         request.query("location"),
     )?;
+    let faults = &cloud.bigquery.faults;
+    faults.meet(job.kind(), &job.id, Moment::Get)?;
     Ok(Json(job.view(&cloud.endpoint)).into_response())
 }
 

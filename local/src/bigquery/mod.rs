@@ -4,16 +4,23 @@
 //! the work of jobs. Only `sql` knows DataFusion, only `files` touches the
 //! Parquet files of tables.
 
+mod commit;
 mod conform;
+mod copy;
 mod datasets;
 mod engine;
+mod export;
+mod extract;
+mod faults;
 mod files;
 mod job;
 mod jobs;
+mod layout;
 mod load;
 mod load_plan;
 mod objects;
 mod parquet_schema;
+mod partitions;
 mod queries;
 mod reference;
 mod resource;
@@ -34,8 +41,10 @@ use crate::router::{Reply, Request, Route};
 use crate::store::{Collection, Store};
 use datasets::Dataset;
 use engine::Engine;
+use faults::Faults;
 use job::Job;
 use reference::{DatasetRef, TableRef};
+use resource::now_ms;
 use table::Table;
 
 /// The service's state.
@@ -46,6 +55,7 @@ pub struct BigQuery {
     /// Where the Parquet files of tables are.
     data: PathBuf,
     engine: Engine,
+    faults: Faults,
 }
 
 impl BigQuery {
@@ -56,6 +66,7 @@ impl BigQuery {
             jobs: store.collection("bigquery/jobs")?,
             data: store.folder("bigquery/data")?,
             engine: Engine::start()?,
+            faults: Faults::default(),
         };
         job::settle_interrupted(&service)?;
         files::sweep(&service)?;
@@ -69,9 +80,42 @@ impl BigQuery {
     }
 
     fn table(&self, reference: &TableRef) -> Result<Table, ApiError> {
-        self.tables
-            .get(&reference.key())
+        self.live(reference)
             .ok_or_else(|| tables::not_found(reference))
+    }
+
+    /// A table; one past its `expirationTime` goes when it is next looked for.
+    fn live(&self, reference: &TableRef) -> Option<Table> {
+        let key = reference.key();
+        let table = self.tables.get(&key)?;
+        if !table.expired(now_ms()) {
+            let vacuumed = partitions::vacuumed(self, table.clone());
+            return Some(vacuumed.unwrap_or_else(|error| {
+                tracing::error!(table = key, %error, "cannot remove expired partitions");
+                table
+            }));
+        }
+        let forgotten = self.tables.update(&key, |present| {
+            if present
+                .as_ref()
+                .is_some_and(|table| table.expired(now_ms()))
+            {
+                *present = None;
+            }
+            Ok::<_, io::Error>(present.clone())
+        });
+        forgotten.unwrap_or_else(|error| {
+            tracing::error!(table = key, %error, "cannot remove an expired table");
+            None
+        })
+    }
+
+    /// The tables of a dataset, in order of their names.
+    fn tables_of(&self, dataset: &DatasetRef) -> Vec<Table> {
+        let all = self.tables.list(&format!("{}/", dataset.key())).into_iter();
+        all.map(|(_, table)| table)
+            .filter(|table| !table.expired(now_ms()))
+            .collect()
     }
 
     /// Forgets a table; its files go when the next start sweeps, as queries may still read them.
@@ -88,6 +132,7 @@ pub fn routes() -> Vec<Route> {
         jobs::routes(),
         queries::routes(),
         uploads(),
+        faults::routes(),
     ]
     .into_iter()
     .flatten()

@@ -149,6 +149,22 @@ impl Field {
         self.name.eq_ignore_ascii_case(name)
     }
 
+    /// The column's type as SQL writes it: `ARRAY<STRUCT<a INT64>>`.
+    pub fn sql_type(&self) -> String {
+        let item = match self.kind {
+            Type::Record => {
+                let fields = self.fields.iter();
+                let fields = fields.map(|field| format!("{} {}", field.name, field.sql_type()));
+                format!("STRUCT<{}>", fields.collect::<Vec<_>>().join(", "))
+            }
+            kind => kind.sql_name().to_owned(),
+        };
+        match self.mode {
+            Mode::Repeated => format!("ARRAY<{item}>"),
+            _ => item,
+        }
+    }
+
     /// The Arrow type of one value, without the list of a REPEATED field.
     pub fn item_type(&self) -> DataType {
         match self.kind {
@@ -455,5 +471,12 @@ mod tests {
                 {"name": "at", "type": "TIMESTAMP", "mode": "NULLABLE"}]},
         ]));
         assert_eq!(Schema::of_arrow(&given.arrow()), given);
+    }
+
+    #[test]
+    fn types_read_as_in_sql() {
+        let amount = Field::new("amount", Type::Integer, Mode::Nullable);
+        let lines = Field::record("lines", Mode::Repeated, vec![amount]);
+        assert_eq!(lines.sql_type(), "ARRAY<STRUCT<amount INT64>>");
     }
 }

@@ -81,6 +81,7 @@ pub async fn run(place: &Place, run: &str, last: i64) -> Summary {
         primary_key: vec!["id".into()],
         cursor_field: Some("id".into()),
         schema: json!({"properties": {"id": {"type": "integer"}}}),
+        types: Json::Null,
         mode: None,
     };
     let source = Numbers {
@@ -108,7 +109,9 @@ fn setup(place: &Place, run: &str) -> Setup {
             manifest: Json::Null,
             config: serde_json::Map::new(),
             secrets: BTreeMap::new(),
+            hash_key: None,
             streams: BTreeMap::new(),
+            models: Vec::new(),
             state: place.options.clone(),
         },
         state_password: PASSWORD.into(),

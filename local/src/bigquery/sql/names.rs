@@ -25,6 +25,9 @@ pub enum Found {
 
 /// What names are looked up in.
 pub trait Catalog {
+    /// Whether the name stands for rows that are no table.
+    fn is_given(&self, name: &str) -> bool;
+
     fn table(&self, reference: &TableRef) -> Result<Found, ApiError>;
 }
 
@@ -128,8 +131,10 @@ impl Names<'_> {
         let [part] = name.0.as_slice() else {
             return false;
         };
-        part.as_ident()
-            .is_some_and(|ident| self.with.iter().flatten().any(|with| *with == ident.value))
+        part.as_ident().is_some_and(|ident| {
+            self.catalog.is_given(&ident.value)
+                || self.with.iter().flatten().any(|with| *with == ident.value)
+        })
     }
 
     /// What stands in place of a table's name.

@@ -11,9 +11,10 @@ use super::names::reference;
 use super::parse::{Text, Written};
 use super::run::plan;
 use super::{Query, commit, invalid};
+use crate::bigquery::commit::{Change, apply};
 use crate::bigquery::datasets::Dataset;
 use crate::bigquery::files::RESULTS;
-use crate::bigquery::load::{Change, Write, apply};
+use crate::bigquery::load::Write;
 use crate::bigquery::reference::{DatasetRef, TableRef};
 use crate::bigquery::resource::Object;
 use crate::bigquery::schema::Schema;
@@ -70,7 +71,7 @@ impl Context<'_> {
             Statement::Insert(_)
             | Statement::Update(_)
             | Statement::Delete(_)
-            | Statement::Merge(_) => self.modify(text, kind).await,
+            | Statement::Merge(_) => self.modify(text).await,
             _ => self.define(text, kind).await,
         }
     }
@@ -80,7 +81,7 @@ impl Context<'_> {
     }
 
     async fn select(&self, query: SqlQuery, written: Written) -> Result<Object, ApiError> {
-        let present = self.cloud.bigquery.tables.get(&self.results.key());
+        let present = self.cloud.bigquery.live(self.results);
         match &present {
             None if !self.query.create => return Err(tables::not_found(self.results)),
             Some(table) if table.kind != Kind::Native => {
@@ -140,6 +141,7 @@ impl Context<'_> {
         if target.dataset != RESULTS {
             schema.check()?;
         }
+        tables::check_settings(&settings, &schema)?;
         let file = planned.run(&self.cloud.bigquery.data, &schema).await?;
         let planned_on = given.filter(|_| !matches!(write, Write::Truncate));
         let change = Change {
@@ -148,6 +150,7 @@ impl Context<'_> {
             write,
             settings,
             planned_on,
+            kept: None,
         };
         apply(
             self.cloud,
@@ -160,7 +163,7 @@ impl Context<'_> {
     }
 
     /// Adds what a query reads to its statistics.
-    fn count(&self, statistics: &mut Object, tables: &[TableRef]) {
+    pub fn count(&self, statistics: &mut Object, tables: &[TableRef]) {
         let bytes = self.bytes(tables).to_string();
         if let Some(query) = statistics.get_mut("query") {
             query["totalBytesProcessed"] = bytes.clone().into();
