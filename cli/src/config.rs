@@ -11,6 +11,7 @@ mod file;
 mod models;
 mod source;
 mod source_text;
+mod state;
 mod value;
 mod workspace;
 mod write;
@@ -22,10 +23,12 @@ pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
 pub(crate) use error::{nearest, shown};
 pub use file::{
-    ClientFile, Defaults, ModelFile, PipelineFile, ScheduleFile, TargetKind, WorkspaceFile,
+    ClientFile, Defaults, ModelFile, PipelineFile, ScheduleFile, StateBackend, StateFile,
+    TargetKind, WorkspaceFile,
 };
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use source_text::SourceText;
+pub use state::State;
 pub use workspace::Workspace;
 pub use write::with_pipeline;
 

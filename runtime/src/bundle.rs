@@ -17,6 +17,9 @@ pub const HASH_KEY: &str = "hash_key";
 /// The environment variable that names the bundle (`gs://...`, or a file's path by hand).
 pub const BUNDLE_ENV: &str = "XETL_BUNDLE";
 
+/// The secret field of a state database's password, beside those of the source's config.
+pub const STATE_PASSWORD: &str = "state.password";
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
@@ -41,6 +44,9 @@ pub struct Bundle {
     pub hash_key: Option<SecretRef>,
     /// Streams to load, with their options; empty means all, with defaults.
     pub streams: BTreeMap<String, StreamOptions>,
+    /// Where checkpoints and the records of runs are kept.
+    #[serde(default, skip_serializing_if = "StateStore::is_bucket")]
+    pub state: StateStore,
     /// SQL after the load, each after those it reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
@@ -78,4 +84,32 @@ pub struct SecretRef {
     pub env: String,
     /// `projects/P/secrets/S`, to read the newest version again and to store a rotated one.
     pub secret: String,
+}
+
+/// Where a pipeline's checkpoints and the records of its runs are kept.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "backend", rename_all = "lowercase", deny_unknown_fields)]
+pub enum StateStore {
+    /// In the client's bucket.
+    #[default]
+    Bucket,
+    Sqlite {
+        path: String,
+    },
+    Postgres(Server),
+    Mysql(Server),
+}
+
+/// A database server: its address without the password, and where the password is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub url: String,
+    pub password: SecretRef,
+}
+
+impl StateStore {
+    pub fn is_bucket(&self) -> bool {
+        *self == StateStore::Bucket
+    }
 }

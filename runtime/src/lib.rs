@@ -29,6 +29,7 @@ pub mod schema;
 pub mod settings;
 pub mod source;
 pub mod state;
+pub mod store;
 pub mod stream;
 pub mod turns;
 pub mod value;

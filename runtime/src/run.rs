@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ use crate::reshape::{self, Around};
 use crate::settings::{self, RotatedSecrets, SettingsError};
 use crate::source;
 use crate::state::{self, Layout, StoreError};
+use crate::store::{Status, Store};
 use crate::stream::{Source, SourceError};
 use crate::turns::Turns;
 
@@ -200,6 +202,8 @@ fn wanted(setup: &Setup) -> Vec<String> {
 pub struct Setup {
     pub google: Google,
     pub bundle: Bundle,
+    /// The password of the state database; empty where there is none.
+    pub state_password: SecretString,
     pub run: String,
     pub task: Task,
     /// Streams to load; empty for the bundle's.
@@ -268,11 +272,13 @@ async fn load_all(
     };
     let chosen = chosen(setup, pipeline.source.as_ref())?;
     let count = chosen.len();
-    let streams: Vec<StreamSummary> = futures::stream::iter(chosen)
-        .map(|index| pipeline.load_stream(index))
+    note_begin(&pipeline, &chosen).await?;
+    let streams: Vec<_> = futures::stream::iter(chosen)
+        .map(|index| load_and_note(&pipeline, index))
         .buffered(count.max(1))
         .collect()
         .await;
+    let streams = streams.into_iter().collect::<Result<Vec<_>, _>>()?;
     let models = build_models(&pipeline, &streams).await?;
     let outcome = outcome(&streams, &models);
     let summary = Summary {
@@ -282,6 +288,39 @@ async fn load_all(
     log_summary(&summary);
     keep_summary(&pipeline.loader, &summary).await?;
     Ok(summary)
+}
+
+async fn note_begin(pipeline: &Pipeline, streams: &[usize]) -> Result<(), StoreError> {
+    let known = pipeline.source.streams();
+    let names: Vec<&str> = streams
+        .iter()
+        .map(|index| known[*index].info().name.as_str())
+        .collect();
+    let Loader { store, run, .. } = &pipeline.loader;
+    store.run_begins(run, &names).await
+}
+
+async fn load_and_note(pipeline: &Pipeline, index: usize) -> Result<StreamSummary, StoreError> {
+    let summary = pipeline.load_stream(index).await;
+    let status = match summary.outcome {
+        Outcome::Loaded => Status::Success,
+        Outcome::Failed => Status::Failed,
+        Outcome::Parked | Outcome::Stopped => Status::Parked,
+        // The task that commits the stream has the last word.
+        Outcome::Shared => return Ok(summary),
+    };
+    let Loader { store, run, .. } = &pipeline.loader;
+    store
+        .stream_ends(run, &summary.stream, status, summary.error.as_deref())
+        .await?;
+    Ok(summary)
+}
+
+async fn store(setup: &Setup, layout: &Layout) -> Result<Store, StoreError> {
+    let Setup { google, bundle, .. } = setup;
+    let (options, password) = (&bundle.state, &setup.state_password);
+    let bucket = google.storage().bucket(&bundle.bucket);
+    Store::open(options, password, &bundle.client, bucket, layout.clone()).await
 }
 
 /// Builds the models whose streams are all in; the task that loads the last of them does.
@@ -323,13 +362,15 @@ async fn loader(setup: &Setup) -> Result<Loader, RunError> {
         ..
     } = setup;
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let layout = Layout {
+        pipeline: bundle.pipeline.clone(),
+    };
     Ok(Loader {
+        store: store(setup, &layout).await?,
         bucket: google.storage().bucket(&bundle.bucket),
         dataset: Dataset::connect(google, &bundle.project, &bundle.dataset, &bundle.location)
             .await?,
-        layout: Layout {
-            pipeline: bundle.pipeline.clone(),
-        },
+        layout,
         labels: HashMap::from([
             label("managed-by", "xetl"),
             label("xetl-client", &bundle.client),
@@ -486,6 +527,7 @@ pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
     let bundle = settings::bundle(&google, &at).await?;
     Ok(Setup {
         google,
+        state_password: settings::state_password(&bundle.state, env)?,
         bundle,
         run: settings::run_id(env),
         task: settings::task(env),

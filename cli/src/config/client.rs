@@ -15,6 +15,7 @@ use xetl_runtime::source::declared_key;
 use super::clash;
 use super::error::{nearest, shown};
 use super::models::{self, Tables};
+use super::state::{self, State};
 use super::value::{
     check_cron, check_dataset, check_memory, check_name, check_project, duration, time_zone,
 };
@@ -28,6 +29,7 @@ pub struct Client {
     pub region: String,
     /// A pinned image of the user's own, instead of the one xetl builds.
     pub image: Option<String>,
+    pub state: State,
     pub pipelines: Vec<Pipeline>,
 }
 
@@ -111,6 +113,7 @@ pub(super) fn settle(
                 hint: Some(format!("add `{key}: ...` to xetl.yaml")),
             })
     };
+    let state = state::settle(workspace, path, file)?;
     let project = wanted("project", &file.project, &workspace.file.project)?;
     check_project(&at("project"), &project)?;
     let pipelines = file
@@ -118,7 +121,8 @@ pub(super) fn settle(
         .iter()
         .map(|(pipeline, file)| {
             let at = format!("{}: pipelines.{pipeline}", shown(path));
-            let settled = settle_pipeline(workspace, &at, name, pipeline, file)?;
+            let mut settled = settle_pipeline(workspace, &at, name, pipeline, file)?;
+            state.add_secret(&at, &mut settled.secrets)?;
             with_models(settled, &at, &project, file)
         })
         .collect::<Result<_, _>>()?;
@@ -127,6 +131,7 @@ pub(super) fn settle(
         project,
         region: wanted("region", &file.region, &workspace.file.region)?,
         image: workspace.file.image.clone(),
+        state,
         pipelines,
     };
     clash::within(&at("pipelines"), &client)?;
