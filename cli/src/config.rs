@@ -8,6 +8,7 @@ mod clash;
 mod client;
 mod error;
 mod file;
+mod models;
 mod source;
 mod source_text;
 mod value;
@@ -20,7 +21,9 @@ mod tests;
 pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
 pub(crate) use error::{nearest, shown};
-pub use file::{ClientFile, Defaults, PipelineFile, ScheduleFile, TargetKind, WorkspaceFile};
+pub use file::{
+    ClientFile, Defaults, ModelFile, PipelineFile, ScheduleFile, TargetKind, WorkspaceFile,
+};
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use source_text::SourceText;
 pub use workspace::Workspace;

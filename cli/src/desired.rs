@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use xetl_runtime::bundle::{BUNDLE_ENV, Bundle, SecretRef};
+use xetl_runtime::bundle::{BUNDLE_ENV, Bundle, HASH_KEY, SecretRef};
 
 use crate::config::{Client, Pipeline};
 use crate::names;
@@ -174,6 +174,7 @@ fn bundle(client: &Client, names: &Names, pipeline: &Pipeline) -> Bundle {
         };
         (path.clone(), reference)
     };
+    let mut secrets: BTreeMap<_, _> = pipeline.secrets.iter().map(secret).collect();
     Bundle {
         version: 1,
         client: client.name.clone(),
@@ -184,8 +185,10 @@ fn bundle(client: &Client, names: &Names, pipeline: &Pipeline) -> Bundle {
         dataset: pipeline.dataset.clone(),
         manifest: pipeline.manifest.0.clone(),
         config: pipeline.config.clone(),
-        secrets: pipeline.secrets.iter().map(secret).collect(),
+        hash_key: secrets.remove(HASH_KEY),
+        secrets,
         streams: pipeline.streams.clone(),
+        models: pipeline.models.clone(),
     }
 }
 
@@ -339,6 +342,8 @@ mod tests {
                 memory: "512Mi".to_owned(),
                 timeout: Duration::from_secs(3600),
                 streams: Default::default(),
+                models: Vec::new(),
+                specification: json!({}),
             }],
         }
     }

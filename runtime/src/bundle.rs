@@ -9,6 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::reshape::Step;
+
+/// The secret of a pipeline that holds the key of its hashes, named like a field of the config.
+pub const HASH_KEY: &str = "hash_key";
+
 /// The environment variable that names the bundle (`gs://...`, or a file's path by hand).
 pub const BUNDLE_ENV: &str = "XETL_BUNDLE";
 
@@ -31,8 +36,38 @@ pub struct Bundle {
     pub config: Map<String, Value>,
     /// Secret fields of the config by dotted path (`credentials.client_secret`).
     pub secrets: BTreeMap<String, SecretRef>,
+    /// The key of the hashes that `streams` ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_key: Option<SecretRef>,
     /// Streams to load, with their options; empty means all, with defaults.
     pub streams: BTreeMap<String, StreamOptions>,
+    /// SQL after the load, each after those it reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Model>,
+}
+
+/// SQL over the pipeline's tables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Of its view or table.
+    pub name: String,
+    /// One SELECT, every table in it named with its project and dataset.
+    pub sql: String,
+    pub kind: ModelKind,
+    /// The streams it reads, also through other models.
+    pub streams: Vec<String>,
+}
+
+/// What a model is in the warehouse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// Computed when it is read.
+    #[default]
+    View,
+    /// Computed after each run.
+    Table,
 }
 
 /// Where the runtime finds a secret field's value.
@@ -53,6 +88,9 @@ pub struct StreamOptions {
     /// primary key, else `overwrite`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// Steps on each record before it is loaded, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transformations: Vec<Step>,
 }
 
 /// How a run's rows reach the table.

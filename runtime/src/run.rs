@@ -17,10 +17,12 @@ use crate::google::storage::Precondition;
 use crate::google::{ApiError, Google};
 use crate::lease::{Claim, Holder};
 use crate::load::Loader;
+use crate::models::{Builder, ModelOutcome, ModelSummary, Standing};
 use crate::objects::Anywhere;
 pub use crate::pipeline::described;
 use crate::pipeline::{Outcome, Pipeline, StreamSummary, Task, table_name};
 use crate::range::{Range, RangeArgs, RangeError};
+use crate::reshape::{self, Around};
 use crate::settings::{self, RotatedSecrets, SettingsError};
 use crate::source;
 use crate::state::{self, Layout, StoreError};
@@ -61,6 +63,8 @@ pub struct Summary {
     pub rows: u64,
     pub bytes: u64,
     pub streams: Vec<StreamSummary>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelSummary>,
 }
 
 /// How a run ended.
@@ -170,7 +174,15 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
         range: setup.range,
         ..source::Wanted::named(&wanted(setup))
     };
-    Ok(source::open(&bundle.manifest, config, outside, &wanted).await?)
+    let source = source::open(&bundle.manifest, config, outside, &wanted).await?;
+    let hash_key = settings::hash_key(bundle, env)?;
+    let around = Around {
+        config: &bundle.config,
+        hash_key: hash_key.as_ref(),
+    };
+    let streams = bundle.streams.iter();
+    let steps = streams.map(|(stream, options)| (stream, options.transformations.as_slice()));
+    Ok(reshape::reshaped(source, steps, &around)?)
 }
 
 /// The streams that are asked for; none for all of the source's.
@@ -255,11 +267,46 @@ async fn load_all(
         .buffered(count.max(1))
         .collect()
         .await;
-    let outcome = outcome(&streams);
-    let summary = summary(setup, started_at, streams, outcome);
+    let models = build_models(&pipeline, &streams).await?;
+    let outcome = outcome(&streams, &models);
+    let summary = Summary {
+        models,
+        ..summary(setup, started_at, streams, outcome)
+    };
     log_summary(&summary);
     keep_summary(&pipeline.loader, &summary).await?;
     Ok(summary)
+}
+
+/// Builds the models whose streams are all in; the task that loads the last of them does.
+async fn build_models(
+    pipeline: &Pipeline,
+    streams: &[StreamSummary],
+) -> Result<Vec<ModelSummary>, StoreError> {
+    let loader = &pipeline.loader;
+    let mut standings = BTreeMap::new();
+    for summary in streams {
+        let standing = match summary.outcome {
+            Outcome::Loaded => Standing::Loaded,
+            Outcome::Shared => match loader.checkpoint(&summary.stream).await? {
+                Some(stored) if pipeline.is_done(&stored.value) => Standing::Loaded,
+                _ => Standing::Shared,
+            },
+            _ => Standing::Missing,
+        };
+        standings.insert(summary.stream.as_str(), standing);
+    }
+    let builder = Builder {
+        dataset: &loader.dataset,
+        bundle: &pipeline.bundle,
+        labels: &loader.labels,
+        run: &loader.run,
+    };
+    let standing = |stream: &str| {
+        let known = standings.get(stream).copied();
+        known.unwrap_or(Standing::Untouched)
+    };
+    Ok(builder.build(standing).await)
 }
 
 async fn loader(setup: &Setup) -> Result<Loader, RunError> {
@@ -325,9 +372,12 @@ fn chosen(setup: &Setup, source: &dyn Source) -> Result<Vec<usize>, RunError> {
     Ok(places)
 }
 
-fn outcome(streams: &[StreamSummary]) -> RunOutcome {
+fn outcome(streams: &[StreamSummary], models: &[ModelSummary]) -> RunOutcome {
     let any = |outcome| streams.iter().any(|stream| stream.outcome == outcome);
-    if any(Outcome::Failed) {
+    let broken = models
+        .iter()
+        .any(|model| model.outcome == ModelOutcome::Failed);
+    if any(Outcome::Failed) || broken {
         RunOutcome::Failed
     } else if any(Outcome::Parked) || any(Outcome::Stopped) {
         RunOutcome::Parked
@@ -353,6 +403,7 @@ fn summary(
         rows: streams.iter().map(|stream| stream.rows).sum(),
         bytes: streams.iter().map(|stream| stream.bytes).sum(),
         streams,
+        models: Vec::new(),
     }
 }
 
@@ -379,12 +430,15 @@ fn log_summary(summary: &Summary) {
     }
 }
 
+/// The streams and models that failed.
 fn failed(summary: &Summary) -> impl Iterator<Item = &str> {
-    let failed = summary
-        .streams
-        .iter()
-        .filter(|stream| stream.outcome == Outcome::Failed);
-    failed.map(|stream| stream.stream.as_str())
+    let streams = summary.streams.iter();
+    let streams = streams.filter(|stream| stream.outcome == Outcome::Failed);
+    let models = summary.models.iter();
+    let models = models.filter(|model| model.outcome == ModelOutcome::Failed);
+    streams
+        .map(|stream| stream.stream.as_str())
+        .chain(models.map(|model| model.model.as_str()))
 }
 
 async fn keep_summary(loader: &Loader, summary: &Summary) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value as Json};
 
-use crate::bundle::{BUNDLE_ENV, Bundle, SecretRef};
+use crate::bundle::{BUNDLE_ENV, Bundle, HASH_KEY, SecretRef};
 use crate::google::secrets::Secrets;
 use crate::google::{ApiError, Google};
 use crate::pipeline::Task;
@@ -105,6 +105,17 @@ pub async fn config(
         put(&mut config, field, &value)?;
     }
     Ok(config)
+}
+
+/// The key of hashes, where the bundle names one.
+pub fn hash_key(
+    bundle: &Bundle,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Option<SecretString>, SettingsError> {
+    let reference = bundle.hash_key.as_ref();
+    reference
+        .map(|reference| from_env(HASH_KEY, reference, env))
+        .transpose()
 }
 
 fn from_env(

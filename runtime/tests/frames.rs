@@ -145,6 +145,8 @@ async fn run(fake: &Fake, api: &Api, run: &str, week: &str, task: Task) -> Summa
             manifest: Json::Null,
             config: serde_json::Map::new(),
             secrets: BTreeMap::new(),
+            hash_key: None,
+            models: Vec::new(),
             streams: BTreeMap::new(),
         },
         run: run.into(),

@@ -39,6 +39,7 @@ fn counting(last: i64, schema: Json, key: bool) -> Counting {
         primary_key: if key { vec!["id".into()] } else { Vec::new() },
         cursor_field: key.then(|| "id".into()),
         schema,
+        types: json!({}),
         mode: None,
     };
     Counting {
@@ -133,7 +134,15 @@ fn page(ids: &[i64]) -> Page {
 }
 
 fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
-    let options = mode.map(|mode| ("numbers".to_owned(), StreamOptions { mode: Some(mode) }));
+    let options = mode.map(|mode| {
+        (
+            "numbers".to_owned(),
+            StreamOptions {
+                mode: Some(mode),
+                ..StreamOptions::default()
+            },
+        )
+    });
     Setup {
         google: Google {
             endpoints: Endpoints::all_at(&fake.url),
@@ -150,6 +159,8 @@ fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
             manifest: Json::Null,
             config: serde_json::Map::new(),
             secrets: BTreeMap::new(),
+            hash_key: None,
+            models: Vec::new(),
             streams: options.into_iter().collect(),
         },
         run: run.into(),

@@ -130,6 +130,7 @@ fn declare(
         memory: None,
         timeout: None,
         streams: BTreeMap::new(),
+        models: IndexMap::new(),
     };
     file.schedule = schedule(workspace, view, args, &name, &file)?;
     let text = with_pipeline(&path, &args.client, before.as_deref(), &name, &file)?;
@@ -355,7 +356,7 @@ async fn keep_secrets(
 ) -> Result<SecretValues, Failure> {
     let client = &session.client.name;
     let pipeline = session.client.pipeline(name)?;
-    let specification = pipeline.manifest.specification();
+    let specification = &pipeline.specification;
     let fields =
         Interview::new(specification, pipeline.config.clone(), Default::default()).fields();
     let owner = Owner::pipeline(client, name);

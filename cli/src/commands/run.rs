@@ -276,6 +276,7 @@ mod tests {
         ]});
         let options = StreamOptions {
             mode: Some(Mode::Overwrite),
+            ..StreamOptions::default()
         };
         Pipeline {
             name: "close".to_owned(),
@@ -290,6 +291,8 @@ mod tests {
             memory: "512Mi".to_owned(),
             timeout: Duration::from_secs(60),
             streams: [("opportunities".to_owned(), options)].into(),
+            models: Vec::new(),
+            specification: json!({}),
         }
     }
 

@@ -89,7 +89,7 @@ async fn set(context: &Context, view: &mut View, args: &SetArgs) -> Result<(), F
 }
 
 fn interview(pipeline: &Pipeline) -> Interview<'_> {
-    let specification = pipeline.manifest.specification();
+    let specification = &pipeline.specification;
     Interview::new(specification, pipeline.config.clone(), Default::default())
 }
 

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use xetl_runtime::bundle::StreamOptions;
+use xetl_runtime::bundle::{ModelKind, StreamOptions};
 
 /// xetl.yaml: what all clients of the workspace share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -111,6 +111,43 @@ pub struct PipelineFile {
     /// Streams to load, with their options; all of the source's where left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub streams: BTreeMap<String, StreamOptions>,
+    /// SQL in the warehouse after the load: a SELECT each, over the pipeline's tables and other models.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub models: IndexMap<String, ModelFile>,
+}
+
+/// A model: its SQL, kept as a view or as a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ModelFile {
+    /// The SQL of a view.
+    Sql(String),
+    Kept(KeptModel),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeptModel {
+    pub sql: String,
+    /// A view is computed when it is read, a table after each run; `view` by default.
+    #[serde(default, rename = "as")]
+    pub kind: ModelKind,
+}
+
+impl ModelFile {
+    pub fn sql(&self) -> &str {
+        match self {
+            ModelFile::Sql(sql) => sql,
+            ModelFile::Kept(model) => &model.sql,
+        }
+    }
+
+    pub fn kind(&self) -> ModelKind {
+        match self {
+            ModelFile::Sql(_) => ModelKind::View,
+            ModelFile::Kept(model) => model.kind,
+        }
+    }
 }
 
 /// When a pipeline runs.

@@ -44,6 +44,14 @@ pub struct Load {
     pub labels: HashMap<String, String>,
 }
 
+/// One statement in standard SQL.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    pub job_id: String,
+    pub statement: String,
+    pub labels: HashMap<String, String>,
+}
+
 /// How a load job stands.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobState {
@@ -146,11 +154,34 @@ impl Dataset {
 
     /// Submits a load; a job of that id that is there already is as good.
     pub async fn submit(&self, load: &Load) -> Result<(), ApiError> {
+        self.insert_job(self.load_job(load)?).await
+    }
+
+    /// Submits a statement, in the same way.
+    pub async fn submit_query(&self, query: &Query) -> Result<(), ApiError> {
+        // The API's default is legacy SQL.
+        let statement = model::JobConfigurationQuery::new()
+            .set_query(&query.statement)
+            .set_use_legacy_sql(false);
+        let reference = model::JobReference::new()
+            .set_project_id(&self.project)
+            .set_job_id(&query.job_id)
+            .set_location(wkt::StringValue::from(&self.location));
+        let configuration = model::JobConfiguration::new()
+            .set_query(statement)
+            .set_labels(query.labels.clone());
+        let job = model::Job::new()
+            .set_job_reference(reference)
+            .set_configuration(configuration);
+        self.insert_job(job).await
+    }
+
+    async fn insert_job(&self, job: model::Job) -> Result<(), ApiError> {
         let request = self
             .jobs
             .insert_job()
             .set_project_id(&self.project)
-            .set_job(self.load_job(load)?)
+            .set_job(job)
             .with_idempotency(true);
         match request
             .send()
