@@ -159,6 +159,7 @@ mod tests {
             primary_key: Vec::new(),
             cursor_field: None,
             schema: serde_json::Value::Null,
+            types: serde_json::Value::Null,
             mode: None,
         };
         let options: StreamOptions = serde_json::from_value(options).unwrap();

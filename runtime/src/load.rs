@@ -16,6 +16,7 @@ use crate::layout::TableLayout;
 use crate::options::{Mode, Target};
 use crate::schema::bigquery::Mismatch;
 use crate::state::{self, Checkpoint, Layout, Pending, StoreError, Stored};
+use crate::store::Store;
 
 /// Others may change an external table at the same time; but not for ever.
 const MOST_POINTS: usize = 5;
@@ -105,6 +106,7 @@ pub enum Settled {
 pub struct Loader {
     pub bucket: Bucket,
     pub dataset: Dataset,
+    pub store: Store,
     pub layout: Layout,
     pub labels: HashMap<String, String>,
     pub run: String,
@@ -113,7 +115,7 @@ pub struct Loader {
 impl Loader {
     /// The stream's checkpoint, if it has one.
     pub async fn checkpoint(&self, stream: &str) -> Result<Option<Stored<Checkpoint>>, StoreError> {
-        state::read(&self.bucket, &self.layout.state(stream)).await
+        self.store.checkpoint(stream).await
     }
 
     /// A commit somebody began and did not end.
@@ -282,12 +284,7 @@ impl Loader {
         if let Some(JobState::Changed(changes)) = jobs.merges.jobs.last() {
             tell_merged(pending, changes);
         }
-        let precondition = match pending.replaces {
-            0 => Precondition::Absent,
-            generation => Precondition::Generation(generation),
-        };
-        let name = self.layout.state(&pending.next.stream);
-        state::write(&self.bucket, &name, &pending.next, precondition).await?;
+        self.store.record(pending).await?;
         Ok(())
     }
 

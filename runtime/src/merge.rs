@@ -304,6 +304,7 @@ mod tests {
             primary_key: vec!["id".into()],
             cursor_field: None,
             schema: Json::Null,
+            types: Json::Null,
             mode: None,
         };
         let options = Settled::of(&info, &options).unwrap();

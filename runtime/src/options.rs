@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::reshape::Step;
 use crate::stream::StreamInfo;
 
 /// BigQuery clusters by no more columns.
@@ -41,6 +42,9 @@ pub struct StreamOptions {
     /// What objects and arrays become; by default columns of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nested: Option<Nested>,
+    /// Steps on each record before it is loaded, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transformations: Vec<Step>,
 }
 
 /// How a run's rows reach the table.
@@ -165,6 +169,7 @@ pub fn check(
         primary_key: key.unwrap_or_else(|| vec![String::new()]),
         cursor_field: None,
         schema: serde_json::Value::Null,
+        types: serde_json::Value::Null,
         mode: None,
     };
     Settled::of(&info, options).map(|_| ())
@@ -188,6 +193,8 @@ impl Settled {
             cursor,
             deleted,
             nested,
+            // Whoever reads the records takes them.
+            transformations: _,
         } = options.clone();
         let key = match key.is_empty() {
             true => info.primary_key.clone(),
@@ -288,6 +295,7 @@ mod tests {
             primary_key: key.iter().map(ToString::to_string).collect(),
             cursor_field: cursor.map(str::to_owned),
             schema: serde_json::Value::Null,
+            types: serde_json::Value::Null,
             mode: None,
         }
     }

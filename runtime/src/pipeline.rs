@@ -111,7 +111,7 @@ impl Pipeline {
         Ok(outcome)
     }
 
-    fn is_done(&self, checkpoint: &Checkpoint) -> bool {
+    pub fn is_done(&self, checkpoint: &Checkpoint) -> bool {
         checkpoint.run == self.loader.run && checkpoint.complete
     }
 

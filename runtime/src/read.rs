@@ -84,11 +84,8 @@ fn output(text: &str) -> Result<Output, String> {
 pub enum ReadError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{manifest}: {source}")]
-    Manifest {
-        manifest: String,
-        source: SourceError,
-    },
+    #[error("{manifest}: {problem}")]
+    Manifest { manifest: String, problem: String },
     #[error("{} of {all} streams failed: {}", failed.len(), failed.join(", "))]
     Streams { failed: Vec<String>, all: usize },
     #[error("parked: the source's limit outlasts this read; it opens again in {seconds}s")]
@@ -194,7 +191,7 @@ async fn open(args: &SourceArgs, wanted: &source::Wanted) -> Result<Box<dyn Sour
         | SourceError::CannotRun { .. }
         | SourceError::UnknownStream { .. } => ReadError::Manifest {
             manifest: args.source.display().to_string(),
-            source: error,
+            problem: format!("{error}{}", files::places(&args.source)),
         },
         other => ReadError::Source(other),
     })
@@ -206,16 +203,44 @@ async fn read_stream(
     state: &State,
     sink: &Sink,
 ) -> (State, Result<(), ReadError>) {
-    let mut done = Vec::new();
+    let mut done = Done::of(stream);
     let writer = match sink.writer(stream.info()) {
         Ok(writer) => writer,
         Err(error) => return (state.clone(), Err(error)),
     };
     let result = read_slices(stream, state, &writer, &mut done).await;
     match writer.finish().await {
-        Ok(()) => (stream.state_after(state, &done), result),
+        Ok(()) => (stream.state_after(state, &done.slices), result),
         // What was read may not be where it should be.
         Err(error) => (state.clone(), Err(error)),
+    }
+}
+
+/// More slices than this are condensed.
+const MANY: usize = 1000;
+
+/// The slices that are done, as far as the state after them needs to know each.
+struct Done<'s> {
+    stream: &'s dyn Stream,
+    slices: Vec<SliceDone>,
+    full_at: usize,
+}
+
+impl Done<'_> {
+    fn of(stream: &dyn Stream) -> Done<'_> {
+        Done {
+            stream,
+            slices: Vec::new(),
+            full_at: MANY,
+        }
+    }
+
+    fn push(&mut self, done: SliceDone) {
+        self.slices.push(done);
+        if self.slices.len() >= self.full_at {
+            self.stream.condense(&mut self.slices);
+            self.full_at = MANY.max(self.slices.len() * 2);
+        }
     }
 }
 
@@ -224,7 +249,7 @@ async fn read_slices(
     stream: &dyn Stream,
     state: &State,
     writer: &Writer,
-    done: &mut Vec<SliceDone>,
+    done: &mut Done<'_>,
 ) -> Result<(), ReadError> {
     let mut slices = stream.slices(state);
     let mut result = Ok(());

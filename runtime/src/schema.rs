@@ -128,6 +128,31 @@ impl TableSchema {
     }
 }
 
+impl TableSchema {
+    /// This schema with the types that `given` has, and its columns that are not here.
+    pub fn overridden_by(&self, given: &TableSchema) -> TableSchema {
+        TableSchema {
+            columns: overridden(&self.columns, &given.columns, names::Level::Top),
+        }
+    }
+}
+
+fn overridden(columns: &[Column], given: &[Column], level: names::Level) -> Vec<Column> {
+    let mut columns = extended(columns, given, level);
+    for given in given {
+        let Some(column) = columns.iter_mut().find(|it| it.field == given.field) else {
+            continue;
+        };
+        match (&mut column.kind, &given.kind) {
+            (Kind::Struct(fields), Kind::Struct(given)) => {
+                *fields = overridden(fields, given, names::Level::Nested);
+            }
+            (kind, given) => *kind = given.clone(),
+        }
+    }
+    columns
+}
+
 fn extended(known: &[Column], newer: &[Column], level: names::Level) -> Vec<Column> {
     let mut columns = known.to_vec();
     for column in newer {

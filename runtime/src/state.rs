@@ -15,6 +15,7 @@ use crate::layout::touched::Touched;
 use crate::options::{Mode, Target};
 use crate::range::Range;
 use crate::schema::TableSchema;
+use crate::store::DatabaseError;
 use crate::stream::{Slice, SliceDone};
 
 /// The names of a pipeline's objects.
@@ -134,6 +135,13 @@ pub struct SliceManifest {
     pub touched: Option<Touched>,
 }
 
+impl SliceManifest {
+    /// The size of its rows as Parquet.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+}
+
 /// One Parquet file of a slice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartFile {
@@ -165,6 +173,9 @@ pub struct Pending {
     pub uris: Vec<String>,
     /// The rows that this commit brings.
     pub rows: u64,
+    /// Their size as Parquet.
+    #[serde(default)]
+    pub bytes: u64,
     /// Generation of the checkpoint it replaces; 0 for none.
     pub replaces: i64,
     /// The columns the table had when it was last loaded, to notice their loss.
@@ -195,6 +206,30 @@ pub enum StoreError {
     Api(#[from] ApiError),
     #[error("{uri} is not what xetl writes there: {problem}; repair or delete it")]
     Damaged { uri: String, problem: String },
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(
+        "the address of the state database {0}. Mend `state.url` in the client file or xetl.yaml"
+    )]
+    Address(String),
+    #[error(
+        "the checkpoint of stream `{stream}` is kept in {to} since {uri} was handed over to it. \
+         Set `state` back to it; docs/state.md says how to move it"
+    )]
+    Moved {
+        stream: String,
+        to: String,
+        uri: String,
+    },
+    #[error(
+        "stream `{stream}` has a checkpoint at {bucket} and one {database}. \
+         Delete the one that is behind"
+    )]
+    TwoCheckpoints {
+        stream: String,
+        bucket: String,
+        database: String,
+    },
 }
 
 /// Reads a document; `None` if there is none.

@@ -12,9 +12,10 @@ use fake::Fake;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use google_cloud_auth::credentials::anonymous;
+use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
-use xetl_runtime::bundle::{Bundle, Mode, StreamOptions};
+use xetl_runtime::bundle::{Bundle, Mode, StateStore, StreamOptions};
 use xetl_runtime::google::{Endpoints, Google};
 use xetl_runtime::pipeline::{Outcome, Task};
 use xetl_runtime::run::{RunOutcome, Setup, Summary, execute};
@@ -39,6 +40,7 @@ fn counting(last: i64, schema: Json, key: bool) -> Counting {
         primary_key: if key { vec!["id".into()] } else { Vec::new() },
         cursor_field: key.then(|| "id".into()),
         schema,
+        types: json!({}),
         mode: None,
     };
     Counting {
@@ -158,8 +160,12 @@ fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
             manifest: Json::Null,
             config: serde_json::Map::new(),
             secrets: BTreeMap::new(),
+            hash_key: None,
+            models: Vec::new(),
             streams: options.into_iter().collect(),
+            state: StateStore::Bucket,
         },
+        state_password: SecretString::default(),
         run: run.into(),
         task: Task { index: 0, count: 1 },
         streams: Vec::new(),

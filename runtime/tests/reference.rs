@@ -1,5 +1,5 @@
 //! The language's reference and this runtime read the same cases from the same server;
-//! `tests/reference/README.md` tells how.
+//! `tests/reference/README.md` tells how. The linter's table of components is its schema.
 #![allow(clippy::unwrap_used)] // A test may panic.
 #![allow(clippy::print_stderr)]
 
@@ -41,5 +41,25 @@ fn every_case_makes_the_references_requests_records_and_state() {
         "{}\n{}",
         text(&output.stdout),
         text(&output.stderr)
+    );
+}
+
+#[test]
+fn the_linter_knows_the_references_language() {
+    const KEPT: &str = "runtime/src/source/lint/language.yaml";
+    let Some(python) = python() else { return };
+    let script = repository().join("tests/reference/language.py");
+    let output = Command::new(python).arg(script).output().unwrap();
+    let problems = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{problems}");
+    let made = String::from_utf8(output.stdout).unwrap();
+    let kept = std::fs::read_to_string(repository().join(KEPT)).unwrap();
+    let differs = made
+        .lines()
+        .zip(kept.lines())
+        .find(|(made, kept)| made != kept);
+    assert!(
+        made == kept,
+        "{KEPT} is not what tests/reference/language.py makes (made, kept): {differs:?}"
     );
 }

@@ -14,6 +14,7 @@ fn pending() -> Pending {
         merge: None,
         uris: vec!["gs://b/p".into()],
         rows: 10,
+        bytes: 100,
         replaces: 7,
         loaded_before: None,
         next: Checkpoint {

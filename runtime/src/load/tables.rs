@@ -37,7 +37,7 @@ impl Loader {
             }
             for (column, kind) in &widened {
                 let table = self.full_name(&pending.table);
-                let statement = evolution::widening(&table, column, *kind);
+                let statement = evolution::widening(&table, column, kind);
                 self.alter(pending, statement).await?;
             }
             if !widened.is_empty() {
@@ -137,7 +137,7 @@ impl Loader {
         if pending.loaded_before.is_none() || pending.mode == Mode::Overwrite {
             return Ok(());
         }
-        let state = self.bucket.uri(&self.layout.state(&pending.next.stream));
+        let state = self.store.place(&pending.next.stream);
         Err(CommitError::TableGone {
             table: pending.table.clone(),
             state,

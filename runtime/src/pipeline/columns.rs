@@ -26,6 +26,7 @@ impl StreamRun<'_> {
             stream: self.pipeline.source.streams()[self.index].as_ref(),
             options: &self.options,
             declared: declared::table_schema(&self.info.schema),
+            given: declared::table_schema(&self.info.types).unwrap_or_default(),
             known: checkpoint.and_then(|stored| stored.value.schema.clone()),
             adds: plan.mode != Mode::Overwrite,
             loader: self.loader(),
@@ -41,6 +42,8 @@ pub(super) struct RunSchema<'s> {
     stream: &'s dyn Stream,
     options: &'s Settled,
     declared: Option<TableSchema>,
+    /// Columns whose types the client file gives.
+    given: TableSchema,
     /// What earlier runs loaded with.
     known: Option<TableSchema>,
     /// Whether the rows join those in the table.
@@ -83,6 +86,7 @@ impl RunSchema<'_> {
         let said = self.stream.schema().await.ok();
         let said = said.and_then(|schema| declared::table_schema(&schema));
         let seen = said.unwrap_or_else(|| inferred::table_schema(records));
+        let seen = seen.overridden_by(&self.given);
         match &self.known {
             Some(known) => known.extended_by(&seen),
             None => seen,

@@ -48,7 +48,7 @@ impl StreamSummary {
         for slice in slices {
             self.rows += slice.rows;
             self.pages += slice.pages;
-            self.bytes += slice.parts.iter().map(|part| part.bytes).sum::<u64>();
+            self.bytes += slice.bytes();
         }
     }
 }

@@ -66,6 +66,7 @@ impl StreamRun<'_> {
             merge,
             uris: self.shown(&next, files).await?,
             rows: next.new.iter().map(|manifest| manifest.rows).sum(),
+            bytes: next.new.iter().map(|manifest| manifest.bytes()).sum(),
             replaces: next.stored.map_or(0, |stored| stored.generation),
             loaded_before: before
                 .filter(|_| !next.replaces())

@@ -8,6 +8,8 @@ mod definitions;
 mod document;
 mod language;
 mod streams;
+mod templates;
+mod variables;
 
 use serde::Serialize;
 
@@ -25,7 +27,7 @@ pub enum Severity {
 }
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     /// Counted from 1.
     pub line: usize,
@@ -76,26 +78,25 @@ fn last(pointer: &str) -> String {
     name.replace("~1", "/").replace("~0", "~")
 }
 
-/// Findings as they come; the same one is kept once.
+/// Findings as they come.
 #[derive(Default)]
 struct Findings(Vec<Finding>);
 
 impl Findings {
     fn add(&mut self, severity: Severity, at: &str, place: Place, message: String) {
-        let finding = Finding {
+        self.0.push(Finding {
             line: place.line,
             column: place.column,
             severity,
             at: at.to_owned(),
             message,
-        };
-        if !self.0.contains(&finding) {
-            self.0.push(finding);
-        }
+        });
     }
 
+    /// By their places, each once: what many refer to is looked at many times.
     fn sorted(mut self) -> Vec<Finding> {
-        self.0.sort_by_key(|it| (it.line, it.column, it.severity));
+        self.0.sort();
+        self.0.dedup();
         self.0
     }
 }

@@ -77,6 +77,7 @@ pub use config::{Config, Redactor, SecretSink, SinkError};
 use definitions::Definition;
 pub use outside::{Found, Objects, ObjectsError, Outside};
 pub use schema_loader::attach_files;
+pub use transform::Alone;
 pub use watch::{Exchange, Watcher};
 
 /// Which streams of a source to open.

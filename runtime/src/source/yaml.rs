@@ -5,6 +5,7 @@
 
 mod places;
 mod scalar;
+mod written;
 
 use std::collections::HashMap;
 
@@ -48,6 +49,15 @@ fn reader(text: &str) -> Reader<'_> {
         anchors: HashMap::new(),
         nodes: 0,
         places: None,
+    }
+}
+
+/// The parser's words, and what to do where people often go wrong.
+fn advised(problem: String) -> String {
+    let mut words = problem.split(|letter: char| !letter.is_alphabetic());
+    match words.any(|word| matches!(word, "tab" | "tabs")) {
+        true => problem + " (YAML is indented with spaces)",
+        false => problem,
     }
 }
 
@@ -97,7 +107,7 @@ impl<'t> Reader<'t> {
                 Ok(event)
             }
             Some(Err(error)) => Err(YamlError {
-                problem: error.info(),
+                problem: advised(error.info()),
                 line: error.marker().line(),
                 column: error.marker().col() + 1,
             }),
@@ -120,6 +130,7 @@ impl<'t> Reader<'t> {
         let (anchor, value, is_merge) = match event {
             Event::Alias(id) => return self.alias(id),
             Event::Scalar(text, style, anchor, tag) => {
+                self.note_template(&text, style);
                 let is_plain = style == ScalarStyle::Plain;
                 let is_merge = is_plain && tag.is_none() && text == "<<";
                 (
@@ -155,6 +166,12 @@ impl<'t> Reader<'t> {
         let place = Place::of(&self.at);
         if let Some(places) = &mut self.places {
             what(places, place);
+        }
+    }
+
+    fn note_template(&mut self, text: &str, style: ScalarStyle) {
+        if let (Some(places), true) = (&mut self.places, text.contains('{')) {
+            places.template(&self.at, style);
         }
     }
 
@@ -335,6 +352,8 @@ mod tests {
                 .contains("single document")
         );
         assert!(read("a: !x 1").unwrap_err().problem.contains("!x"));
+        let tab = read("a:\n\tb: 1\n").unwrap_err();
+        assert!(tab.problem.contains("with spaces"), "{tab}");
     }
 
     #[test]

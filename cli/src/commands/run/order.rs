@@ -176,6 +176,8 @@ mod tests {
             memory: "512Mi".to_owned(),
             timeout: Duration::from_secs(60),
             streams: [("opportunities".to_owned(), options)].into(),
+            models: Vec::new(),
+            specification: json!({}),
         }
     }
 

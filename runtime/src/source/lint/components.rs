@@ -1,15 +1,14 @@
 //! Components held against the language: unknown types and keys, values of the wrong kind,
-//! what is missing, templates that do not compile.
+//! what is missing. Their templates are `templates`' part.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::Value as Json;
 
 use super::super::manifest;
-use super::super::template::Template;
 use super::document::{Dangling, Document};
 use super::language::{Kind, Language, Shape};
-use super::{Findings, Severity};
+use super::{Findings, Severity, templates};
 
 /// Fields that are xetl's own, in any component (docs/native-components.md).
 const OWN: [&str; 5] = [
@@ -135,7 +134,7 @@ impl Linter<'_> {
             Json::Array(values) => self.list(place, &pointer, values.len(), kinds, above),
             Json::Null => {}
             Json::String(text) => {
-                self.text(&pointer, text);
+                templates::check(self.document, place, &pointer, text, self.findings);
                 self.scalar(place, &pointer, kinds);
             }
             _ => self.scalar(place, &pointer, kinds),
@@ -266,12 +265,6 @@ impl Linter<'_> {
         let message = format!("{place} is {shown}; expected {}", listed(&expected));
         self.error(pointer, message);
     }
-
-    fn text(&mut self, pointer: &str, text: &str) {
-        if let Err(error) = Template::new(text, minijinja::Value::UNDEFINED) {
-            self.error(pointer, error.problem);
-        }
-    }
 }
 
 /// The kinds of what lists, or mappings, may hold here.
@@ -327,7 +320,7 @@ fn parses<T: std::str::FromStr>(text: Option<&str>) -> bool {
     text.is_some_and(|text| text.parse::<T>().is_ok())
 }
 
-fn listed(names: &[&str]) -> String {
+pub fn listed(names: &[&str]) -> String {
     match names {
         [] => "nothing".to_owned(),
         [only] => (*only).to_owned(),

@@ -58,7 +58,8 @@ fn search(document: &Document, pointer: &str, reached: &BTreeSet<String>, found:
     for (name, value) in fields {
         let child = format!("{pointer}/{}", escaped(name));
         let inside = format!("{child}/");
-        let into = reached.iter().any(|known| known.starts_with(&inside));
+        let next = reached.range(inside.clone()..).next();
+        let into = next.is_some_and(|known| known.starts_with(&inside));
         if reached.contains(&child) {
             continue;
         }

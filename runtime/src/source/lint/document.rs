@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::super::yaml::{self, Places, YamlError, escaped};
+use super::super::yaml::{self, Place, Places, YamlError, escaped};
 
 const REF: &str = "$ref";
 /// A chain of references longer than this goes in a circle.
 const LONGEST_CHAIN: usize = 50;
 
 pub struct Document {
+    text: String,
     pub json: Json,
     pub places: Places,
 }
@@ -27,11 +28,17 @@ pub struct Dangling {
 impl Document {
     pub fn read(text: &str) -> Result<Document, YamlError> {
         let (json, places) = yaml::read_with_places(text)?;
-        Ok(Document { json, places })
+        let text = text.to_owned();
+        Ok(Document { text, json, places })
     }
 
     pub fn value(&self, pointer: &str) -> &Json {
         self.json.pointer(pointer).unwrap_or(&Json::Null)
+    }
+
+    /// Where parts of a template begin: `offsets` in bytes of its `value`, in order.
+    pub fn inside(&self, pointer: &str, value: &str, offsets: &[usize]) -> Vec<Place> {
+        self.places.inside(pointer, &self.text, value, offsets)
     }
 
     /// Where a value is written: the end of the references that stand at `pointer`.

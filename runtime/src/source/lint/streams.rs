@@ -8,6 +8,11 @@ use super::document::Document;
 use super::{Findings, Severity};
 
 pub fn check(document: &Document, findings: &mut Findings) {
+    let has = |name| document.json.get(name).is_some();
+    if document.json.is_object() && !has("streams") && !has("dynamic_streams") {
+        let message = "a manifest needs `streams` or `dynamic_streams`".to_owned();
+        findings.add(Severity::Error, "", document.places.of_value(""), message);
+    }
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut conditional_names = BTreeMap::new();
     for pointer in elements(document, "/streams") {

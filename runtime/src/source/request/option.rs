@@ -35,7 +35,10 @@ impl RequestOption {
             }
         };
         let path = component.templates("field_path")?;
-        let path = match (component.template("field_name")?, path.is_empty()) {
+        // An empty name is none, as in the reference.
+        let name = component.text("field_name") != Some("");
+        let name = component.template("field_name")?.filter(|_| name);
+        let path = match (name, path.is_empty()) {
             (Some(name), true) => vec![name],
             (None, false) if place == Place::Json => path,
             (None, false) => {

@@ -4,7 +4,18 @@ use std::sync::LazyLock;
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 
+use super::names::{Role, names};
 use super::{arithmetic, comparison, filters, formatting, json, macros, methods, objects};
+
+/// Jinja's filters and the reference's; the engine does not list its own.
+const FILTERS: &str = "abs attr base64binascii_decode base64decode base64encode batch capitalize \
+    center count default dictsort escape first float format groupby hash hmac indent int items \
+    join last length list lower map max min pprint regex_replace regex_search reject rejectattr \
+    replace reverse round safe select selectattr slice sort string sum title tojson trim truncate \
+    unique upper urlencode wordcount";
+const TESTS: &str = "boolean defined divisibleby eq escaped even false filter float ge gt in \
+    integer iterable le lower lt mapping ne none number odd sameas sequence string test true \
+    undefined upper";
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
 
@@ -35,46 +46,59 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// Variables that some template has.
-const VARIABLES: [&str; 18] = [
-    "config",
-    "parameters",
-    "stream_slice",
-    "stream_partition",
-    "stream_interval",
-    "next_page_token",
-    "record",
-    "response",
-    "headers",
-    "last_record",
-    "last_page_size",
-    "creation_response",
-    "polling_response",
-    "download_target",
-    "components_values",
-    "stream_template_config",
-    "resolved_components",
-    "raw_schema",
-];
-
 /// Compiles `source` and names the variables it reads.
 pub fn compile(source: &str) -> Result<Vec<String>, String> {
-    let template = ENVIRONMENT
-        .get_template(source)
-        .map_err(|error| problem(&error))?;
-    let mut variables: Vec<String> = template
-        .undeclared_variables(false)
+    let read = |source| {
+        ENVIRONMENT.get_template(source)?;
+        names(source)
+    };
+    let read = read(source).map_err(|error| problem(&error))?;
+    let mut variables: Vec<String> = read
         .into_iter()
-        .filter(|name| !ENVIRONMENT.globals().any(|(global, _)| global == name))
+        .filter(|name| matches!(name.role, Role::Variable | Role::Function))
+        .filter(|name| !is_function(&name.text))
+        .map(|name| name.text)
         .collect();
-    // The engine does not look into slices (`a[b:c]`) for variables.
-    if source.contains('[') && source.contains(':') {
-        let named = VARIABLES.iter().filter(|name| source.contains(**name));
-        variables.extend(named.map(|name| (*name).to_owned()));
-    }
     variables.sort();
     variables.dedup();
     Ok(variables)
+}
+
+pub fn is_function(name: &str) -> bool {
+    ENVIRONMENT.globals().any(|(known, _)| known == name)
+}
+
+/// The functions a template can call.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    let names = ENVIRONMENT.globals().map(|(name, _)| name);
+    // What operators are rewritten to is not for people.
+    names.filter(|name| !name.starts_with('_'))
+}
+
+/// Filters to tell people of.
+pub fn filter_names() -> impl Iterator<Item = &'static str> {
+    FILTERS.split_whitespace().filter(|name| is_filter(name))
+}
+
+/// Tests to tell people of.
+pub fn test_names() -> impl Iterator<Item = &'static str> {
+    TESTS.split_whitespace().filter(|name| is_test(name))
+}
+
+pub fn is_filter(name: &str) -> bool {
+    asked("name is filter", name)
+}
+
+pub fn is_test(name: &str) -> bool {
+    asked("name is test", name)
+}
+
+/// The engine tells what it has to templates only.
+fn asked(question: &'static str, name: &str) -> bool {
+    let answer = ENVIRONMENT
+        .compile_expression(question)
+        .and_then(|question| question.eval(minijinja::context! { name }));
+    answer.is_ok_and(|answer| answer.is_true())
 }
 
 pub fn render(source: &str, context: Value) -> Result<String, Error> {

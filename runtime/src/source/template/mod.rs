@@ -11,6 +11,7 @@ mod formatting;
 mod json;
 mod macros;
 mod methods;
+mod names;
 mod objects;
 mod scope;
 mod tokens;
@@ -20,7 +21,9 @@ use std::sync::Arc;
 use crate::value::Value;
 
 use super::{literal, python};
+pub use environment::{filter_names, function_names, is_filter, is_function, is_test, test_names};
 pub use macros::quote_plus;
+pub use names::{Name, Role};
 pub use objects::to_template;
 pub use scope::{Headers, Scope};
 
@@ -30,6 +33,39 @@ pub use scope::{Headers, Scope};
 pub struct TemplateError {
     pub template: String,
     pub problem: String,
+}
+
+/// Why a text is no template, and from which of its bytes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Misprint {
+    pub problem: String,
+    pub offset: usize,
+}
+
+/// The names that a text uses where it is a template.
+pub fn inspect(source: &str) -> Result<Vec<Name>, Misprint> {
+    if !is_template(source) {
+        return Ok(Vec::new());
+    }
+    if let Err(error) = Template::new(source, minijinja::Value::UNDEFINED) {
+        return Err(Misprint {
+            offset: misprinted(source),
+            problem: error.problem,
+        });
+    }
+    // What compiles with its operators rewritten is well formed.
+    Ok(names::names(&tokens::without_colons(source)).unwrap_or_default())
+}
+
+/// Where a template that does not compile is wrong.
+fn misprinted(source: &str) -> usize {
+    if tokens::is_too_deep(source) {
+        return 0;
+    }
+    let range = names::names(&tokens::without_colons(source))
+        .err()
+        .and_then(|error| error.range());
+    range.map_or(0, |range| range.start)
 }
 
 /// What a literal must be to count; other text stays text.
@@ -176,7 +212,8 @@ impl Template {
 
 /// `source` with the operators that Python has otherwise as calls.
 fn rewritten(source: &str) -> String {
-    comparison::rewrite(&arithmetic::rewrite(&formatting::rewrite(source)))
+    let source = tokens::without_colons(source);
+    comparison::rewrite(&arithmetic::rewrite(&formatting::rewrite(&source)))
 }
 
 fn is_template(source: &str) -> bool {

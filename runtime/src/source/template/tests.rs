@@ -64,6 +64,14 @@ fn renderings_are_read_as_python_literals() {
             "{{ 'a-b' | regex_replace('(a)-(b)', '\\\\2\\\\1') }}",
             "'ba'",
         ),
+        (
+            "{% for x in config.list: %}{% if x > 1: %}b{% else: %}a{% endif %}{% endfor %}",
+            "'ab'",
+        ),
+        (
+            "{% if config.on %}{% set x = 1 %}{% else %}{% set x = 2 %}{% endif %}{{ x }}",
+            "1",
+        ),
         ("{{ now_utc() < now_utc() + duration('PT1H') }}", "True"),
     ] {
         assert_eq!(value(source), expected, "{source}");

@@ -68,9 +68,23 @@ pub fn in_expressions(source: &str, rewrite: impl Fn(&str) -> String) -> String 
     rewritten + rest
 }
 
+/// `source` without the colons that may end a statement, as in Python: `{% if x: %}`.
+///
+/// Spaces stand in their place, so nothing moves.
+pub fn without_colons(source: &str) -> String {
+    in_expressions(source, |inside| {
+        let words = inside.trim_end();
+        match words.strip_suffix(':') {
+            Some(statement) => format!("{statement} {}", &inside[words.len()..]),
+            None => inside.to_owned(),
+        }
+    })
+}
+
 /// Where the inside of the next `{{ }}` or `{% %}` starts and ends.
 fn next_expression(text: &str) -> Option<(usize, usize)> {
-    let open = text.find("{{").into_iter().chain(text.find("{%")).min()?;
+    let mut braces = text.match_indices('{').map(|(at, _)| at);
+    let open = braces.find(|at| text[at + 1..].starts_with(['{', '%']))?;
     let close = if text[open..].starts_with("{{") {
         "}}"
     } else {

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use granit_parser::Span;
+use granit_parser::{ScalarStyle, Span};
+
+use super::written::Written;
 
 /// A line and a column, both counted from 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +27,8 @@ impl Place {
 pub struct Places {
     keys: HashMap<String, Place>,
     values: HashMap<String, Place>,
+    /// Of templates only.
+    written: HashMap<String, Written>,
     /// Keys that stand twice in one mapping.
     repeated: Vec<(String, Place)>,
     path: String,
@@ -49,6 +53,20 @@ impl Places {
         }
     }
 
+    /// Where parts of a template begin: `offsets` in bytes of its `value`, in order.
+    pub fn inside(
+        &self,
+        pointer: &str,
+        document: &str,
+        value: &str,
+        offsets: &[usize],
+    ) -> Vec<Place> {
+        match self.written.get(pointer) {
+            Some(written) => written.places(document, value, offsets),
+            None => vec![self.of_value(pointer); offsets.len()],
+        }
+    }
+
     /// Keys that stand twice in one mapping, by pointer; the last of them counts.
     pub fn repeated(&self) -> &[(String, Place)] {
         &self.repeated
@@ -69,6 +87,12 @@ impl Places {
         let known = self.keys.insert(self.path.clone(), place);
         if known.is_some() && name != "<<" {
             self.repeated.push((self.path.clone(), place));
+        }
+    }
+
+    pub(super) fn template(&mut self, span: &Span, style: ScalarStyle) {
+        if let Some(written) = Written::of(span, style) {
+            self.written.insert(self.path.clone(), written);
         }
     }
 
