@@ -208,6 +208,58 @@ def check_extract(client, buckets):
     bucket.delete()
 
 
+def check_partitions(client, buckets):
+    bucket = buckets.create_bucket(BUCKET, location="US")
+    run(client, f"CREATE TABLE `{DATASET}.day` AS SELECT 'z' AS id, NUMERIC '9' AS total, DATE '2024-01-02' AS day")
+    config = bigquery.ExtractJobConfig(destination_format="PARQUET")
+    uri = f"gs://{BUCKET}/day.parquet"
+    client.extract_table(f"{DATASET}.day", uri, job_config=config, location="US", retry=None).result(
+        retry=None
+    )
+    config = bigquery.LoadJobConfig(
+        source_format="PARQUET",
+        write_disposition="WRITE_TRUNCATE",
+        schema_update_options=["ALLOW_FIELD_RELAXATION"],
+    )
+    before = rows(client, f"SELECT id FROM `{DATASET}.copied` WHERE day <> '2024-01-02' ORDER BY id")
+    client.load_table_from_uri(
+        uri, f"{DATASET}.copied$20240102", job_config=config, location="US", retry=None
+    ).result(retry=None)
+    after = rows(client, f"SELECT id FROM `{DATASET}.copied` WHERE day <> '2024-01-02' ORDER BY id")
+    assert after == before
+    found = rows(client, f"SELECT id, total FROM `{DATASET}.copied` WHERE day = '2024-01-02'")
+    assert found == [("z", decimal.Decimal(9))], found
+    wrong = client.load_table_from_uri(
+        uri, f"{DATASET}.copied$20240103", job_config=config, location="US", retry=None
+    )
+    error = refused(exceptions.BadRequest, lambda: wrong.result(retry=None))
+    assert "different partitions" in error.message, error
+
+    definition = bigquery.ExternalConfig("PARQUET")
+    definition.source_uris = [uri]
+    job = run(client, "SELECT total FROM staged", table_definitions={"staged": definition})
+    assert [tuple(row.values()) for row in job.result(retry=None)] == [(decimal.Decimal(9),)]
+    bucket.blob("day.parquet").delete()
+    bucket.delete()
+
+
+def check_faults(client, url):
+    fault = {"kind": "QUERY", "reason": "backendError"}
+    assert requests.post(f"{url}/_local/bigquery/faults", json=fault).ok
+    job = client.query("SELECT 1", location="US", job_retry=None)
+    refused(exceptions.GoogleAPICallError, lambda: job.result(retry=None))
+    # The client sends a job that failed for such a reason again, with a new id.
+    assert requests.post(f"{url}/_local/bigquery/faults", json=fault).ok
+    assert [tuple(row) for row in client.query("SELECT 1", location="US").result()] == [(1,)]
+    # And finds the job whose reply was lost.
+    before = rows(client, f"SELECT COUNT(*) FROM `{DATASET}.copied`")[0][0]
+    fault = {"method": "POST", "path": f"/bigquery/v2/projects/{PROJECT}/jobs", "at": "after", "status": 503}
+    assert requests.post(f"{url}/_local/faults", json=fault).ok
+    client.query(f"INSERT INTO `{DATASET}.copied` (id) VALUES ('once')", location="US").result()
+    assert rows(client, f"SELECT COUNT(*) FROM `{DATASET}.copied`")[0][0] == before + 1
+    assert requests.get(f"{url}/_local/faults").json() == {"faults": []}
+
+
 def check_expiration(client):
     table = bigquery.Table(f"{DATASET}.brief", schema=FIELDS)
     table.expires = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1)
@@ -228,6 +280,8 @@ def main(url):
     check_schema(client)
     check_copy(client)
     check_extract(client, buckets)
+    check_partitions(client, buckets)
+    check_faults(client, url)
     check_expiration(client)
     client.delete_dataset(DATASET, delete_contents=True, retry=None)
     print("bigquery: all checks passed")

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::reshape::Step;
+pub use crate::options::{Mode, StreamOptions};
 
 /// The secret of a pipeline that holds the key of its hashes, named like a field of the config.
 pub const HASH_KEY: &str = "hash_key";
@@ -112,27 +112,4 @@ impl StateStore {
     pub fn is_bucket(&self) -> bool {
         *self == StateStore::Bucket
     }
-}
-
-/// How one stream is loaded.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StreamOptions {
-    /// How rows reach the table; by default `append` where the stream has a cursor and a
-    /// primary key, else `overwrite`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<Mode>,
-    /// Steps on each record before it is loaded, in this order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub transformations: Vec<Step>,
-}
-
-/// How a run's rows reach the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// The run's rows replace the table, in one step.
-    Overwrite,
-    /// The run's rows are added; `<stream>_latest` shows the newest version of each key.
-    Append,
 }

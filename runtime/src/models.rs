@@ -11,7 +11,6 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::bundle::{Bundle, Model, ModelKind};
-use crate::commit::job_id;
 use crate::google::ApiError;
 use crate::google::bigquery::{Dataset, JobState, Query, Table};
 
@@ -170,9 +169,9 @@ impl Builder<'_> {
         let mut tries = 0;
         let mut delay = Duration::from_millis(20);
         loop {
-            let job = job_id(&base, attempt);
+            let job = format!("{base}-{attempt}");
             match self.dataset.job(&job).await? {
-                Some(JobState::Done { .. }) => return Ok(()),
+                Some(JobState::Done { .. } | JobState::Changed(_)) => return Ok(()),
                 Some(JobState::Failed { reason, message }) if tries == MOST_TRIES => {
                     return Err(ModelError::QueryFailed {
                         job,

@@ -1,11 +1,13 @@
 //! One stream of one run: what was begun is finished, the rest is read and committed.
 //!
-//! `plan` says what to read, `slices` reads it, `commit` brings it into the table;
+//! `plan` says what to read, `slices` reads it, `pending` makes a commit of it and `commit`
+//! brings that into the table;
 //! `columns` are those of the run's rows, `outcome` is what is said of it all.
 
 mod columns;
 mod commit;
 mod outcome;
+mod pending;
 mod plan;
 mod slices;
 
@@ -16,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use outcome::{Outcome, StreamError, StreamSummary, described};
 
-use crate::bundle::{Bundle, Mode};
-use crate::commit::default_mode;
+use crate::bundle::Bundle;
 use crate::load::Loader;
+use crate::options::{self, Settled, StreamOptions};
 use crate::range::Range;
 use crate::state::Checkpoint;
 use crate::stream::{Source, StreamInfo};
@@ -39,6 +41,8 @@ pub struct Pipeline {
     pub task: Task,
     /// The only time to read, where one is asked for.
     pub range: Option<Range>,
+    /// Whether all is read anew and replaces what is in the tables.
+    pub refresh: bool,
     /// Slices read at once over all streams: each holds pages and a part in memory.
     pub readers: Semaphore,
     /// Streams of one group take turns.
@@ -54,7 +58,7 @@ impl Pipeline {
         let mut summary = StreamSummary {
             stream: info.name.clone(),
             outcome: Outcome::Loaded,
-            mode: self.mode(info),
+            mode: options::mode(info, &self.options(info)),
             rows: 0,
             bytes: 0,
             pages: 0,
@@ -64,7 +68,8 @@ impl Pipeline {
             state: serde_json::Value::Null,
         };
         let _turn = self.turns.take(self.source.group(&info.name)).await;
-        match self.load(index, &mut summary).await {
+        // Boxed, here and below: the steps of a load are too large for a thread's stack.
+        match Box::pin(self.load(index, &mut summary)).await {
             Ok(outcome) => summary.outcome = outcome,
             Err(error) => {
                 summary.outcome = error.outcome();
@@ -81,12 +86,14 @@ impl Pipeline {
         index: usize,
         summary: &mut StreamSummary,
     ) -> Result<Outcome, StreamError> {
+        let info = self.source.streams()[index].info();
         let stream = StreamRun {
             pipeline: self,
             index,
-            info: self.source.streams()[index].info(),
+            info,
+            options: Settled::of(info, &self.options(info))?,
         };
-        stream.finish_begun().await?;
+        Box::pin(stream.finish_begun()).await?;
         let checkpoint = self.loader.checkpoint(stream.name()).await?;
         if let Some(done) = checkpoint
             .as_ref()
@@ -97,11 +104,9 @@ impl Pipeline {
         }
         let plan = stream.plan(checkpoint.as_ref()).await?;
         summary.slices = plan.slices.len();
-        let schema = stream.schema(checkpoint.as_ref());
-        let read = stream.read_slices(&plan, &schema).await;
-        let outcome = stream
-            .commit(&plan, &schema, read.is_err(), summary)
-            .await?;
+        let schema = stream.schema(&plan, checkpoint.as_ref());
+        let read = Box::pin(stream.read_slices(&plan, &schema)).await;
+        let outcome = Box::pin(stream.commit(&plan, &schema, read.is_err(), summary)).await?;
         read?;
         Ok(outcome)
     }
@@ -110,11 +115,9 @@ impl Pipeline {
         checkpoint.run == self.loader.run && checkpoint.complete
     }
 
-    fn mode(&self, info: &StreamInfo) -> Mode {
+    fn options(&self, info: &StreamInfo) -> StreamOptions {
         let options = self.bundle.streams.get(&info.name);
-        options
-            .and_then(|options| options.mode)
-            .unwrap_or_else(|| default_mode(info))
+        options.cloned().unwrap_or_default()
     }
 }
 
@@ -122,6 +125,7 @@ struct StreamRun<'a> {
     pipeline: &'a Pipeline,
     index: usize,
     info: &'a StreamInfo,
+    options: Settled,
 }
 
 impl<'a> StreamRun<'a> {

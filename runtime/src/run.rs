@@ -47,6 +47,9 @@ pub struct RunArgs {
     pub streams: Vec<String>,
     #[command(flatten)]
     pub range: RangeArgs,
+    /// Read all anew, and have it replace what is in the tables
+    #[arg(long, conflicts_with = "from")]
+    pub full_refresh: bool,
     /// Load what can be read where some streams cannot run
     #[arg(long)]
     pub skip_unsupported: bool,
@@ -207,6 +210,8 @@ pub struct Setup {
     pub streams: Vec<String>,
     /// The only time to read of them, where one is asked for.
     pub range: Option<Range>,
+    /// Whether all is read anew and replaces what is in the tables.
+    pub full_refresh: bool,
     /// Whether streams that cannot run are left out.
     pub skip_unsupported: bool,
     pub stop: CancellationToken,
@@ -260,6 +265,7 @@ async fn load_all(
         bundle: setup.bundle.clone(),
         task: setup.task,
         range: setup.range,
+        refresh: setup.full_refresh,
         readers: Semaphore::new(READERS),
         turns: Turns::default(),
         stop: setup.stop.clone(),
@@ -536,6 +542,7 @@ pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
         task: settings::task(env),
         streams: args.streams,
         range,
+        full_refresh: args.full_refresh,
         skip_unsupported: args.skip_unsupported,
         stop: CancellationToken::new(),
     })

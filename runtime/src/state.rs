@@ -8,9 +8,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::bundle::Mode;
 use crate::google::ApiError;
 use crate::google::storage::{Bucket, Precondition};
+use crate::layout::TableLayout;
+use crate::layout::touched::Touched;
+use crate::options::{Mode, Target};
 use crate::range::Range;
 use crate::schema::TableSchema;
 use crate::store::DatabaseError;
@@ -110,6 +112,9 @@ pub struct Plan {
     pub state: Json,
     /// Generation of the checkpoint that had it; 0 for none.
     pub replaces: i64,
+    /// Whether all of it is read anew, and stands for what is in the table.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refresh: bool,
     /// The range of time that was asked for; the state stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<Range>,
@@ -125,6 +130,9 @@ pub struct SliceManifest {
     pub rows: u64,
     pub pages: u64,
     pub parts: Vec<PartFile>,
+    /// The partitions its rows are in, where a merge wants to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub touched: Option<Touched>,
 }
 
 impl SliceManifest {
@@ -152,8 +160,18 @@ pub struct Pending {
     /// Begins the ids of its load jobs.
     pub commit: String,
     pub mode: Mode,
+    #[serde(default)]
+    pub target: Target,
     pub table: String,
+    /// How the table is kept.
+    #[serde(default)]
+    pub layout: TableLayout,
+    /// For a merge: where its rows wait, and what brings them into the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<Staged>,
+    /// The files of the load, or all files an external table is to show.
     pub uris: Vec<String>,
+    /// The rows that this commit brings.
     pub rows: u64,
     /// Their size as Parquet.
     #[serde(default)]
@@ -164,6 +182,14 @@ pub struct Pending {
     pub loaded_before: Option<TableSchema>,
     /// The checkpoint once the rows are in the table.
     pub next: Checkpoint,
+}
+
+/// The middle of a merge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Staged {
+    /// The table the rows are loaded into first.
+    pub table: String,
+    pub statement: String,
 }
 
 /// A document and its version in the bucket.

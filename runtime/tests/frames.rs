@@ -155,6 +155,7 @@ async fn run(fake: &Fake, api: &Api, run: &str, week: &str, task: Task) -> Summa
         task,
         streams: Vec::new(),
         range: None,
+        full_refresh: false,
         skip_unsupported: false,
         stop: CancellationToken::new(),
     };

@@ -21,6 +21,8 @@ use tempfile::TempDir;
 use xetl_runtime::bundle::{Mode, SecretRef, StateStore};
 use xetl_runtime::google::storage::Bucket;
 use xetl_runtime::google::{Endpoints, Google};
+use xetl_runtime::layout::TableLayout;
+use xetl_runtime::options::Target;
 use xetl_runtime::run::RunOutcome;
 use xetl_runtime::state::{Checkpoint, Layout, Pending, StoreError};
 use xetl_runtime::store::{Status, Store};
@@ -158,7 +160,10 @@ fn commit(stream: &str, commit: &str, replaces: i64) -> Pending {
         version: 1,
         commit: commit.into(),
         mode: Mode::Append,
+        target: Target::default(),
         table: "t".into(),
+        layout: TableLayout::default(),
+        merge: None,
         uris: Vec::new(),
         rows: 10,
         bytes: 100,

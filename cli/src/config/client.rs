@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use xetl_runtime::bundle::{HASH_KEY, Model, StreamOptions};
+use xetl_runtime::bundle::{HASH_KEY, Model};
+use xetl_runtime::options::{self, StreamOptions};
 use xetl_runtime::pipeline::table_name;
 use xetl_runtime::reshape::{Around, Steps};
+use xetl_runtime::source::declared_key;
 
 use super::clash;
 use super::error::{nearest, shown};
@@ -59,6 +61,16 @@ pub struct Schedule {
     pub cron: String,
     pub time_zone: String,
     pub paused: bool,
+}
+
+impl Pipeline {
+    /// The streams it loads, as far as they are known before a run.
+    pub fn stream_names(&self) -> Vec<String> {
+        match self.streams.is_empty() {
+            true => self.manifest.stream_names(),
+            false => self.streams.keys().cloned().collect(),
+        }
+    }
 }
 
 impl Client {
@@ -238,6 +250,8 @@ fn streams(
         }),
         _ => {
             check_transformations(at, file)?;
+            let mut options = file.streams.iter();
+            options.try_for_each(|(name, options)| check_options(at, manifest, name, options))?;
             Ok(file.streams.clone())
         }
     }
@@ -280,6 +294,22 @@ fn hashes(file: &PipelineFile) -> bool {
         .values()
         .flat_map(|options| &options.transformations);
     steps.any(|step| step.hash.is_some())
+}
+
+/// That a stream's options go together, and with what the source declares of it.
+fn check_options(
+    at: &str,
+    manifest: &Manifest,
+    stream: &str,
+    options: &StreamOptions,
+) -> Result<(), ConfigError> {
+    if *options == StreamOptions::default() {
+        return Ok(());
+    }
+    // What is wrong with a manifest is said where it is read.
+    let key = declared_key(&manifest.0, stream).unwrap_or_default();
+    options::check(stream, key, options)
+        .map_err(|error| ConfigError::invalid(format!("{at}.streams.{stream}"), error.to_string()))
 }
 
 /// The secret fields in use: the required ones, and the optional ones the file names.

@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use xetl_runtime::bundle::{ModelKind, StreamOptions};
+use xetl_runtime::bundle::ModelKind;
+use xetl_runtime::options::StreamOptions;
 
 /// xetl.yaml: what all clients of the workspace share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

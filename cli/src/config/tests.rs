@@ -76,7 +76,22 @@ fn a_wrong_key_is_told_with_its_place_and_the_nearest() {
 #[test]
 fn what_is_not_built_is_no_key() {
     assert!(told("    model: {a: SELECT 1}\n").contains("5:5: unknown key `model`"));
-    assert!(told("    streams: {accounts: {load: external}}\n").contains("unknown key `load`"));
+}
+
+#[test]
+fn a_wrong_option_of_a_stream_is_told_with_the_nearest() {
+    insta::assert_snapshot!(
+        told("    streams: {invoices: {clusters: [a]}}\n"),
+        @"clients/acme.yaml:5:25: unknown key `clusters` (did you mean `cluster`?)"
+    );
+}
+
+#[test]
+fn options_that_do_not_go_together_are_refused() {
+    insta::assert_snapshot!(
+        told("    streams: {invoices: {mode: merge, key: [id], load: external}}\n"),
+        @"clients/acme.yaml: pipelines.xero.streams.invoices: mode `merge` changes rows, which an external table's files cannot do; take `load: table`, or mode `append` or `overwrite`"
+    );
 }
 
 #[test]

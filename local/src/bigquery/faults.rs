@@ -1,4 +1,5 @@
-//! Faults on request: the next jobs fail as Google's sometimes do.
+//! Faults on request: the next jobs that were taken end as failed, with nothing
+//! of them kept, as Google's sometimes do.
 //!
 //! `POST /_local/bigquery/faults` asks for one, `GET` tells which are left,
 //! `DELETE` forgets them. They are kept in memory only.
@@ -15,21 +16,6 @@ use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
 
-/// Where in a job's life it meets a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Moment {
-    /// The request is refused; there is no job.
-    Insert,
-    /// The job is taken and runs, but its caller is told of an error.
-    Reply,
-    /// The job ends as failed, with nothing of it kept.
-    #[default]
-    Run,
-    /// Asking for the job fails.
-    Get,
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
@@ -39,13 +25,11 @@ pub struct Fault {
     /// The beginning of a job's id.
     #[serde(default)]
     job: String,
-    #[serde(default)]
-    at: Moment,
     /// As in `status.errorResult.reason`: `backendError`, `rateLimitExceeded`.
     reason: String,
     #[serde(default)]
     message: Option<String>,
-    /// How many jobs, or requests, meet it.
+    /// How many jobs meet it.
     #[serde(default = "once")]
     times: u32,
 }
@@ -87,10 +71,8 @@ impl Fault {
         })
     }
 
-    fn is_met(&self, kind: &str, job: &str, at: Moment) -> bool {
-        self.at == at
-            && job.starts_with(&self.job)
-            && self.kind.as_deref().is_none_or(|wanted| wanted == kind)
+    fn is_met(&self, kind: &str, job: &str) -> bool {
+        job.starts_with(&self.job) && self.kind.as_deref().is_none_or(|wanted| wanted == kind)
     }
 
     fn error(&self) -> ApiError {
@@ -123,9 +105,9 @@ impl Faults {
     }
 
     /// The error a job meets, counted down by meeting it.
-    pub fn meet(&self, kind: &str, job: &str, at: Moment) -> Result<(), ApiError> {
+    pub fn meet(&self, kind: &str, job: &str) -> Result<(), ApiError> {
         let mut faults = self.lock();
-        let found = faults.iter_mut().find(|fault| fault.is_met(kind, job, at));
+        let found = faults.iter_mut().find(|fault| fault.is_met(kind, job));
         let Some(fault) = found else {
             return Ok(());
         };
@@ -179,22 +161,12 @@ mod tests {
         let faults = faults(
             json!({"kind": "LOAD", "job": "xetl-", "reason": "rateLimitExceeded", "times": 2}),
         );
-        let meet = |kind, job| faults.meet(kind, job, Moment::Run).map_err(|e| e.reason);
+        let meet = |kind, job| faults.meet(kind, job).map_err(|e| e.reason);
         assert_eq!(meet("QUERY", "xetl-1"), Ok(()));
         assert_eq!(meet("LOAD", "other"), Ok(()));
         assert_eq!(meet("LOAD", "xetl-1"), Err("rateLimitExceeded"));
         assert_eq!(meet("LOAD", "xetl-2"), Err("rateLimitExceeded"));
         assert_eq!(meet("LOAD", "xetl-3"), Ok(()));
-    }
-
-    #[test]
-    fn a_fault_is_met_at_its_moment_only() {
-        let faults = faults(json!({"at": "reply", "reason": "backendError"}));
-        assert!(faults.meet("LOAD", "x", Moment::Insert).is_ok());
-        assert_eq!(
-            faults.meet("LOAD", "x", Moment::Reply).unwrap_err().code,
-            503
-        );
     }
 
     #[test]

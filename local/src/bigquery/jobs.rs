@@ -10,16 +10,14 @@ use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
-use super::copy::{self, Copy};
-use super::extract::{self, Extract};
-use super::faults::Moment;
 use super::files::RESULTS;
 use super::job::{Failure, Job, State, key};
 use super::load;
-use super::load::Load;
-use super::reference::{DatasetRef, TableRef};
-use super::resource::{Object, check_labels, now_ms, page};
-use super::sql::{self, Query};
+use super::reference::TableRef;
+use super::resource::{Object, now_ms, page};
+use super::sql;
+use super::work::Work;
+use super::{copy, extract};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
@@ -40,93 +38,6 @@ pub fn routes() -> Vec<Route> {
             cancel,
         ),
     ]
-}
-
-/// What a configuration asks for, checked.
-enum Work {
-    Load(Box<Load>),
-    Query(Box<Query>),
-    Copy(Box<Copy>),
-    Extract(Box<Extract>),
-}
-
-impl Work {
-    fn parse(project: &str, configuration: &mut Value) -> Result<Work, ApiError> {
-        check_labels(configuration.as_object().unwrap_or(&Object::new()))?;
-        if configuration["load"].is_object() {
-            own_project(project, &mut configuration["load"]["destinationTable"]);
-            configuration["jobType"] = "LOAD".into();
-            return Ok(Work::Load(Box::new(Load::parse(&configuration["load"])?)));
-        }
-        if configuration["query"].is_object() {
-            own_project(project, &mut configuration["query"]["destinationTable"]);
-            own_project(project, &mut configuration["query"]["defaultDataset"]);
-            configuration["jobType"] = "QUERY".into();
-            return Ok(Work::Query(Box::new(Query::parse(
-                project,
-                &configuration["query"],
-            )?)));
-        }
-        if configuration["copy"].is_object() {
-            let copy = &mut configuration["copy"];
-            own_project(project, &mut copy["destinationTable"]);
-            own_project(project, &mut copy["sourceTable"]);
-            for source in copy["sourceTables"].as_array_mut().into_iter().flatten() {
-                own_project(project, source);
-            }
-            configuration["jobType"] = "COPY".into();
-            return Ok(Work::Copy(Box::new(Copy::parse(&configuration["copy"])?)));
-        }
-        if configuration["extract"].is_object() {
-            own_project(project, &mut configuration["extract"]["sourceTable"]);
-            configuration["jobType"] = "EXTRACT".into();
-            let extract = Extract::parse(&configuration["extract"])?;
-            return Ok(Work::Extract(Box::new(extract)));
-        }
-        Err(ApiError::invalid(
-            "Required parameter is missing: configuration.load, query, copy or extract",
-        ))
-    }
-
-    /// Where the job runs when the request does not say.
-    fn location(&self, cloud: &Cloud) -> Result<String, ApiError> {
-        match self.dataset() {
-            Ok(dataset) => Ok(cloud.bigquery.dataset(&dataset)?.location),
-            Err(query) => Ok(sql::location(cloud, query)),
-        }
-    }
-
-    /// The dataset a job works in, unless its SQL says.
-    fn dataset(&self) -> Result<DatasetRef, &Query> {
-        match self {
-            Work::Load(load) => Ok(load.destination.dataset()),
-            Work::Copy(copy) => Ok(copy.destination.dataset()),
-            Work::Extract(extract) => Ok(extract.source.dataset()),
-            Work::Query(query) => Err(query),
-        }
-    }
-
-    fn check_location(&self, cloud: &Cloud, location: &str) -> Result<(), ApiError> {
-        let Ok(dataset) = self.dataset() else {
-            return Ok(());
-        };
-        let place = cloud.bigquery.dataset(&dataset)?.location;
-        if place.eq_ignore_ascii_case(location) {
-            return Ok(());
-        }
-        Err(ApiError::not_found(format!(
-            "Not found: Dataset {dataset} was not found in location {location}"
-        )))
-    }
-}
-
-/// A reference without a project means the job's.
-fn own_project(project: &str, reference: &mut Value) {
-    if let Value::Object(reference) = reference {
-        reference
-            .entry("projectId")
-            .or_insert_with(|| project.into());
-    }
 }
 
 async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
@@ -180,8 +91,6 @@ pub async fn submit(
     if job.configuration["dryRun"].as_bool() == Some(true) {
         return dry_run(cloud, job, work).await;
     }
-    let faults = &cloud.bigquery.faults;
-    faults.meet(job.kind(), &job.id, Moment::Insert)?;
     take_id(cloud, &job)?;
     let inner = Arc::clone(cloud);
     let key = job.key();
@@ -189,7 +98,6 @@ pub async fn submit(
         .bigquery
         .engine
         .spawn(async move { execute(&inner, &key, work).await });
-    faults.meet(job.kind(), &job.id, Moment::Reply)?;
     Ok(job)
 }
 
@@ -267,8 +175,7 @@ async fn execute(cloud: &Arc<Cloud>, key: &str, work: Work) {
 }
 
 async fn perform(cloud: &Arc<Cloud>, key: &str, job: &Job, work: Work) -> Result<Object, ApiError> {
-    let faults = &cloud.bigquery.faults;
-    faults.meet(job.kind(), &job.id, Moment::Run)?;
+    cloud.bigquery.faults.meet(job.kind(), &job.id)?;
     match work {
         Work::Query(query) => {
             let results = job
@@ -354,8 +261,6 @@ async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
         request.var("job"),
         request.query("location"),
     )?;
-    let faults = &cloud.bigquery.faults;
-    faults.meet(job.kind(), &job.id, Moment::Get)?;
     Ok(Json(job.view(&cloud.endpoint)).into_response())
 }
 

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::commit::{Change, Kept, apply};
+use super::commit::{Change, apply};
 use super::files::{Part, Source as ParquetSource};
 use super::load_plan::{Plan, plan};
 pub use super::objects::{Object, resolve};
@@ -63,7 +63,7 @@ impl Load {
     }
 }
 
-fn texts(value: &Value) -> Vec<String> {
+pub fn texts(value: &Value) -> Vec<String> {
     let items = value.as_array().into_iter().flatten();
     items
         .filter_map(|item| Some(item.as_str()?.to_owned()))
@@ -147,7 +147,8 @@ impl Load {
     }
 }
 
-fn check_update_options(
+/// Which jobs may change the schema of the table they write.
+pub fn check_update_options(
     options: &[String],
     write: Write,
     one_partition: bool,
@@ -166,7 +167,8 @@ fn check_update_options(
     ))
 }
 
-fn table_settings(config: &Value) -> Settings {
+/// Partitioning and clustering that a job asks for.
+pub fn table_settings(config: &Value) -> Settings {
     let mut settings = Map::new();
     for name in ["timePartitioning", "rangePartitioning", "clustering"] {
         if let Some(value) = config
@@ -250,7 +252,9 @@ fn attempt(cloud: &Cloud, load: &Load, job: &str) -> Result<Settings, ApiError> 
     }
     let mut file = part.finish()?;
     let kept = match &load.partition {
-        Some(name) => into_partition(cloud, load, name, present.as_ref(), &plan.table, &mut file)?,
+        Some(name) => {
+            partitions::replaced(cloud, load, name, present.as_ref(), &plan.table, &mut file)?
+        }
         None => None,
     };
     let planned_on = present.map(|table| table.schema).unwrap_or_default();
@@ -273,54 +277,27 @@ fn attempt(cloud: &Cloud, load: &Load, job: &str) -> Result<Settings, ApiError> 
 
 /// Partitioning and clustering of the load against the table's, or its columns.
 fn check_layout(load: &Load, present: Option<&Table>, schema: &Schema) -> Result<(), ApiError> {
-    let Some(table) = present else {
-        return layout::check(&load.settings, schema);
-    };
-    let given = load.settings.contains_key("timePartitioning")
-        || load.settings.contains_key("rangePartitioning");
-    if given && !layout::same(&load.settings, &table.settings)? {
-        return Err(ApiError::invalid(format!(
-            "Incompatible table partitioning specification. Table {} exists with another partitioning than the load's.",
-            table.reference
-        )));
+    match present {
+        None => layout::check(&load.settings, schema),
+        Some(table) => {
+            check_same_layout(&load.settings, table)?;
+            layout::check(&table.settings, schema)
+        }
     }
-    layout::check(&table.settings, schema)
 }
 
-/// Puts a load into one partition; for WRITE_TRUNCATE returns the files before, and without its rows.
-fn into_partition(
-    cloud: &Cloud,
-    load: &Load,
-    name: &str,
-    present: Option<&Table>,
-    schema: &Schema,
-    file: &mut DataFile,
-) -> Result<Option<Kept>, ApiError> {
-    let settings = present.map_or(&load.settings, |table| &table.settings);
-    let by = layout::Partitioning::of(settings)?.ok_or_else(|| {
-        ApiError::invalid(format!(
-            "Cannot write to a partition of {}, which is not partitioned",
-            load.destination
-        ))
-    })?;
-    let partition = by.decorated(name)?;
-    let folder = &cloud.bigquery.data;
-    if !partitions::all_in(folder, file, schema, &by, partition)? {
-        return Err(ApiError::invalid(format!(
-            "Some rows belong to different partitions rather than destination partition {name}"
-        )));
+/// A job that says how its destination is partitioned must say what it is.
+pub fn check_same_layout(settings: &Settings, table: &Table) -> Result<(), ApiError> {
+    let given = ["timePartitioning", "rangePartitioning"]
+        .iter()
+        .any(|name| settings.contains_key(*name));
+    if !given || layout::same(settings, &table.settings)? {
+        return Ok(());
     }
-    if by.field().is_none() {
-        file.arrived = partition;
-    }
-    let replaces = matches!(load.write, Write::Truncate | Write::TruncateData);
-    match present.filter(|_| replaces) {
-        Some(table) => Ok(Some(Kept {
-            before: table.files.clone(),
-            after: partitions::without(folder, table, &by, |id| id == partition)?,
-        })),
-        None => Ok(None),
-    }
+    Err(ApiError::invalid(format!(
+        "Incompatible table partitioning specification. Table {} exists with another partitioning than the job's.",
+        table.reference
+    )))
 }
 
 fn check_destination(load: &Load, present: Option<&Table>) -> Result<(), ApiError> {

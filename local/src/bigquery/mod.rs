@@ -1,8 +1,8 @@
 //! BigQuery v2: datasets, tables, jobs, and SQL over Parquet.
 //!
-//! `datasets`, `tables`, `jobs` and `queries` speak HTTP; `load` and `sql` do
-//! the work of jobs. Only `sql` knows DataFusion, only `files` touches the
-//! Parquet files of tables.
+//! `datasets`, `tables`, `jobs`, `queries` and `faults` speak HTTP; `load`, `copy`,
+//! `extract` and `sql` do the work of jobs, and `commit` makes it a table's.
+//! Only `sql` knows DataFusion, only `files` touches the Parquet files of tables.
 
 mod commit;
 mod conform;
@@ -20,16 +20,19 @@ mod load;
 mod load_plan;
 mod objects;
 mod parquet_schema;
+mod partitioning;
 mod partitions;
 mod queries;
 mod reference;
 mod resource;
 mod schema;
+mod schema_rules;
 mod sql;
 mod table;
 mod tabledata;
 mod tables;
 mod values;
+mod work;
 
 use std::io;
 use std::path::PathBuf;

@@ -8,11 +8,14 @@ use std::path::Path;
 use arrow::array::{BooleanArray, RecordBatch};
 
 use super::BigQuery;
+use super::commit::Kept;
 use super::files::{Source, sieve};
 use super::layout::{Id, Partitioning};
+use super::load::{Load, Write};
 use super::resource::now_ms;
 use super::schema::Schema;
 use super::table::{DataFile, Table};
+use crate::cloud::Cloud;
 use crate::error::ApiError;
 
 /// Rows of each partition of a table.
@@ -78,7 +81,7 @@ pub fn without(
 }
 
 /// Whether every row of a file is in one partition.
-pub fn all_in(
+fn all_in(
     folder: &Path,
     file: &DataFile,
     schema: &Schema,
@@ -90,6 +93,42 @@ pub fn all_in(
         each(folder, file, schema, by, |id, _| all &= id == partition)?;
     }
     Ok(all)
+}
+
+/// Puts a load into one partition; for WRITE_TRUNCATE returns the files before, and without its rows.
+pub fn replaced(
+    cloud: &Cloud,
+    load: &Load,
+    name: &str,
+    present: Option<&Table>,
+    schema: &Schema,
+    file: &mut DataFile,
+) -> Result<Option<Kept>, ApiError> {
+    let settings = present.map_or(&load.settings, |table| &table.settings);
+    let by = Partitioning::of(settings)?.ok_or_else(|| {
+        ApiError::invalid(format!(
+            "Cannot write to a partition of {}, which is not partitioned",
+            load.destination
+        ))
+    })?;
+    let partition = by.decorated(name)?;
+    let folder = &cloud.bigquery.data;
+    if !all_in(folder, file, schema, &by, partition)? {
+        return Err(ApiError::invalid(format!(
+            "Some rows belong to different partitions rather than destination partition {name}"
+        )));
+    }
+    if by.field().is_none() {
+        file.arrived = partition;
+    }
+    let replaces = matches!(load.write, Write::Truncate | Write::TruncateData);
+    match present.filter(|_| replaces) {
+        Some(table) => Ok(Some(Kept {
+            before: table.files.clone(),
+            after: without(folder, table, &by, |id| id == partition)?,
+        })),
+        None => Ok(None),
+    }
 }
 
 /// The table without its expired partitions.

@@ -60,6 +60,12 @@ async fn query(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     };
     let mut reply = reply(&cloud, &job, window).await?;
     reply["kind"] = "bigquery#queryResponse".into();
+    let statistics = job.statistics.get("query");
+    for name in ["dmlStats", "statementType"] {
+        if let Some(value) = statistics.and_then(|statistics| statistics.get(name)) {
+            reply[name] = value.clone();
+        }
+    }
     Ok(Json(reply).into_response())
 }
 
@@ -191,10 +197,8 @@ async fn reply(cloud: &Arc<Cloud>, job: &Job, window: Window) -> Result<Value, A
         .cloned()
         .unwrap_or_else(|| "0".into());
     let statistics = job.statistics.get("query").cloned().unwrap_or_default();
-    for name in ["numDmlAffectedRows", "dmlStats", "statementType"] {
-        if let Some(value) = statistics.get(name) {
-            reply[name] = value.clone();
-        }
+    if let Some(affected) = statistics.get("numDmlAffectedRows") {
+        reply["numDmlAffectedRows"] = affected.clone();
     }
     let script = statistics["statementType"] == "SCRIPT";
     let select = script || statistics["statementType"] == "SELECT";

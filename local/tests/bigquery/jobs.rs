@@ -106,12 +106,9 @@ async fn a_job_fails_as_often_as_asked_and_leaves_nothing() {
 #[tokio::test]
 async fn a_job_whose_reply_is_lost_has_run() {
     let cloud = loaded().await;
-    cloud
-        .post(
-            "/_local/bigquery/faults",
-            json!({"at": "reply", "reason": "backendError"}),
-        )
-        .await;
+    let fault =
+        json!({"method": "POST", "path": format!("{API}/jobs"), "at": "after", "status": 503});
+    assert_eq!(cloud.post("/_local/faults", fault).await.0, 200);
     let job = load_job("load-2", &["two.parquet"], json!({}));
     let (status, _) = cloud.post(&format!("{API}/jobs"), job.clone()).await;
     assert_eq!(status, 503);
@@ -182,4 +179,95 @@ async fn a_query_writes_where_it_is_told_and_as() {
     assert_eq!(job["status"]["errorResult"]["reason"], "duplicate");
     finished(&cloud, into("WRITE_TRUNCATE", "CREATE_NEVER")).await;
     assert_eq!(count(&cloud, "made").await, "2");
+}
+
+#[tokio::test]
+async fn a_query_reads_files_that_its_job_defines_as_a_table() {
+    let cloud = loaded().await;
+    let definitions = json!({"Staged": {"sourceFormat": "PARQUET", "sourceUris": ["gs://acme-data/two.parquet"]}});
+    let sql = "MERGE acme_xero.invoices T USING Staged S ON T.InvoiceID = S.InvoiceID \
+        WHEN MATCHED THEN UPDATE SET status = S.status, total = S.total WHEN NOT MATCHED THEN INSERT (InvoiceID) VALUES (InvoiceID)";
+    let job = finished(
+        &cloud,
+        json!({"query": {"query": sql, "useLegacySql": false, "tableDefinitions": definitions}}),
+    )
+    .await;
+    assert_eq!(
+        job["statistics"]["query"]["dmlStats"]["updatedRowCount"], "1",
+        "{job}"
+    );
+    let sum = rows(
+        &cloud,
+        "SELECT status, total FROM acme_xero.invoices WHERE InvoiceID = 'b'",
+    )
+    .await;
+    assert_eq!(sum, [[json!("PAID"), json!("22.05")]]);
+}
+
+#[tokio::test]
+async fn a_query_partitions_and_widens_its_destination_where_it_may() {
+    let cloud = loaded().await;
+    let into = |sql: &str, more: Value| {
+        let mut query = json!({"query": sql, "useLegacySql": false, "destinationTable": table("days"), "writeDisposition": "WRITE_APPEND"});
+        query
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().cloned().unwrap());
+        json!({"query": query})
+    };
+    let by = |unit: &str| json!({"timePartitioning": {"type": unit, "field": "day"}, "clustering": {"fields": ["id"]}});
+    let first = "SELECT 'a' AS id, DATE '2024-01-01' AS day";
+    let job = finished(&cloud, into(first, by("DAY"))).await;
+    assert_eq!(job["status"], json!({"state": "DONE"}));
+    let job = finished(&cloud, into(first, by("MONTH"))).await;
+    let message = job["status"]["errorResult"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("Incompatible table partitioning specification"),
+        "{message}"
+    );
+    let wider = "SELECT 'b' AS id, DATE '2024-01-02' AS day, 7 AS n";
+    let job = finished(&cloud, into(wider, json!({}))).await;
+    let message = job["status"]["errorResult"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("Cannot add fields (field: n)"),
+        "{message}"
+    );
+    finished(
+        &cloud,
+        into(
+            wider,
+            json!({"schemaUpdateOptions": ["ALLOW_FIELD_ADDITION"]}),
+        ),
+    )
+    .await;
+    assert_eq!(
+        rows(&cloud, "SELECT id, n FROM acme_xero.days ORDER BY 1").await,
+        [[json!("a"), json!(null)], [json!("b"), json!("7")]]
+    );
+    let (_, days) = cloud
+        .get(&format!("{API}/datasets/acme_xero/tables/days"))
+        .await;
+    assert_eq!(
+        (
+            &days["timePartitioning"]["type"],
+            &days["clustering"]["fields"]
+        ),
+        (&json!("DAY"), &json!(["id"]))
+    );
+}
+
+#[tokio::test]
+async fn a_connection_is_cut_on_request_and_the_next_call_is_answered() {
+    let cloud = with_data().await;
+    let path = format!("{API}/datasets/acme_xero");
+    let fault = json!({"path": path, "skip": 1});
+    assert_eq!(cloud.post("/_local/faults", fault).await.0, 200);
+    assert_eq!(cloud.get(&path).await.0, 200);
+    let cut = cloud.request(reqwest::Method::GET, &path).send().await;
+    let body = match cut {
+        Ok(reply) => reply.bytes().await,
+        Err(error) => Err(error),
+    };
+    assert!(body.is_err(), "{body:?}");
+    assert_eq!(cloud.get(&path).await.0, 200);
 }

@@ -7,6 +7,7 @@ mod common;
 mod jobs;
 mod layout;
 mod merge;
+mod merge_model;
 mod schema;
 
 use std::sync::Arc;

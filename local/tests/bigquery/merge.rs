@@ -249,3 +249,62 @@ async fn merges_at_the_same_time_lose_no_row() {
         [[json!("5")]]
     );
 }
+
+#[tokio::test]
+async fn a_staged_text_becomes_json() {
+    let cloud = with_tables().await;
+    let merge = "MERGE d.t T USING (SELECT 'a' AS id, '{\"x\": [1, 2.50]}' AS doc) S ON T.id = S.id \
+        WHEN MATCHED THEN UPDATE SET doc = PARSE_JSON(S.doc, wide_number_mode=>'round'), lines = []";
+    done(&cloud, merge).await;
+    assert_eq!(
+        rows(
+            &cloud,
+            "SELECT JSON_VALUE(doc, '$.x[1]') FROM d.t WHERE id = 'a'"
+        )
+        .await,
+        [[json!("2.5")]]
+    );
+}
+
+#[tokio::test]
+async fn rows_pass_through_a_view_and_through_parameters() {
+    let cloud = with_tables().await;
+    done(
+        &cloud,
+        "CREATE VIEW d.v AS SELECT * FROM d.s WHERE NOT gone",
+    )
+    .await;
+    let sql = "MERGE d.t T USING d.v S ON T.id = S.id AND T.total > @least WHEN MATCHED THEN UPDATE SET total = @total \
+        WHEN NOT MATCHED THEN INSERT (id, total) VALUES (S.id, -1.5)";
+    let number = |name: &str, kind: &str, value: &str| json!({"name": name, "parameterType": {"type": kind}, "parameterValue": {"value": value}});
+    let body = json!({"query": sql, "useLegacySql": false, "parameterMode": "NAMED",
+        "queryParameters": [number("least", "INT64", "1"), number("total", "NUMERIC", "9.99")]});
+    let (status, reply) = cloud.post(&format!("{API}/queries"), body).await;
+    assert_eq!(
+        (status, &reply["numDmlAffectedRows"]),
+        (200, &json!("2")),
+        "{reply}"
+    );
+    assert_eq!(
+        rows(
+            &cloud,
+            "SELECT total FROM d.t WHERE id IN ('b', 'd') ORDER BY id"
+        )
+        .await,
+        [[json!("9.99")], [json!("-1.5")]]
+    );
+}
+
+#[tokio::test]
+async fn json_with_numbers_a_double_cannot_hold_is_parsed_only_when_told_to_round() {
+    let cloud = with_tables().await;
+    let set = |mode: &str| {
+        format!("UPDATE d.t SET doc = PARSE_JSON('[0.12345678901234567890]'{mode}) WHERE id = 'a'")
+    };
+    assert!(
+        refused(&cloud, &set(""))
+            .await
+            .contains("cannot round-trip through string representation")
+    );
+    done(&cloud, &set(", wide_number_mode=>'round'")).await;
+}

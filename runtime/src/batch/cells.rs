@@ -30,6 +30,8 @@ pub enum Cells {
     Bytes(BinaryBuilder),
     Struct(StructCells),
     List(ListCells),
+    /// Dates or times in a form of their own.
+    Formatted(Box<Cells>, Box<str>),
 }
 
 pub struct StructCells {
@@ -47,7 +49,13 @@ pub struct ListCells {
 
 impl Cells {
     pub fn of(column: &Column) -> Cells {
-        let cells = Cells::of_kind(&column.kind);
+        let cells = match &column.format {
+            Some(format) => Cells::Formatted(
+                Box::new(Cells::of_kind(&column.kind)),
+                format.as_str().into(),
+            ),
+            None => Cells::of_kind(&column.kind),
+        };
         if !column.repeated {
             return cells;
         }
@@ -133,9 +141,26 @@ impl Cells {
             }
             (Cells::Struct(cells), Value::Object(fields)) => cells.append(fields, context),
             (Cells::List(cells), Value::Array(items)) => cells.append(items, context),
+            (Cells::Formatted(cells, format), value) => {
+                return cells.append_formatted(value, format) || cells.append(value, context);
+            }
             _ => return false,
         }
         true
+    }
+
+    /// The same of a date or a time in this form.
+    fn append_formatted(&mut self, value: &Value, format: &str) -> bool {
+        let Some(moment) = scalar::moment(value, format) else {
+            return false;
+        };
+        match self {
+            Cells::Timestamp(cells) => put(moment.timestamp(), |v| cells.append_value(v)),
+            Cells::Datetime(cells) => put(moment.datetime(), |v| cells.append_value(v)),
+            Cells::Date(cells) => put(moment.date(), |v| cells.append_value(v)),
+            Cells::Time(cells) => put(moment.time(), |v| cells.append_value(v)),
+            _ => false,
+        }
     }
 
     pub fn append_null(&mut self) {
@@ -152,6 +177,7 @@ impl Cells {
             Cells::Bytes(cells) => cells.append_null(),
             Cells::Struct(cells) => cells.append_null(),
             Cells::List(cells) => cells.append_null(),
+            Cells::Formatted(cells, _) => cells.append_null(),
         }
     }
 
@@ -169,6 +195,7 @@ impl Cells {
             Cells::Bytes(cells) => Arc::new(cells.finish()),
             Cells::Struct(cells) => cells.finish()?,
             Cells::List(cells) => cells.finish()?,
+            Cells::Formatted(cells, _) => cells.finish()?,
         })
     }
 }

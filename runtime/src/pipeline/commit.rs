@@ -1,16 +1,11 @@
 //! Commits what is read of a stream: makes the commits, and has the loader end them.
 
-use jiff::Timestamp;
-
 use super::columns::RunSchema;
+use super::pending::Next;
 use super::{Outcome, StreamError, StreamRun, StreamSummary, table_name};
-use crate::bundle::Mode;
 use crate::commit;
-use crate::fetch::{FetchError, put_part};
-use crate::load::Loader;
-use crate::parts;
-use crate::schema::TableSchema;
-use crate::state::{Checkpoint, Pending, Plan, SliceManifest, Stored};
+use crate::options::{Mode, Settled};
+use crate::state::Plan;
 use crate::view;
 
 /// BigQuery takes no more files in one load.
@@ -35,9 +30,10 @@ impl StreamRun<'_> {
         summary: &mut StreamSummary,
     ) -> Result<Outcome, StreamError> {
         let manifests = self.manifests().await?;
-        let has_cursor = self.info.cursor_field.is_some();
+        let adds = plan.mode != Mode::Overwrite && !plan.refresh;
         let planned = plan.slices.len();
-        let slices = commit::committable(&manifests, planned, plan.mode, has_cursor);
+        let is_gradual = adds && self.info.cursor_field.is_some();
+        let slices = commit::committable(&manifests, planned, is_gradual);
         let is_complete = slices.len() == planned;
         if !is_complete && !partial {
             return Ok(Outcome::Shared);
@@ -62,126 +58,46 @@ impl StreamRun<'_> {
                 return Ok(Outcome::Shared);
             }
             let count = left.len();
-            let new = match plan.mode {
-                Mode::Append => commit::one_load(left, MOST_FILES),
-                Mode::Overwrite => left,
+            let new = match adds {
+                true => commit::one_load(left, MOST_FILES),
+                false => left,
             };
             let is_complete = is_complete && new.len() == count;
-            let pending = self
-                .pending(plan, schema, slices, &new, is_complete, stored)
-                .await?;
+            let next = Next {
+                plan,
+                finished: slices,
+                new: &new,
+                complete: is_complete,
+                stored,
+                columns: schema.of_run().await?,
+            };
+            let pending = Box::pin(self.pending(next)).await?;
             let is_ours = self.loader().begin(&pending).await?;
             // Where another task was faster, its commit comes first.
-            self.finish_begun().await?;
+            Box::pin(self.finish_begun()).await?;
             if is_ours {
                 summary.count(&new);
             }
         }
-        self.keep_view(plan, schema).await?;
+        self.keep_view(schema).await?;
         Ok(Outcome::Loaded)
     }
 
-    /// What is to be committed, all of it decided.
-    async fn pending(
-        &self,
-        plan: &Plan,
-        schema: &RunSchema<'_>,
-        finished: &[SliceManifest],
-        new: &[&SliceManifest],
-        complete: bool,
-        stored: Option<&Stored<Checkpoint>>,
-    ) -> Result<Pending, StreamError> {
-        let Loader { bucket, run, .. } = self.loader();
-        let before = stored.map(|stored| &stored.value);
-        let same_run = before.filter(|checkpoint| checkpoint.run == *run);
-        let columns = schema.of_run().await?;
-        let files = new.iter().flat_map(|manifest| &manifest.parts);
-        let mut uris: Vec<String> = files.map(|part| bucket.uri(&part.name)).collect();
-        if uris.is_empty()
-            && plan.mode == Mode::Overwrite
-            && let Some(columns) = &columns
-        {
-            uris.push(self.empty_part(columns).await?);
+    async fn keep_view(&self, schema: &RunSchema<'_>) -> Result<(), StreamError> {
+        if self.options.mode != Mode::Append {
+            return Ok(());
         }
-        if uris.len() > MOST_FILES {
-            return Err(StreamError::TooManyFiles { files: uris.len() });
-        }
-        let bundle = &self.pipeline.bundle;
-        let mut named = uris.clone();
-        named.extend(
-            new.iter()
-                .map(|manifest| format!("slice {}", manifest.slice)),
-        );
-        let commit = commit::commit_id(&bundle.client, &bundle.pipeline, self.name(), run, &named);
-        let mut slices = same_run
-            .map(|checkpoint| checkpoint.slices.clone())
-            .unwrap_or_default();
-        slices.extend(new.iter().map(|manifest| manifest.slice));
-        // From where the plan began, with all of it that is done: a state does not say
-        // of each slice whether it is.
-        let done = commit::done(finished, &slices);
-        let stream = &self.pipeline.source.streams()[self.index];
-        Ok(Pending {
-            version: 1,
-            commit: commit.clone(),
-            mode: plan.mode,
-            table: table_name(self.name()),
-            rows: new.iter().map(|manifest| manifest.rows).sum(),
-            bytes: new.iter().map(|manifest| manifest.bytes()).sum(),
-            uris,
-            replaces: stored.map_or(0, |stored| stored.generation),
-            loaded_before: before.and_then(|checkpoint| checkpoint.schema.clone()),
-            next: Checkpoint {
-                version: 1,
-                stream: self.name().to_owned(),
-                run: run.clone(),
-                commit,
-                slices,
-                complete,
-                state: match plan.range {
-                    Some(_) => plan.state.clone(),
-                    None => stream.state_after(&plan.state, &done),
-                },
-                schema: columns,
-                extracted_at: extracted_at(plan),
-            },
-        })
-    }
-
-    async fn empty_part(&self, columns: &TableSchema) -> Result<String, StreamError> {
-        let Loader {
-            bucket,
-            layout,
-            run,
-            ..
-        } = self.loader();
-        let part = parts::empty(columns).map_err(FetchError::from)?;
-        let name = layout.empty_part(self.name(), run);
-        let part = put_part(bucket, name, part)
-            .await
-            .map_err(FetchError::from)?;
-        Ok(bucket.uri(&part.name))
-    }
-
-    async fn keep_view(&self, plan: &Plan, schema: &RunSchema<'_>) -> Result<(), StreamError> {
-        let Some(columns) = schema.of_run().await?.filter(|_| plan.mode == Mode::Append) else {
+        let Some(columns) = schema.of_run().await? else {
             return Ok(());
         };
         let table = table_name(self.name());
-        let dataset = &self.loader().dataset;
-        let full = format!("{}.{}.{table}", dataset.project, dataset.dataset);
-        let cursor = self.info.cursor_field.as_deref();
-        if let Some(query) = view::latest(&full, &columns, &self.info.primary_key, cursor) {
+        let full = self.loader().full_name(&table);
+        let Settled { key, cursor, .. } = &self.options;
+        if let Some(query) = view::latest(&full, &columns, key, cursor.as_deref()) {
             self.loader()
                 .keep_view(&format!("{table}_latest"), &query)
                 .await?;
         }
         Ok(())
     }
-}
-
-fn extracted_at(plan: &Plan) -> String {
-    Timestamp::from_microsecond(plan.extracted_at)
-        .unwrap_or_default()
-        .to_string()
 }

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::commit::MOST_FILES;
-use crate::bundle::Mode;
 use crate::fetch::FetchError;
 use crate::load::CommitError;
+use crate::options::{Mode, OptionError};
 use crate::state::{SliceManifest, StoreError};
 use crate::stream::SourceError;
 
@@ -62,6 +62,8 @@ pub enum StreamError {
     Commit(#[from] CommitError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Options(#[from] OptionError),
     #[error(
         "run {by} has loaded this stream since this run planned what to read. \
          Start a new execution; nothing is lost"
@@ -69,11 +71,16 @@ pub enum StreamError {
     Overtaken { by: String },
     #[error(
         "a range would replace the table by a part of it, as the stream is loaded with mode \
-         `overwrite`; give it `mode: append` in the client file"
+         `overwrite`; give it `mode: merge` or `append` in the client file"
     )]
     RangeReplaces,
     #[error("{files} files are too many for one load, which takes {MOST_FILES}")]
     TooManyFiles { files: usize },
+    #[error(
+        "{files} files are too many for an external table, which shows {MOST_FILES} at most; \
+         run with --full-refresh, which writes them anew, or take `load: table`"
+    )]
+    TooManyShown { files: usize },
 }
 
 impl StreamError {

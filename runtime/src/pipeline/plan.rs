@@ -4,9 +4,9 @@ use futures::TryStreamExt;
 use jiff::Timestamp;
 
 use super::{StreamError, StreamRun};
-use crate::bundle::Mode;
 use crate::fetch::FetchError;
 use crate::load::Loader;
+use crate::options::Mode;
 use crate::state::{self, Checkpoint, Plan, Stored};
 
 impl StreamRun<'_> {
@@ -26,14 +26,18 @@ impl StreamRun<'_> {
         if let Some(stored) = state::read(bucket, &name).await? {
             return Ok(stored.value);
         }
-        let mode = self.pipeline.mode(self.info);
+        let refresh = self.pipeline.refresh;
+        let mode = match self.options.mode {
+            Mode::Append if refresh => Mode::Overwrite,
+            mode => mode,
+        };
         let range = self.pipeline.range;
-        if range.is_some() && mode == Mode::Overwrite {
+        if range.is_some() && (mode == Mode::Overwrite || refresh) {
             return Err(StreamError::RangeReplaces);
         }
         // What replaces the table must be all there is, not only what is new.
         let state = checkpoint
-            .filter(|_| mode == Mode::Append)
+            .filter(|_| mode != Mode::Overwrite && !refresh)
             .map(|stored| stored.value.state.clone())
             .unwrap_or_default();
         let stream = &self.pipeline.source.streams()[self.index];
@@ -52,6 +56,7 @@ impl StreamRun<'_> {
             extracted_at: Timestamp::now().as_microsecond(),
             state,
             replaces: checkpoint.map_or(0, |stored| stored.generation),
+            refresh,
             range,
             slices,
         };

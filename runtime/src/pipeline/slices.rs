@@ -40,6 +40,7 @@ impl StreamRun<'_> {
             layout,
             plan,
             schema,
+            options: &self.options,
             stop: stop.clone(),
         };
         let mut slices = futures::stream::iter(mine)

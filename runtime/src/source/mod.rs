@@ -195,6 +195,16 @@ pub fn reads_by_time(manifest: &Json, stream: &str) -> Result<Option<bool>, Sour
     Ok(found.map(ranged::has_time))
 }
 
+/// The key a manifest declares for a stream; `None` where that shows only while it runs.
+pub fn declared_key(manifest: &Json, stream: &str) -> Result<Option<Vec<String>>, SourceError> {
+    let manifest = blueprint::resolved(manifest)?;
+    let streams = manifest["streams"].as_array().into_iter().flatten();
+    let found = streams
+        .filter(|found| found["name"] == stream)
+        .find(|found| found["type"] == "DeclarativeStream");
+    Ok(found.map(|found| declarative_stream::primary_key(found.get("primary_key"))))
+}
+
 /// The streams there are; those made from templates only if one of them may be wanted.
 async fn known<'b>(
     blueprint: &'b Blueprint,

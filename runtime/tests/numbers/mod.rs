@@ -119,6 +119,7 @@ fn setup(place: &Place, run: &str) -> Setup {
         task: Task { index: 0, count: 1 },
         streams: Vec::new(),
         range: None,
+        full_refresh: false,
         skip_unsupported: false,
         stop: CancellationToken::new(),
     }

@@ -9,6 +9,8 @@ use datafusion::arrow::array::{
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 
+use serde_json::{Map, Value};
+
 use super::names::{Catalog, Found};
 use super::provider::ParquetTable;
 use crate::bigquery::layout::Partitioning;
@@ -23,7 +25,14 @@ pub struct Tables<'a> {
     cloud: &'a Cloud,
     /// Where the job runs; data elsewhere is not found.
     location: Option<&'a str>,
-    given: Vec<(&'static str, Arc<dyn TableProvider>)>,
+    given: Vec<Given>,
+}
+
+/// Rows that a query may name although they are no table.
+pub struct Given {
+    pub name: String,
+    schema: Schema,
+    pub rows: Arc<dyn TableProvider>,
 }
 
 const INFORMATION: &str = "INFORMATION_SCHEMA.";
@@ -37,13 +46,37 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Adds rows that a query may name although they are no table.
-    pub fn with(mut self, name: &'static str, rows: ParquetTable) -> Tables<'a> {
-        self.given.push((name, Arc::new(rows)));
+    pub fn with(mut self, name: &str, schema: &Schema, rows: ParquetTable) -> Tables<'a> {
+        self.given.push(Given {
+            name: name.to_lowercase(),
+            schema: schema.clone(),
+            rows: Arc::new(rows),
+        });
         self
     }
 
-    pub fn given(&self) -> &[(&'static str, Arc<dyn TableProvider>)] {
+    /// Adds the external tables that a job itself defines.
+    pub fn defining(
+        self,
+        definitions: &Map<String, Value>,
+        location: &str,
+    ) -> Result<Tables<'a>, ApiError> {
+        definitions.iter().try_fold(self, |tables, (name, config)| {
+            let source = load::Source::of_external(config)?;
+            let objects = load::resolve(tables.cloud, &source.uris, location)?;
+            let schema = match config.get("schema").filter(|schema| !schema.is_null()) {
+                Some(schema) => serde_json::from_value(schema.clone()).map_err(|error| {
+                    ApiError::invalid(format!("Invalid value for schema: {error}"))
+                })?,
+                None => load::infer(&objects, &source)?,
+            };
+            let files = objects.into_iter().map(|object| object.path).collect();
+            let rows = ParquetTable::new(&schema, files);
+            Ok(tables.with(name, &schema, rows))
+        })
+    }
+
+    pub fn given(&self) -> &[Given] {
         &self.given
     }
 
@@ -127,8 +160,9 @@ impl<'a> Tables<'a> {
 }
 
 impl Catalog for Tables<'_> {
-    fn is_given(&self, name: &str) -> bool {
-        self.given.iter().any(|(given, _)| *given == name)
+    fn given(&self, name: &str) -> Option<&Schema> {
+        let given = self.given.iter().find(|given| given.name == name);
+        given.map(|given| &given.schema)
     }
 
     fn table(&self, reference: &TableRef) -> Result<Found, ApiError> {

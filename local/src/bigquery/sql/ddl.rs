@@ -102,17 +102,11 @@ impl Context<'_> {
         } else {
             "CREATE"
         };
-        let like = create.like.as_ref().map(|like| match like {
-            CreateTableLikeKind::Plain(like) | CreateTableLikeKind::Parenthesized(like) => {
-                (&like.name, false)
-            }
-        });
-        let from = like.or_else(|| create.clone.as_ref().map(|name| (name, true)));
-        if let Some((source, with_rows)) = from {
-            let how = (kind, operation);
-            return self.create_from(source, with_rows, &target, &create, &written, how, settings);
-        }
         let statistics = done(kind, &target, operation);
+        if let Some((source, with_rows)) = origin(&create)? {
+            let source = self.named(source, &written)?;
+            return self.create_from(&source, with_rows, &target, settings, statistics);
+        }
         match create.query {
             Some(query) => {
                 let given = (!schema.fields.is_empty()).then_some(schema);
@@ -143,25 +137,17 @@ impl Context<'_> {
     /// `LIKE` takes the columns and settings of a table, `CLONE` and `COPY` its rows too.
     fn create_from(
         &self,
-        source: &ObjectName,
+        source: &TableRef,
         with_rows: bool,
         target: &TableRef,
-        create: &CreateTable,
-        written: &Written,
-        (kind, operation): (&str, &str),
         settings: Object,
+        statistics: Object,
     ) -> Result<Object, ApiError> {
-        if !create.columns.is_empty() || create.query.is_some() {
-            return Err(not_served(
-                "CREATE TABLE from another table with columns or AS of its own",
-            ));
-        }
-        let source = self.tables().find(&self.named(source, written)?)?;
+        let source = self.tables().find(source)?;
         if source.kind != Kind::Native {
             return Err(invalid(format!("{} is not a table", source.reference)));
         }
         let dataset = self.tables().dataset(&target.dataset())?;
-        let statistics = done(kind, target, operation);
         let mut table = Table::new(
             target.clone(),
             Kind::Native,
@@ -230,7 +216,7 @@ impl Context<'_> {
                     );
                 }
                 TableOption::Expires(expr) => {
-                    let at = self.moment(expr).await?;
+                    let at = self.moment(*expr).await?;
                     settings.insert("expirationTime".to_owned(), at.to_string().into());
                 }
             }
@@ -352,6 +338,22 @@ impl Context<'_> {
             })?;
         Ok(statistics)
     }
+}
+
+/// The table that a new one is made from, and whether its rows come along.
+fn origin(create: &CreateTable) -> Result<Option<(&ObjectName, bool)>, ApiError> {
+    let like = create.like.as_ref().map(|like| match like {
+        CreateTableLikeKind::Plain(like) | CreateTableLikeKind::Parenthesized(like) => {
+            (&like.name, false)
+        }
+    });
+    let origin = like.or_else(|| create.clone.as_ref().map(|name| (name, true)));
+    if origin.is_some() && (!create.columns.is_empty() || create.query.is_some()) {
+        return Err(not_served(
+            "CREATE TABLE from another table with columns or AS of its own",
+        ));
+    }
+    Ok(origin)
 }
 
 fn object(value: Value) -> Object {

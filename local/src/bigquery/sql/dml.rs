@@ -74,10 +74,10 @@ impl Context<'_> {
     }
 
     /// What a query may name, with the rows of `table` as the target.
-    fn with_target(&self, table: &Table) -> Tables<'_> {
+    fn with_target(&self, table: &Table) -> Result<Tables<'_>, ApiError> {
         let folder = &self.cloud.bigquery.data;
         let rows = ParquetTable::numbered(&table.schema, folder, &table.files).asking(table);
-        self.tables().with(TARGET, rows)
+        Ok(self.readable()?.with(TARGET, &table.schema, rows))
     }
 
     /// Columns are matched by position.
@@ -90,7 +90,7 @@ impl Context<'_> {
         let planned = plan(
             query.as_ref().clone(),
             written.clone(),
-            &self.tables(),
+            &self.readable()?,
             &self.query.project,
             self.query.default.as_ref(),
         )?;
@@ -139,6 +139,12 @@ impl Context<'_> {
     }
 
     async fn delete(&self, statement: &Delete, written: &Written) -> Result<Object, ApiError> {
+        let more = statement.returning.is_some() || statement.using.is_some();
+        if more || statement.limit.is_some() || !statement.order_by.is_empty() {
+            return Err(not_served(
+                "DELETE with USING, ORDER BY, LIMIT or RETURNING",
+            ));
+        }
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &statement.from;
         let ([target], Some(condition)) = (from.as_slice(), &statement.selection) else {
             return Err(invalid("DELETE must have a WHERE clause".to_owned()));
@@ -154,6 +160,10 @@ impl Context<'_> {
     }
 
     async fn update(&self, update: &Update, written: &Written) -> Result<Object, ApiError> {
+        let more = update.returning.is_some() || !update.table.joins.is_empty();
+        if more || update.limit.is_some() || !update.order_by.is_empty() {
+            return Err(not_served("UPDATE with JOIN, ORDER BY, LIMIT or RETURNING"));
+        }
         let Some(condition) = &update.selection else {
             return Err(invalid("UPDATE must have a WHERE clause".to_owned()));
         };
@@ -179,13 +189,16 @@ impl Context<'_> {
         steps: Vec<Step>,
         written: &Written,
     ) -> Result<Object, ApiError> {
-        let tables = self.with_target(table);
+        let tables = self.with_target(table)?;
         let outcome = self.change_rows(table, steps, written, &tables).await?;
         self.replace_files(kind, table, outcome, std::slice::from_ref(&table.reference))
     }
 
     /// The source is read once, so that all clauses see the same rows.
     async fn merge(&self, merge: &Merge, written: &Written) -> Result<Object, ApiError> {
+        if merge.output.is_some() {
+            return Err(not_served("MERGE with OUTPUT or RETURNING"));
+        }
         let table = self.changed(&merge.table, written)?;
         let source = self.planned_source(&merge.source, written)?;
         let mut read = vec![table.reference.clone()];
@@ -195,7 +208,7 @@ impl Context<'_> {
         let file = source.run(folder, &schema).await?;
         let steps = merge_steps(merge, &described(&table, &merge.table)?, &schema)?;
         let rows = ParquetTable::numbered(&schema, folder, std::slice::from_ref(&file));
-        let tables = self.with_target(&table).with(SOURCE, rows);
+        let tables = self.with_target(&table)?.with(SOURCE, &schema, rows);
         let done = self.change_rows(&table, steps, written, &tables).await;
         let _ = std::fs::remove_file(folder.join(&file.name));
         self.replace_files("MERGE", &table, done?, &read)
@@ -205,7 +218,7 @@ impl Context<'_> {
         plan(
             source_query(source)?,
             written.clone(),
-            &self.tables(),
+            &self.readable()?,
             &self.query.project,
             self.query.default.as_ref(),
         )

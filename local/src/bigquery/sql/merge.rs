@@ -4,20 +4,19 @@
 //! sees just the columns BigQuery lets it see. `changes` runs them.
 
 use datafusion::sql::sqlparser::ast::{
-    Assignment, AssignmentTarget, Expr, Ident, JoinOperator, Merge, MergeAction, MergeClause,
-    MergeClauseKind, MergeInsertExpr, MergeInsertKind, ObjectName, Query, SelectItem, TableFactor,
-    TableWithJoins,
+    Assignment, Expr, Ident, JoinOperator, Merge, MergeAction, MergeClause, MergeClauseKind,
+    MergeInsertExpr, MergeInsertKind, ObjectName, Query, SelectItem, TableFactor, TableWithJoins,
 };
 
 use super::assign::is_literal;
 use super::changes::{Action, Step};
+use super::invalid;
 use super::provider::ROW;
-use super::rewrite::call;
+use super::set::{assigned, inside, new_value};
 use super::tree::{
     all, all_of, column, derived, is_not_true, joined, named, only, select, table, truth,
 };
-use super::{invalid, not_served};
-use crate::bigquery::schema::{Field, Mode, Schema, Type};
+use crate::bigquery::schema::{Field, Schema};
 use crate::error::ApiError;
 
 /// Names that stand for the rows of the two sides.
@@ -228,19 +227,12 @@ pub fn update_step(
     from: Vec<TableWithJoins>,
     condition: Option<Expr>,
 ) -> Result<Step, ApiError> {
-    let assigned = assignments
-        .iter()
-        .map(|assignment| path_and_value(target, assignment))
-        .collect::<Result<Vec<_>, _>>()?;
-    check_distinct(&assigned)?;
+    let assigned = assigned(target.schema, &target.alias, assignments)?;
     let mut items = vec![target.number()];
     let (mut columns, mut literals) = (Vec::new(), Vec::new());
     for field in &target.schema.fields {
         let name = field.name.to_lowercase();
-        let here: Vec<Assigned> = assigned
-            .iter()
-            .filter_map(|(path, value)| below(field, path, value))
-            .collect();
+        let here = inside(field, &assigned);
         literals.push(matches!(here.as_slice(), [([], value)] if is_literal(value)));
         let value = new_value(field, column(&target.alias, &name), &here)?;
         items.push(named(value, &name));
@@ -252,96 +244,6 @@ pub fn update_step(
         columns,
         literals,
     })
-}
-
-/// A path inside a column, and what it is set to.
-type Assigned<'a> = (&'a [String], &'a Expr);
-
-fn path_and_value(
-    target: &Changed,
-    assignment: &Assignment,
-) -> Result<(Vec<String>, Expr), ApiError> {
-    let AssignmentTarget::ColumnName(name) = &assignment.target else {
-        return Err(not_served("SET of several columns at once"));
-    };
-    let idents = name.0.iter().filter_map(|part| part.as_ident());
-    let mut path: Vec<String> = idents.map(|ident| ident.value.clone()).collect();
-    let qualified =
-        path.len() > 1 && path[0] == target.alias.value && target.schema.field(&path[0]).is_none();
-    if qualified {
-        path.remove(0);
-    }
-    if path
-        .first()
-        .is_none_or(|first| target.schema.field(first).is_none())
-    {
-        return Err(invalid(format!("Unrecognized name: {name}")));
-    }
-    Ok((path, assignment.value.clone()))
-}
-
-fn check_distinct(assigned: &[(Vec<String>, Expr)]) -> Result<(), ApiError> {
-    let overlap = |a: &[String], b: &[String]| a.starts_with(b) || b.starts_with(a);
-    let twice = assigned.iter().enumerate().find(|(index, (path, _))| {
-        assigned[..*index]
-            .iter()
-            .any(|(other, _)| overlap(path, other))
-    });
-    match twice {
-        Some((_, (path, _))) => Err(invalid(format!(
-            "Update item {} assigned more than once",
-            path.join(".")
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// An assignment seen from inside `field`, if it is in it.
-fn below<'a>(field: &Field, path: &'a [String], value: &'a Expr) -> Option<Assigned<'a>> {
-    let (first, rest) = path.split_first()?;
-    field.is(first).then_some((rest, value))
-}
-
-/// The value of a field after the assignments in it.
-fn new_value(field: &Field, old: Expr, assigned: &[Assigned]) -> Result<Expr, ApiError> {
-    match assigned {
-        [] => Ok(old),
-        [([], value)] => Ok((*value).clone()),
-        _ => record(field, &old, assigned),
-    }
-}
-
-/// A record with some of its fields set: all others keep their values.
-fn record(field: &Field, old: &Expr, assigned: &[Assigned]) -> Result<Expr, ApiError> {
-    if field.kind != Type::Record || field.mode == Mode::Repeated {
-        return Err(invalid(format!(
-            "Cannot access a field of {}, which has type {}",
-            field.name,
-            field.sql_type()
-        )));
-    }
-    let unknown = assigned.iter().find(|(path, _)| {
-        let known = |name: &String| field.fields.iter().any(|field| field.is(name));
-        !path.first().is_some_and(known)
-    });
-    if let Some((path, _)) = unknown {
-        return Err(invalid(format!(
-            "Field name {} does not exist in {}",
-            path.join("."),
-            field.sql_type()
-        )));
-    }
-    let mut args = Vec::new();
-    for inner in &field.fields {
-        let name = super::rewrite::text(inner.name.to_lowercase());
-        let here: Vec<Assigned> = assigned
-            .iter()
-            .filter_map(|(path, value)| below(inner, path, value))
-            .collect();
-        let old = call("get_field", vec![old.clone(), name.clone()]);
-        args.extend([name, new_value(inner, old, &here)?]);
-    }
-    Ok(call("named_struct", args))
 }
 
 /// `SELECT * FROM source`.
@@ -431,22 +333,5 @@ mod tests {
             Err("Update item n assigned more than once".to_owned())
         );
         assert_eq!(set("m = 1"), Err("Unrecognized name: m".to_owned()));
-    }
-
-    #[test]
-    fn a_field_of_a_record_is_set_and_the_others_stay() {
-        let record = schema(json!([{"name": "r", "type": "RECORD", "fields": [
-            {"name": "a", "type": "INTEGER"}, {"name": "b", "type": "INTEGER"}]}]));
-        let path = ["b".to_owned()];
-        let value = truth(true);
-        let set = record_of(&record, &path, &value);
-        assert_eq!(set, "named_struct('a', get_field(r, 'a'), 'b', true)");
-    }
-
-    fn record_of(schema: &Schema, path: &[String], value: &Expr) -> String {
-        let old = Expr::Identifier(Ident::new("r"));
-        record(&schema.fields[0], &old, &[(path, value)])
-            .unwrap()
-            .to_string()
     }
 }

@@ -20,6 +20,7 @@ mod parse;
 mod provider;
 mod rewrite;
 mod run;
+mod set;
 mod statements;
 mod tree;
 mod types;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::load::Write;
+use super::load::{self, Write};
 use super::reference::{DatasetRef, TableRef};
 use super::resource::Object;
 use super::schema::Schema;
@@ -49,6 +50,13 @@ pub struct Query {
     pub write: Write,
     pub create: bool,
     parameters: Value,
+    /// New columns may be added to the destination, and REQUIRED ones relaxed.
+    pub add_fields: bool,
+    pub relax_fields: bool,
+    /// Partitioning and clustering of a destination that the query makes.
+    pub settings: Object,
+    /// External tables that exist for this query alone, by name.
+    definitions: Object,
 }
 
 impl Query {
@@ -79,7 +87,17 @@ impl Query {
         if let Some(destination) = &destination {
             destination.check()?;
         }
+        let write: Write = match write {
+            Value::Null => Write::Empty,
+            given => serde_json::from_value(given).map_err(bad)?,
+        };
+        let options = load::texts(&config["schemaUpdateOptions"]);
+        load::check_update_options(&options, write, false)?;
+        let may = |name: &str| options.iter().any(|option| option == name);
         Ok(Query {
+            add_fields: may("ALLOW_FIELD_ADDITION"),
+            relax_fields: may("ALLOW_FIELD_RELAXATION"),
+            settings: load::table_settings(config),
             project: project.to_owned(),
             sql: config["query"].as_str().unwrap_or_default().to_owned(),
             default: reference("defaultDataset")?
@@ -87,12 +105,13 @@ impl Query {
                 .transpose()
                 .map_err(bad)?,
             destination,
-            write: match write {
-                Value::Null => Write::Empty,
-                given => serde_json::from_value(given).map_err(bad)?,
-            },
+            write,
             create: config["createDisposition"].as_str() != Some("CREATE_NEVER"),
             parameters: config["queryParameters"].clone(),
+            definitions: config["tableDefinitions"]
+                .as_object()
+                .cloned()
+                .unwrap_or_default(),
         })
     }
 }
@@ -155,7 +174,8 @@ pub fn dry_run(cloud: &Arc<Cloud>, query: &Query) -> Result<Object, ApiError> {
     let kind = statements::kind(&text.statement);
     let schema = match text.statement {
         datafusion::sql::sqlparser::ast::Statement::Query(select) => {
-            let catalog = catalog::Tables::new(cloud, None);
+            let catalog = catalog::Tables::new(cloud, None)
+                .defining(&query.definitions, &location(cloud, query))?;
             run::plan(
                 *select,
                 text.written,

@@ -25,8 +25,8 @@ pub enum Found {
 
 /// What names are looked up in.
 pub trait Catalog {
-    /// Whether the name stands for rows that are no table.
-    fn is_given(&self, name: &str) -> bool;
+    /// The columns of rows that are no table, if the name stands for such.
+    fn given(&self, name: &str) -> Option<&Schema>;
 
     fn table(&self, reference: &TableRef) -> Result<Found, ApiError>;
 }
@@ -131,10 +131,15 @@ impl Names<'_> {
         let [part] = name.0.as_slice() else {
             return false;
         };
-        part.as_ident().is_some_and(|ident| {
-            self.catalog.is_given(&ident.value)
-                || self.with.iter().flatten().any(|with| *with == ident.value)
-        })
+        part.as_ident()
+            .is_some_and(|ident| self.with.iter().flatten().any(|with| *with == ident.value))
+    }
+
+    fn given(&self, name: &ObjectName) -> Option<&Schema> {
+        let [part] = name.0.as_slice() else {
+            return None;
+        };
+        self.catalog.given(&part.as_ident()?.value)
     }
 
     /// What stands in place of a table's name.
@@ -268,6 +273,10 @@ impl VisitorMut for Names<'_> {
             return ControlFlow::Break(super::not_served("FOR SYSTEM_TIME AS OF"));
         }
         if self.is_with(name) {
+            return ControlFlow::Continue(());
+        }
+        if let Some(fields) = self.given(name).map(|schema| schema.fields.clone()) {
+            show(&fields, &mut self.resolved.display);
             return ControlFlow::Continue(());
         }
         match self.replace(name, alias.clone()) {

@@ -15,7 +15,7 @@ pub enum TableOption {
     /// `partition_expiration_days` and `require_partition_filter` belong to the partitioning.
     Partitions(&'static str, Value),
     /// A moment, to be told by the engine.
-    Expires(Expr),
+    Expires(Box<Expr>),
 }
 
 pub fn listed(options: &CreateTableOptions) -> &[SqlOption] {
@@ -50,7 +50,7 @@ fn table_option(option: &SqlOption) -> Result<TableOption, ApiError> {
         }
         "expiration_timestamp" => match literal(name, value) {
             Ok(Value::Null) => TableOption::Set("expirationTime", Value::Null),
-            _ => TableOption::Expires(value.clone()),
+            _ => TableOption::Expires(Box::new(value.clone())),
         },
         _ => return Err(not_served(&format!("the table option {name}"))),
     })

@@ -62,9 +62,12 @@ pub fn plan(
             .register_table(TableReference::bare(name.as_str()), provider)
             .map_err(failure)?;
     }
-    for (name, provider) in catalog.given() {
+    for given in catalog.given() {
         context
-            .register_table(TableReference::bare(*name), Arc::clone(provider))
+            .register_table(
+                TableReference::bare(given.name.as_str()),
+                Arc::clone(&given.rows),
+            )
             .map_err(failure)?;
     }
     let statement = EngineStatement::Statement(Box::new(Statement::Query(Box::new(query))));
