@@ -27,6 +27,7 @@ use super::response::Response;
 use super::retries::{Cause, Retries};
 use super::shared::{PARK_AFTER, Shared};
 use super::template::{Scope, quote_plus};
+use super::watch::Seen;
 use super::{json_text, python};
 pub use cache::Cache;
 use inputs::{InputError, Inputs};
@@ -325,7 +326,8 @@ impl Requester {
         let response = self.wire.exchange(outgoing.clone()).await;
         if let Ok(response) = &response {
             self.shared.learn(call, response);
-            self.shared.tell(outgoing, response);
+            self.shared
+                .tell(|redactor| Seen::of(outgoing, response, redactor));
         }
         Ok(response)
     }
