@@ -52,3 +52,10 @@ fn workspace(context: &Context) -> Option<Workspace> {
 fn find(context: &Context, named: &str) -> Result<SourceText, Failure> {
     Ok(SourceText::find(workspace(context).as_ref(), named)?)
 }
+
+fn counted(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
+    }
+}

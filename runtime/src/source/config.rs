@@ -67,14 +67,13 @@ impl Redactor {
             return;
         }
         if let Ok(mut secrets) = self.0.write() {
-            secrets.push(secret.to_owned());
-            let encoded = super::template::quote_plus(secret);
-            if encoded != secret {
-                secrets.push(encoded);
+            for form in forms(secret) {
+                if !secrets.contains(&form) {
+                    secrets.push(form);
+                }
             }
             // A secret may hold another one.
             secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-            secrets.dedup();
         }
     }
 
@@ -133,6 +132,15 @@ impl Redactor {
     }
 }
 
+/// A secret as it is, in a query or a form, in a path and in JSON.
+fn forms(secret: &str) -> [String; 4] {
+    let query = super::template::quote_plus(secret);
+    let path = query.replace('+', "%20");
+    let json = Json::from(secret).to_string();
+    let json = json[1..json.len() - 1].to_owned();
+    [secret.to_owned(), query, path, json]
+}
+
 /// The values of a document that hold no others.
 fn leaves(value: &Json) -> Vec<&Json> {
     match value {
@@ -169,6 +177,16 @@ mod tests {
         assert_eq!(
             redactor.clean("?key=s3cr3t&p=a+b%26c&kind=key"),
             "?key=****&p=****&kind=key"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_hidden_in_each_form_it_is_sent_in() {
+        let redactor = Redactor::default();
+        redactor.hide("a \"b\"");
+        assert_eq!(
+            redactor.clean(r#"a+%22b%22 a%20%22b%22 {"k": "a \"b\""}"#),
+            r#"**** **** {"k": "****"}"#
         );
     }
 

@@ -229,6 +229,25 @@ fn adheres(value: &Value, schema: &Json) -> Result<(), String> {
     }
 }
 
+/// Where a config does not fit a specification; not what stands there, which may be secret.
+pub fn misfits(specification: &Json, config: &Config) -> Vec<String> {
+    let options = jsonschema::options().should_validate_formats(false);
+    // A specification that is no schema is the manifest's problem, not the config's.
+    let Ok(validator) = options.build(specification) else {
+        return Vec::new();
+    };
+    let config = Json::Object(config.0.clone());
+    let problems = validator.iter_errors(&config).map(|error| {
+        let at = error.instance_path().to_string();
+        let problem = error.masked().to_string();
+        match at.trim_start_matches('/') {
+            "" => problem,
+            at => format!("{}: {problem}", at.replace('/', ".")),
+        }
+    });
+    problems.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -241,6 +260,30 @@ mod tests {
         applied(&spec, config)
             .map(|config| Json::Object(config.0))
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn misfits_tell_the_place_and_not_the_value() {
+        let specification = json!({
+            "required": ["key", "since"],
+            "properties": {
+                "key": {"type": "string"},
+                "pages": {"properties": {"size": {"type": "integer", "minimum": 1}}},
+            },
+        });
+        let config = json!({"key": 12345, "pages": {"size": 0}, "since": "x"});
+        let found = |config: Json| {
+            let config = Config(config.as_object().unwrap().clone());
+            misfits(&specification, &config).join("; ")
+        };
+        assert_eq!(
+            found(config),
+            "key: value is not of type \"string\"; pages.size: value is less than the minimum of 1"
+        );
+        assert_eq!(
+            found(json!({"key": "k"})),
+            "\"since\" is a required property"
+        );
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub fn manifest(text: &str) {
             .into_iter()
             .collect(),
     );
-    if let Ok(blueprint) = Blueprint::new(&manifest, config, Arc::new(Forgetful), None) {
+    let outside = Arc::new(Forgetful).into();
+    if let Ok(blueprint) = Blueprint::new(&manifest, config, outside, None) {
         blueprint.open(blueprint.written());
     }
 }

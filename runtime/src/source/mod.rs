@@ -78,7 +78,7 @@ use definitions::Definition;
 pub use outside::{Found, Objects, ObjectsError, Outside};
 pub use schema_loader::attach_files;
 pub use transform::Alone;
-pub use watch::{Exchange, Watcher};
+pub use watch::{Exchange, Seen, Watcher};
 
 /// Which streams of a source to open.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -150,6 +150,15 @@ pub async fn open_watched(
         streams,
         blueprint,
     }))
+}
+
+/// Where a config does not fit what its manifest says of it; no values, as they may be secret.
+pub fn misfits(manifest: &Json, config: &Config) -> Result<Vec<String>, SourceError> {
+    let manifest = blueprint::resolved(manifest)?;
+    let spec = &manifest["spec"];
+    let config = config_rules::applied(spec, config.clone())?;
+    let specification = &spec["connection_specification"];
+    Ok(config_rules::misfits(specification, &config))
 }
 
 /// What a manifest says before it has a config.

@@ -12,10 +12,9 @@ use super::budget::{Budget, Call};
 use super::config::{Config, Redactor, SecretSink};
 use super::moment::Moment;
 use super::outside::{Objects, Outside};
-use super::requester::{Cache, Outgoing};
-use super::response::Response;
+use super::requester::Cache;
 use super::template::Scope;
-use super::watch::{Exchange, Watcher};
+use super::watch::{Seen, Watcher};
 
 /// A wait this long is not worth a running task: the run parks.
 pub const PARK_AFTER: Duration = Duration::from_secs(300);
@@ -81,10 +80,14 @@ impl Shared {
         self
     }
 
+    pub fn is_watched(&self) -> bool {
+        self.watcher.is_some()
+    }
+
     /// Tells of an exchange, where somebody watches.
-    pub fn tell(&self, outgoing: &Outgoing, response: &Response) {
+    pub fn tell(&self, seen: impl FnOnce(&Redactor) -> Seen) {
         if let Some(watcher) = &self.watcher {
-            watcher(Exchange::of(outgoing, response, &self.redactor));
+            watcher(seen(&self.redactor));
         }
     }
 

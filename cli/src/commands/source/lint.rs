@@ -37,8 +37,8 @@ pub fn run(context: &Context, view: &mut View, args: &LintArgs) -> Result<(), Fa
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let summary = format!(
         "{}, {}",
-        counted(errors, "error"),
-        counted(warnings, "warning")
+        super::counted(errors, "error"),
+        super::counted(warnings, "warning")
     );
     match errors > 0 || (args.strict && warnings > 0) {
         true => Err(Failure::new(Kind::Failed, summary)),
@@ -67,11 +67,4 @@ fn relative(label: &str) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     let path = Path::new(label).strip_prefix(here);
     path.map_or(label.to_owned(), |path| path.display().to_string())
-}
-
-fn counted(number: usize, what: &str) -> String {
-    match number {
-        1 => format!("1 {what}"),
-        number => format!("{number} {what}s"),
-    }
 }

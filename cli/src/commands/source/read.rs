@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use xetl_runtime::read::read_states;
-use xetl_runtime::source::{Exchange, Wanted};
+use xetl_runtime::source::{Exchange, Seen, Wanted};
 use xetl_runtime::stream::{State, Stream};
 
 use super::trial::{TrialArgs, trouble};
@@ -34,25 +34,30 @@ pub struct ReadArgs {
 }
 
 /// Exchanges that were not shown yet.
-type Seen = Arc<Mutex<Vec<Exchange>>>;
+type Waiting = Arc<Mutex<Vec<Seen>>>;
 
 pub async fn run(context: &Context, view: &mut View, args: &ReadArgs) -> Result<(), Failure> {
-    let seen = Seen::default();
-    let sink = seen.clone();
-    let watcher = move |exchange| lock(&sink).push(exchange);
+    let waiting = Waiting::default();
+    let sink = waiting.clone();
+    let watcher = move |seen| lock(&sink).push(seen);
     let wanted = Wanted {
         skip_unsupported: args.skip_unsupported,
         ..Wanted::named(&args.streams)
     };
     let opened = args.trial.open(context, &wanted, Some(Arc::new(watcher)));
     let source = opened.await?;
+    if source.streams().is_empty() {
+        let failure = Failure::new(Kind::Usage, "there is no stream to read");
+        return Err(failure.hint(args.trial.hint()));
+    }
     let states = match &args.state {
         Some(path) => read_states(path).map_err(|error| Failure::of(Kind::Usage, &error))?,
         None => Default::default(),
     };
     let mut trial = Trial {
         view,
-        seen,
+        waiting,
+        last: None,
         told: Vec::new(),
     };
     let mut failed = Vec::new();
@@ -75,13 +80,15 @@ pub async fn run(context: &Context, view: &mut View, args: &ReadArgs) -> Result<
     }
 }
 
-fn lock(seen: &Seen) -> std::sync::MutexGuard<'_, Vec<Exchange>> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Vec<Seen>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Trial<'v> {
     view: &'v mut View,
-    seen: Seen,
+    waiting: Waiting,
+    /// The last exchange: it knows every secret so far.
+    last: Option<Seen>,
     /// What was read, where it is shown as one JSON document in the end.
     told: Vec<Value>,
 }
@@ -137,7 +144,7 @@ impl Trial<'_> {
                     if records.len() == limit {
                         return Ok(());
                     }
-                    let record = record.to_json();
+                    let record = self.masked(record.to_json());
                     if !self.view.is_json() {
                         self.view.record(name, &record)?;
                     }
@@ -152,14 +159,29 @@ impl Trial<'_> {
 
     /// Shows what went to and fro since the last time.
     fn exchanges(&mut self, all: &mut Vec<Exchange>) -> Result<(), Failure> {
-        let new = std::mem::take(&mut *lock(&self.seen));
-        for exchange in new {
+        let new = std::mem::take(&mut *lock(&self.waiting));
+        for seen in new {
+            let exchange = seen.exchange();
             if !self.view.is_json() {
                 self.view.exchange(&exchange)?;
             }
             all.push(exchange);
+            self.last = Some(seen);
         }
         Ok(())
+    }
+
+    /// A record without secrets; a source may send back what it was asked with.
+    fn masked(&self, record: Value) -> Value {
+        let Some(last) = &self.last else {
+            return record;
+        };
+        let text = record.to_string();
+        let clean = last.clean(&text);
+        match clean == text {
+            true => record,
+            false => serde_json::from_str(&clean).unwrap_or(Value::String(clean)),
+        }
     }
 
     fn finish(&mut self) -> Result<(), Failure> {

@@ -36,7 +36,8 @@ pub fn run(context: &Context, view: &mut View, args: &ShowArgs) -> Result<(), Fa
             "config": manifest.specification(),
         }))?);
     }
-    view.line(format!("{}: {} streams", source.label(), streams.len()))?;
+    let count = super::counted(streams.len(), "stream");
+    view.line(format!("{}: {count}", source.label()))?;
     for stream in &streams {
         view.line(format!("  {stream}"))?;
     }

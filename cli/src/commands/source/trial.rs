@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use xetl_runtime::objects::Anywhere;
 use xetl_runtime::read::ConfigFile;
-use xetl_runtime::source::{self, Outside, Wanted, Watcher};
+use xetl_runtime::source::{self, Config, Outside, Wanted, Watcher};
 use xetl_runtime::stream::{Source, SourceError};
 
 use crate::config::{Manifest, SourceText};
@@ -35,12 +35,43 @@ impl TrialArgs {
         attach(&mut manifest, &text)?;
         let (config, file) =
             ConfigFile::open(&self.config).map_err(|error| Failure::of(Kind::Usage, &error))?;
+        self.check_fit(&manifest, &config)?;
         let outside = Outside {
             secrets: Arc::new(file),
             objects: Arc::new(Anywhere::default()),
         };
         let opened = source::open_watched(&manifest.0, config, outside, wanted, watcher).await;
-        opened.map_err(|error| failure(&error, &text))
+        opened.map_err(|error| self.failure(&error))
+    }
+
+    /// A config that its source cannot mean is told before a request is sent.
+    fn check_fit(&self, manifest: &Manifest, config: &Config) -> Result<(), Failure> {
+        let misfits = source::misfits(&manifest.0, config).map_err(|error| self.failure(&error))?;
+        if misfits.is_empty() {
+            return Ok(());
+        }
+        let sentence = format!(
+            "{} does not fit the source:\n  {}",
+            self.config.display(),
+            misfits.join("\n  ")
+        );
+        let hint = format!("xetl source show {} lists what it takes", self.source);
+        Err(Failure::new(Kind::Usage, sentence).hint(hint))
+    }
+
+    /// What may help who wrote the manifest.
+    pub fn hint(&self) -> String {
+        format!("xetl source lint {} may show where", self.source)
+    }
+
+    fn failure(&self, error: &SourceError) -> Failure {
+        match error {
+            SourceError::Config { .. } | SourceError::CannotRun { .. } => {
+                Failure::of(Kind::Usage, error).hint(self.hint())
+            }
+            SourceError::UnknownStream { .. } => Failure::of(Kind::Usage, error),
+            error => trouble(error),
+        }
     }
 }
 
@@ -51,17 +82,6 @@ fn attach(manifest: &mut Manifest, text: &SourceText) -> Result<(), Failure> {
         let sentence = format!("cannot read the schemas beside {}: {error}", text.label());
         Failure::new(Kind::Usage, sentence)
     })
-}
-
-fn failure(error: &SourceError, text: &SourceText) -> Failure {
-    let hint = format!("xetl source lint {} may show where", text.name);
-    match error {
-        SourceError::Config { .. } | SourceError::CannotRun { .. } => {
-            Failure::of(Kind::Usage, error).hint(hint)
-        }
-        SourceError::UnknownStream { .. } => Failure::of(Kind::Usage, error),
-        error => trouble(error),
-    }
 }
 
 /// Why a source that was opened could not be read.

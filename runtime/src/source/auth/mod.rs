@@ -68,6 +68,10 @@ impl Authenticator {
             Authenticator::Key(option, token) => {
                 let times = if option.is_header() { 6 } else { 1 };
                 let token = token.ask(times, shared).await?;
+                // Headers are masked by their names.
+                if !option.is_header() && shared.is_watched() {
+                    shared.redactor.hide(&token);
+                }
                 injected(option, token, &shared.scope)
             }
             Authenticator::Jwt(jwt) => {

@@ -69,7 +69,6 @@ impl Session {
                 return Ok(held.token.expose_secret().to_owned());
             }
             let token = self.login(shared).await?;
-            shared.redactor.hide(&token);
             let now = Moment::now();
             *held = Some(Held {
                 token: SecretString::from(token.as_str()),
@@ -85,9 +84,14 @@ impl Session {
             .login
             .send(&bare(&shared.scope), None, Vec::new())
             .await?;
-        self.find(&response).ok_or_else(|| {
+        let token = self.find(&response).ok_or_else(|| {
             SourceError::Credentials(format!("the login's reply has no `{}`", self.shown))
-        })
+        })?;
+        // Tokens that do not last would be too many to keep in mind.
+        if self.lasts.is_some() || shared.is_watched() {
+            shared.redactor.hide(&token);
+        }
+        Ok(token)
     }
 
     fn find(&self, response: &Response) -> Option<String> {

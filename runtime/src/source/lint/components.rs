@@ -328,8 +328,14 @@ pub fn listed(names: &[&str]) -> String {
     }
 }
 
+/// No one means a name that is longer.
+const LONGEST_NAME: usize = 60;
+
 /// The nearest known name as the end of a sentence, where one is near.
 pub fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    if name.len() > LONGEST_NAME {
+        return String::new();
+    }
     let near = known
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
         .max_by(|a, b| a.0.total_cmp(&b.0))

@@ -26,6 +26,7 @@ use super::response::Response;
 use super::retries::{Cause, Retries};
 use super::shared::{PARK_AFTER, Shared};
 use super::template::{Scope, quote_plus};
+use super::watch::Seen;
 use super::{json_text, python};
 pub use cache::Cache;
 use inputs::{InputError, Inputs};
@@ -348,7 +349,8 @@ impl Requester {
             if let Authenticator::Rotating(rotation) = &self.authenticator {
                 rotation.learn(call, response).await;
             }
-            self.shared.tell(outgoing, response);
+            self.shared
+                .tell(|redactor| Seen::of(outgoing, response, redactor));
         }
         Ok(response)
     }

@@ -15,6 +15,7 @@ use crate::source::moment::Moment;
 use crate::source::request::{form_text, with_params};
 use crate::source::requester::causes;
 use crate::source::shared::Shared;
+use crate::source::watch::Seen;
 use crate::source::{json, python};
 use crate::stream::{Fault, SourceError};
 use crate::value::Value;
@@ -179,8 +180,15 @@ impl OAuth {
         let endpoint = shared.redactor.clean(&ask.url);
         let request = self.request(ask, shared)?;
         let sent = async {
-            let response = request.send().await?;
-            Ok((response.status().as_u16(), response.bytes().await?))
+            let request = request.build()?;
+            let told = request.try_clone();
+            let response = shared.client.execute(request).await?;
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let body = response.bytes().await?;
+            if let Some(request) = told {
+                shared.tell(|redactor| Seen::login(&request, (status, &headers, &body), redactor));
+            }
+            Ok((status, body))
         };
         let (status, body) = match sent.await {
             Ok(reply) => reply,
