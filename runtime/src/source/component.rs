@@ -81,6 +81,14 @@ impl<'m> Component<'m> {
             .collect()
     }
 
+    /// The elements of a list; anything else in its place is an error.
+    pub fn list(&self, name: &str) -> Result<Vec<Component<'m>>> {
+        match self.field(name) {
+            Some(json) if !json.is_array() => Err(self.error(format!("`{name}` must be a list"))),
+            _ => Ok(self.children(name)),
+        }
+    }
+
     pub fn text(&self, name: &str) -> Option<&'m str> {
         self.field(name).and_then(Json::as_str)
     }
@@ -111,8 +119,8 @@ impl<'m> Component<'m> {
 
     /// The templates of a list of strings.
     pub fn templates(&self, name: &str) -> Result<Vec<Template>> {
-        let list = self.field(name).and_then(Json::as_array);
-        let values = list.into_iter().flatten();
+        let values = self.list(name)?;
+        let values = values.iter().map(Component::json);
         values.map(|json| self.template_of(json)).collect()
     }
 

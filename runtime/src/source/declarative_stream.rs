@@ -46,7 +46,7 @@ impl DeclarativeStream {
         component.unsupported(&["file_uploader"])?;
         let retriever = component.need("retriever")?;
         let slicer = Slicer::open(component, &retriever, shared)?;
-        let migrations = component.children("state_migrations");
+        let migrations = component.list("state_migrations")?;
         let migrations = migrations
             .iter()
             .map(|migration| Migration::open(migration, component, shared));
@@ -55,7 +55,7 @@ impl DeclarativeStream {
         info.cursor_field = slicer.field().map(str::to_owned);
         let facts = StreamFacts {
             name: &info.name,
-            transformations: component.children("transformations"),
+            transformations: component.list("transformations")?,
             client_side: slicer.is_client_side(),
         };
         Ok(DeclarativeStream {

@@ -83,7 +83,7 @@ impl ErrorHandler {
 
 /// Of the first handler, whatever the others say.
 fn retries(component: &Component<'_>, scope: &Scope) -> Result<u32, SourceError> {
-    if let Some(first) = component.children("error_handlers").first() {
+    if let Some(first) = component.list("error_handlers")?.first() {
         return retries(first, scope);
     }
     let Some(template) = component.template("max_retries")? else {
@@ -108,15 +108,15 @@ impl Handler {
     ) -> Result<Handler, SourceError> {
         match component.kind() {
             "DefaultErrorHandler" => {
-                for backoff in component.children("backoff_strategies") {
+                for backoff in component.list("backoff_strategies")? {
                     backoffs.push(Backoff::open(&backoff)?);
                 }
-                let filters = component.children("response_filters");
+                let filters = component.list("response_filters")?;
                 let filters = filters.iter().map(Filter::open);
                 filters.collect::<Result<_, _>>().map(Handler::Default)
             }
             "CompositeErrorHandler" => {
-                let parts = component.children("error_handlers");
+                let parts = component.list("error_handlers")?;
                 if parts.is_empty() {
                     return Err(component.error("CompositeErrorHandler needs at least one handler"));
                 }

@@ -67,7 +67,7 @@ impl Budget {
             return Err(component.unknown("HTTPAPIBudget"));
         }
         let mut budget = Budget::unlimited();
-        for policy in component.children("policies") {
+        for policy in component.list("policies")? {
             budget.policies.push(Policy::open(&policy, scope)?);
         }
         budget.groups = component.text("xetl_ratelimit_header").map(Groups::new);
@@ -119,7 +119,7 @@ impl Budget {
 
 impl Policy {
     fn open(component: &Component<'_>, scope: &Scope) -> Result<Policy, SourceError> {
-        let matchers = component.children("matchers");
+        let matchers = component.list("matchers")?;
         let matchers = matchers.iter().map(|matcher| Matcher::open(matcher, scope));
         let kind = match component.kind() {
             "UnlimitedCallRatePolicy" => Kind::Unlimited,
@@ -130,7 +130,7 @@ impl Policy {
                 reset: None,
             })),
             "MovingWindowCallRatePolicy" => {
-                let rates = component.children("rates");
+                let rates = component.list("rates")?;
                 let rates = rates
                     .iter()
                     .map(|rate| Ok((whole(rate, "limit", scope)?, span(rate, "interval")?)));

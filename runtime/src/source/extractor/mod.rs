@@ -142,7 +142,7 @@ fn combined(
             "CombinedExtractor needs a JsonDecoder, XmlDecoder or ZipfileDecoder: others read a body once",
         ));
     }
-    let extractors = component.children("extractors");
+    let extractors = component.list("extractors")?;
     if extractors.is_empty() {
         return Err(component.error("CombinedExtractor needs at least one of `extractors`"));
     }

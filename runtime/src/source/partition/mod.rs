@@ -112,7 +112,7 @@ pub fn open(
             )?)
         }
         "UnionPartitionRouter" => {
-            let children = component.children("partition_routers");
+            let children = component.list("partition_routers")?;
             let children = children.iter().map(|child| open(child, shared));
             let children = children.collect::<Result<_, _>>()?;
             Box::new(union::UnionRouter::open(

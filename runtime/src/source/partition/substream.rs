@@ -28,7 +28,7 @@ impl SubstreamRouter {
         component: &Component<'_>,
         shared: &Arc<Shared>,
     ) -> Result<SubstreamRouter, SourceError> {
-        let parents = component.children("parent_stream_configs");
+        let parents = component.list("parent_stream_configs")?;
         if parents.is_empty() {
             return Err(component.error("SubstreamPartitionRouter needs a parent stream"));
         }

@@ -87,7 +87,7 @@ impl Properties {
         };
         let by_schema = match component.child("property_selector") {
             Some(selector) if selector.kind() == "JsonSchemaPropertySelector" => {
-                let steps = selector.children("transformations");
+                let steps = selector.list("transformations")?;
                 let steps = steps
                     .iter()
                     .map(|step| Transformation::open(step, &shared.scope));

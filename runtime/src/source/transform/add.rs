@@ -32,7 +32,7 @@ pub struct Once(Vec<OnceCell<Value>>);
 
 impl AddFields {
     pub fn open(component: &Component<'_>) -> Result<AddFields, SourceError> {
-        let fields = component.children("fields");
+        let fields = component.list("fields")?;
         Ok(AddFields {
             fields: fields.iter().map(Added::open).collect::<Result<_, _>>()?,
             condition: condition(component)?,
@@ -82,7 +82,7 @@ impl AddFields {
 
 impl Added {
     fn open(component: &Component<'_>) -> Result<Added, SourceError> {
-        let path = component.children("path");
+        let path = component.list("path")?;
         let path: Vec<String> = path
             .iter()
             .map(|key| python::text(&Value::from(key.json())))

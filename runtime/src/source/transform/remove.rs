@@ -21,7 +21,7 @@ pub struct RemoveFields {
 
 impl RemoveFields {
     pub fn open(component: &Component<'_>) -> Result<RemoveFields, SourceError> {
-        let pointers = component.children("field_pointers");
+        let pointers = component.list("field_pointers")?;
         let paths = pointers.iter().map(|pointer| {
             let keys = pointer.json().as_array().into_iter().flatten();
             keys.map(step).collect()
