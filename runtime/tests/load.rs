@@ -14,7 +14,7 @@ use futures::{FutureExt, StreamExt};
 use google_cloud_auth::credentials::anonymous;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
-use xetl_runtime::bundle::{Bundle, Mode, StreamOptions};
+use xetl_runtime::bundle::{Bundle, Mode, Overlap, StreamOptions};
 use xetl_runtime::google::{Endpoints, Google};
 use xetl_runtime::pipeline::{Outcome, Task};
 use xetl_runtime::run::{RunOutcome, Setup, Summary, execute};
@@ -160,6 +160,7 @@ fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
             config: serde_json::Map::new(),
             secrets: BTreeMap::new(),
             hash_key: None,
+            on_overlap: Overlap::default(),
             models: Vec::new(),
             streams: options.into_iter().collect(),
         },
