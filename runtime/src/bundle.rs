@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use crate::lease::Overlap;
 pub use crate::options::{Mode, StreamOptions};
 
 /// The secret of a pipeline that holds the key of its hashes, named like a field of the config.
@@ -42,6 +43,9 @@ pub struct Bundle {
     /// The key of the hashes that `streams` ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash_key: Option<SecretRef>,
+    /// What an execution does while another runs.
+    #[serde(default, skip_serializing_if = "Overlap::is_default")]
+    pub on_overlap: Overlap,
     /// Streams to load, with their options; empty means all, with defaults.
     pub streams: BTreeMap<String, StreamOptions>,
     /// Where checkpoints and the records of runs are kept.

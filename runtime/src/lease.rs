@@ -2,11 +2,15 @@
 //!
 //! Cloud Run starts executions side by side. All tasks of one hold the lease together;
 //! it is renewed while they run and taken over once its deadline has passed. What a run
-//! writes is guarded besides: by generations and by the ids of its load jobs.
+//! writes is guarded besides: by generations, by the ids of its load jobs, and by a tenure
+//! that ends by the clock, also in a process that stood still.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +20,51 @@ use crate::state::{self, StoreError, Stored};
 /// How long a lease lasts without being renewed.
 const TERM: Duration = Duration::from_secs(60);
 const RENEWAL: Duration = Duration::from_secs(15);
+/// How often one who waits looks again, at most.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What an execution does while another of its pipeline runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Overlap {
+    /// Nothing: it ends at once, and well.
+    #[default]
+    Skip,
+    /// It waits for the other to end, as long as its task may run.
+    Queue,
+}
+
+impl Overlap {
+    pub fn is_default(&self) -> bool {
+        *self == Overlap::default()
+    }
+}
+
+/// How long this process may still take the lease for its own.
+///
+/// It must not begin anything that a successor cannot see once that time is over.
+#[derive(Debug, Clone, Default)]
+pub struct Tenure(Arc<AtomicI64>);
+
+impl Tenure {
+    pub fn until(deadline: Timestamp) -> Tenure {
+        let tenure = Tenure::default();
+        tenure.extend(deadline);
+        tenure
+    }
+
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.0.load(Ordering::SeqCst) <= now.as_millisecond()
+    }
+
+    fn extend(&self, deadline: Timestamp) {
+        self.0.store(deadline.as_millisecond(), Ordering::SeqCst);
+    }
+
+    fn end(&self) {
+        self.extend(Timestamp::MIN);
+    }
+}
 
 /// Who runs the pipeline, and until when if nobody hears of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +107,13 @@ fn deadline(now: Timestamp) -> Timestamp {
     now.checked_add(TERM).unwrap_or(Timestamp::MAX)
 }
 
+/// How long one who waits sleeps: a lease that runs out is taken over right then.
+fn next_look(until: Timestamp, now: Timestamp) -> Duration {
+    let left = Duration::try_from(until.duration_since(now));
+    left.unwrap_or_default()
+        .clamp(Duration::from_millis(50), LOOK)
+}
+
 /// The lease in its bucket, as one run sees it.
 #[derive(Debug, Clone)]
 pub struct Holder {
@@ -66,11 +122,45 @@ pub struct Holder {
     pub run: String,
     pub task: usize,
     pub tasks: usize,
+    pub tenure: Tenure,
 }
 
 impl Holder {
     /// Takes or renews the lease; says who has it otherwise.
     pub async fn take(&self) -> Result<Claim, StoreError> {
+        let claim = self.claimed().await?;
+        match &claim {
+            Claim::Take(lease) => self.tenure.extend(lease.deadline),
+            Claim::Held { .. } => self.tenure.end(),
+        }
+        Ok(claim)
+    }
+
+    /// Takes the lease once it is free; `None` if told to stop before.
+    ///
+    /// Nothing else ends the wait: the task's timeout does, which is such a stop.
+    pub async fn wait(&self, stop: &CancellationToken) -> Result<Option<Claim>, StoreError> {
+        let mut told = String::new();
+        loop {
+            let (by, until) = match self.take().await? {
+                Claim::Held { by, until } => (by, until),
+                taken => return Ok(Some(taken)),
+            };
+            if told != by {
+                tracing::info!(
+                    by,
+                    "another execution of this pipeline runs; waiting for it to end"
+                );
+                told = by;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(next_look(until, Timestamp::now())) => {}
+                () = stop.cancelled() => return Ok(None),
+            }
+        }
+    }
+
+    async fn claimed(&self) -> Result<Claim, StoreError> {
         loop {
             let stored: Option<Stored<Lease>> = state::read(&self.bucket, &self.name).await?;
             let claim = claim(
@@ -193,5 +283,25 @@ mod tests {
             claim(Some(&lease("r1", 60)), "r1", at(30)),
             Claim::Take(lease("r1", 90))
         );
+    }
+
+    #[test]
+    fn one_who_waits_looks_when_the_lease_runs_out_and_often_before() {
+        let look = |until| next_look(at(until), at(100));
+        assert_eq!(look(160), LOOK);
+        assert_eq!(look(102), Duration::from_secs(2));
+        assert_eq!(look(90), Duration::from_millis(50));
+    }
+
+    #[test]
+    fn a_tenure_ends_by_the_clock_and_by_loss() {
+        let tenure = Tenure::until(at(60));
+        assert!(!tenure.is_over(at(59)));
+        assert!(tenure.is_over(at(60)));
+        tenure.extend(at(120));
+        assert!(!tenure.is_over(at(60)));
+        tenure.end();
+        assert!(tenure.is_over(at(0)));
+        assert!(Tenure::default().is_over(at(0)));
     }
 }

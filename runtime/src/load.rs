@@ -8,11 +8,14 @@ mod tables;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::commit::{self, Action, Attempts, Facts, Job, job_id};
 use crate::google::ApiError;
 use crate::google::bigquery::{Changes, Dataset, JobState, Load, Query, Table};
 use crate::google::storage::{Bucket, Precondition};
 use crate::layout::TableLayout;
+use crate::lease::Tenure;
 use crate::options::{Mode, Target};
 use crate::schema::bigquery::Mismatch;
 use crate::state::{self, Checkpoint, Layout, Pending, StoreError, Stored};
@@ -60,6 +63,11 @@ pub enum CommitError {
         "`{view}` is a table where the view of the newest versions should be. Rename or delete it"
     )]
     TableInTheWay { view: String },
+    #[error(
+        "the pipeline's lease was lost before the commit: this process stood still, or could not reach the bucket; \
+         whoever has the lease, or the next run, goes on from what is committed"
+    )]
+    LeaseLost,
     #[error("{job} job {id} failed ({reason}): {message}")]
     JobFailed {
         job: Job,
@@ -110,6 +118,8 @@ pub struct Loader {
     pub layout: Layout,
     pub labels: HashMap<String, String>,
     pub run: String,
+    /// Nothing is begun or submitted once it is over: a successor may be at work.
+    pub tenure: Tenure,
 }
 
 impl Loader {
@@ -124,7 +134,8 @@ impl Loader {
     }
 
     /// Notes a commit before anything of it happens; `false` if another is noted.
-    pub async fn begin(&self, pending: &Pending) -> Result<bool, StoreError> {
+    pub async fn begin(&self, pending: &Pending) -> Result<bool, CommitError> {
+        self.must_hold_lease()?;
         let name = self.layout.pending(&pending.next.stream);
         Ok(
             state::write(&self.bucket, &name, pending, Precondition::Absent)
@@ -158,6 +169,7 @@ impl Loader {
                 Action::Forget => return self.close(stored, Settled::Recorded).await,
                 Action::Abandon => return self.close(stored, Settled::Abandoned).await,
                 Action::Submit { job, attempt } => {
+                    self.must_hold_lease()?;
                     Box::pin(self.submit(pending, job, attempt)).await?;
                     jobs.of(job).jobs.push(JobState::Running);
                     jobs.of(job).tries += 1;
@@ -170,6 +182,7 @@ impl Loader {
                 }
                 Action::Point if points == MOST_POINTS => return Err(restless(&pending.table)),
                 Action::Point => {
+                    self.must_hold_lease()?;
                     Box::pin(self.point(pending, table.as_ref())).await?;
                     points += 1;
                 }
@@ -180,6 +193,13 @@ impl Loader {
                 }
                 action => return Err(failure(pending, &jobs, action)),
             }
+        }
+    }
+
+    fn must_hold_lease(&self) -> Result<(), CommitError> {
+        match self.tenure.is_over(Timestamp::now()) {
+            true => Err(CommitError::LeaseLost),
+            false => Ok(()),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::google::bigquery::Dataset;
 use crate::google::secrets::Secrets;
 use crate::google::storage::Precondition;
 use crate::google::{ApiError, Google};
-use crate::lease::{Claim, Holder};
+use crate::lease::{Claim, Holder, Overlap, Tenure};
 use crate::load::Loader;
 use crate::models::{Builder, ModelOutcome, ModelSummary, Standing};
 use crate::objects::Anywhere;
@@ -233,20 +233,33 @@ pub async fn execute(
         run: setup.run.clone(),
         task: setup.task.index,
         tasks: setup.task.count,
+        tenure: Tenure::default(),
     };
-    if let Claim::Held { by, until } = holder.take().await? {
+    let claim = match setup.bundle.on_overlap {
+        Overlap::Skip => Some(holder.take().await?),
+        Overlap::Queue => holder.wait(&setup.stop).await?,
+    };
+    let unloaded = |outcome| summary(&setup, started_at, Vec::new(), outcome);
+    match claim {
+        Some(Claim::Take(_)) => {}
         // A range comes from a person, who must hear that it was not read.
-        if setup.range.is_some() {
+        Some(Claim::Held { by, until }) if setup.range.is_some() => {
             return Err(RunError::Held { by, until });
         }
-        tracing::warn!(by, %until, "another execution of this pipeline runs; skipped");
-        return Ok(summary(&setup, started_at, Vec::new(), RunOutcome::Skipped));
+        Some(Claim::Held { by, until }) => {
+            tracing::warn!(by, %until, "another execution of this pipeline runs; skipped");
+            return Ok(unloaded(RunOutcome::Skipped));
+        }
+        None => {
+            tracing::warn!("told to stop before the other execution of this pipeline had ended");
+            return Ok(unloaded(RunOutcome::Parked));
+        }
     }
     let keeper = tokio::spawn({
         let (holder, stop) = (holder.clone(), setup.stop.clone());
         async move { holder.keep(stop).await }
     });
-    let done = Box::pin(load_all(&setup, open, started_at)).await;
+    let done = Box::pin(load_all(&setup, open, started_at, &holder.tenure)).await;
     keeper.abort();
     if let Err(error) = holder.give_back().await {
         tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
@@ -258,10 +271,11 @@ async fn load_all(
     setup: &Setup,
     open: impl AsyncFnOnce(&Setup) -> Result<Box<dyn Source>, RunError>,
     started_at: Timestamp,
+    tenure: &Tenure,
 ) -> Result<Summary, RunError> {
     let pipeline = Pipeline {
         source: Arc::from(open(setup).await?),
-        loader: loader(setup).await?,
+        loader: loader(setup, tenure).await?,
         bundle: setup.bundle.clone(),
         task: setup.task,
         range: setup.range,
@@ -363,7 +377,7 @@ async fn build_models(
     Ok(builder.build(standing).await)
 }
 
-async fn loader(setup: &Setup) -> Result<Loader, RunError> {
+async fn loader(setup: &Setup, tenure: &Tenure) -> Result<Loader, RunError> {
     let Setup {
         google,
         bundle,
@@ -386,6 +400,7 @@ async fn loader(setup: &Setup) -> Result<Loader, RunError> {
             label("xetl-pipeline", &bundle.pipeline),
         ]),
         run: run.clone(),
+        tenure: tenure.clone(),
     })
 }
 

@@ -15,7 +15,7 @@ use google_cloud_auth::credentials::anonymous;
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
-use xetl_runtime::bundle::{Bundle, Mode, StateStore, StreamOptions};
+use xetl_runtime::bundle::{Bundle, Mode, Overlap, StateStore, StreamOptions};
 use xetl_runtime::google::{Endpoints, Google};
 use xetl_runtime::pipeline::{Outcome, Task};
 use xetl_runtime::run::{RunOutcome, Setup, Summary, execute};
@@ -161,6 +161,7 @@ fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
             config: serde_json::Map::new(),
             secrets: BTreeMap::new(),
             hash_key: None,
+            on_overlap: Overlap::default(),
             models: Vec::new(),
             streams: options.into_iter().collect(),
             state: StateStore::Bucket,

@@ -127,6 +127,7 @@ fn declare(
             .collect(),
         schedule: None,
         dataset: None,
+        on_overlap: Default::default(),
         tasks: None,
         cpu: None,
         memory: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use xetl_runtime::bundle::{HASH_KEY, Model};
+use xetl_runtime::bundle::{HASH_KEY, Model, Overlap};
 use xetl_runtime::options::{self, StreamOptions};
 use xetl_runtime::pipeline::table_name;
 use xetl_runtime::reshape::{Around, Steps};
@@ -46,6 +46,7 @@ pub struct Pipeline {
     pub secrets: Vec<String>,
     pub schedule: Option<Schedule>,
     pub dataset: String,
+    pub on_overlap: Overlap,
     pub tasks: u32,
     pub cpu: u32,
     pub memory: String,
@@ -169,6 +170,7 @@ fn settle_pipeline(
             .map(|schedule| settle_schedule(at, schedule, defaults))
             .transpose()?,
         dataset: dataset(at, client, name, file)?,
+        on_overlap: file.on_overlap,
         tasks: file.tasks.unwrap_or(1),
         cpu,
         memory,

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use xetl_runtime::bundle::ModelKind;
+use xetl_runtime::bundle::{ModelKind, Overlap};
 use xetl_runtime::options::StreamOptions;
 
 /// xetl.yaml: what all clients of the workspace share.
@@ -132,6 +132,9 @@ pub struct PipelineFile {
     /// Dataset its tables are in; `<client>_<pipeline>` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
+    /// What an execution does while another of the pipeline runs: `skip` by default, or `queue`.
+    #[serde(default, skip_serializing_if = "Overlap::is_default")]
+    pub on_overlap: Overlap,
     /// Cloud Run tasks that share the work; 1 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<u32>,

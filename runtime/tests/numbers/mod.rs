@@ -8,7 +8,7 @@ use futures::{FutureExt, StreamExt};
 use google_cloud_auth::credentials::anonymous;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
-use xetl_runtime::bundle::Bundle;
+use xetl_runtime::bundle::{Bundle, Overlap};
 use xetl_runtime::google::{Endpoints, Google};
 use xetl_runtime::pipeline::Task;
 use xetl_runtime::run::{Setup, Summary, execute};
@@ -110,6 +110,7 @@ fn setup(place: &Place, run: &str) -> Setup {
             config: serde_json::Map::new(),
             secrets: BTreeMap::new(),
             hash_key: None,
+            on_overlap: Overlap::default(),
             streams: BTreeMap::new(),
             models: Vec::new(),
             state: place.options.clone(),

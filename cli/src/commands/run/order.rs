@@ -177,6 +177,7 @@ mod tests {
             timeout: Duration::from_secs(60),
             streams: [("opportunities".to_owned(), options)].into(),
             models: Vec::new(),
+            on_overlap: Default::default(),
             specification: json!({}),
         }
     }

@@ -1,0 +1,352 @@
+//! The local cloud, and executions of a pipeline on it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value as Json, json};
+
+use crate::proxy::{Death, Proxy, Writes};
+use crate::source::{self, Row};
+
+/// Longer than any of these steps takes on a slow machine; a hang fails here.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PROJECT: &str = "crash-project";
+const BUCKET: &str = "crash";
+
+pub struct Cloud {
+    folder: tempfile::TempDir,
+    server: Child,
+    url: String,
+    source: String,
+    client: reqwest::Client,
+}
+
+/// How the processes of an execution ended, by task; `None` for a killed one.
+pub struct Ended {
+    pub codes: Vec<Option<i32>>,
+    pub writes: usize,
+    logs: Vec<PathBuf>,
+}
+
+impl Ended {
+    pub fn is_killed(&self) -> bool {
+        self.codes.contains(&None)
+    }
+
+    pub fn is_well(&self) -> bool {
+        self.codes.iter().all(|code| *code == Some(0))
+    }
+
+    pub fn logs(&self) -> String {
+        let logs = self
+            .logs
+            .iter()
+            .map(|log| std::fs::read_to_string(log).unwrap());
+        logs.collect::<Vec<_>>().join("\n---\n")
+    }
+}
+
+/// An execution of a pipeline, or some of its tasks.
+#[derive(Clone)]
+pub struct Execution<'a> {
+    pub name: &'a str,
+    /// Those to start of so many.
+    pub tasks: &'a [usize],
+    pub of: usize,
+    pub death: Option<Death>,
+}
+
+impl Cloud {
+    pub async fn start() -> Arc<Cloud> {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("cloud");
+        let server = Command::new(built("xetl-local"))
+            .args(["serve", "--port", "0", "--dir"])
+            .arg(&dir)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let url = announced(&dir.join("endpoint.json")).await;
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let source = source::serve().await;
+        let cloud = Cloud {
+            folder,
+            server,
+            url,
+            source,
+            client,
+        };
+        let path = format!("/storage/v1/b?project={PROJECT}");
+        let location = "australia-southeast1";
+        cloud
+            .send(
+                Method::POST,
+                &path,
+                json!({"name": BUCKET, "location": location}),
+            )
+            .await;
+        Arc::new(cloud)
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Json) -> Json {
+        let request = self
+            .client
+            .request(method, format!("{}{path}", self.url))
+            .json(&body);
+        let answer = request.send().await.unwrap();
+        assert!(
+            answer.status().is_success(),
+            "{path}: {}",
+            answer.text().await.unwrap()
+        );
+        answer.json().await.unwrap_or(Json::Null)
+    }
+
+    async fn get(&self, path: &str) -> Option<Json> {
+        let answer = self
+            .client
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await
+            .unwrap();
+        match answer.status().as_u16() {
+            404 => None,
+            200 => Some(answer.json().await.unwrap()),
+            status => panic!("{path}: {status} {}", answer.text().await.unwrap()),
+        }
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// One pipeline with a dataset of its own.
+pub struct Pipeline {
+    pub cloud: Arc<Cloud>,
+    name: String,
+    mode: &'static str,
+    phase: usize,
+}
+
+impl Pipeline {
+    pub async fn new(cloud: &Arc<Cloud>, mode: &'static str, name: String) -> Pipeline {
+        let path = format!("/bigquery/v2/projects/{PROJECT}/datasets");
+        let reference = json!({"projectId": PROJECT, "datasetId": dataset(&name)});
+        let body = json!({"datasetReference": reference, "location": "australia-southeast1"});
+        cloud.send(Method::POST, &path, body).await;
+        let pipeline = Pipeline {
+            cloud: cloud.clone(),
+            name,
+            mode,
+            phase: 0,
+        };
+        pipeline.write_bundle();
+        pipeline
+    }
+
+    /// The source changes.
+    pub fn advance(&mut self) {
+        self.phase = 1;
+        self.write_bundle();
+    }
+
+    fn bundle(&self) -> PathBuf {
+        self.cloud.folder.path().join(format!("{}.json", self.name))
+    }
+
+    fn write_bundle(&self) {
+        let url = format!("{}/{}", self.cloud.source, self.phase);
+        let bundle = json!({
+            "version": 1, "client": "acme", "pipeline": self.name, "project": PROJECT,
+            "location": "australia-southeast1", "bucket": BUCKET, "dataset": dataset(&self.name),
+            "manifest": source::manifest(), "config": {"url": url}, "secrets": {},
+            "streams": {"things": {"mode": self.mode}},
+        });
+        std::fs::write(self.bundle(), bundle.to_string()).unwrap();
+    }
+
+    /// Starts the tasks of an execution and sees all of them end.
+    pub async fn run(&self, execution: Execution<'_>) -> Ended {
+        let writes = Writes::until(execution.death);
+        let mut proxies = Vec::new();
+        let mut logs = Vec::new();
+        for task in execution.tasks {
+            let proxy = Proxy::start(&self.cloud.url, &self.cloud.client, writes.clone()).await;
+            let log = self
+                .cloud
+                .folder
+                .path()
+                .join(format!("{}-{}-{task}.log", self.name, execution.name));
+            let mut process = proxy.process.lock().unwrap();
+            *process = Some(self.start(&execution, *task, &proxy.host, &log));
+            drop(process);
+            proxies.push(proxy);
+            logs.push(log);
+        }
+        let mut codes = Vec::new();
+        for proxy in &proxies {
+            codes.push(ended(proxy).await);
+        }
+        let writes = writes.seen.load(Ordering::SeqCst);
+        Ended {
+            codes,
+            writes,
+            logs,
+        }
+    }
+
+    fn start(&self, execution: &Execution<'_>, task: usize, host: &str, log: &Path) -> Child {
+        Command::new(built("xetl-runtime"))
+            .arg("run")
+            .env_clear()
+            .env("HOME", self.cloud.folder.path())
+            .env("XETL_BUNDLE", self.bundle())
+            .env("XETL_ENDPOINT", format!("http://{host}"))
+            .env("GCE_METADATA_HOST", host)
+            .env(
+                "CLOUD_RUN_EXECUTION",
+                format!("{}-{}", self.name, execution.name),
+            )
+            .env("CLOUD_RUN_TASK_INDEX", task.to_string())
+            .env("CLOUD_RUN_TASK_COUNT", execution.of.to_string())
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(log).unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Has the time of the lease pass.
+    pub async fn let_lease_run_out(&self) {
+        let name = format!("{}/lease.json", self.name);
+        if let Some(mut lease) = self.object(&name).await {
+            lease["deadline"] = "2024-01-01T00:00:00Z".into();
+            let path = format!("/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name={name}");
+            self.cloud.send(Method::POST, &path, lease).await;
+        }
+    }
+
+    /// A document in the pipeline's bucket.
+    pub async fn object(&self, name: &str) -> Option<Json> {
+        let name = name.replace('/', "%2F");
+        self.cloud
+            .get(&format!("/storage/v1/b/{BUCKET}/o/{name}?alt=media"))
+            .await
+    }
+
+    pub async fn state(&self) -> Json {
+        let state = self
+            .object(&format!("{}/state/things.json", self.name))
+            .await;
+        state.expect("a state")
+    }
+
+    /// Whether no commit is under way.
+    pub async fn is_at_rest(&self) -> bool {
+        let pending = format!("{}/pending/things.json", self.name);
+        self.object(&pending).await.is_none()
+    }
+
+    /// The rows of the stream's table.
+    pub async fn rows(&self) -> Vec<Row> {
+        let table = format!(
+            "/bigquery/v2/projects/{PROJECT}/datasets/{}/tables/things",
+            dataset(&self.name)
+        );
+        let names = self.cloud.get(&table).await.expect("a table");
+        let names = names["schema"]["fields"].as_array().unwrap().iter();
+        let names: Vec<String> = names
+            .map(|field| field["name"].as_str().unwrap().to_owned())
+            .collect();
+        let data = self
+            .cloud
+            .get(&format!(
+                "{table}/data?formatOptions.useInt64Timestamp=true"
+            ))
+            .await
+            .unwrap();
+        let rows = data["rows"].as_array().into_iter().flatten();
+        source::sorted(rows.map(|row| {
+            let text = |name: &str| {
+                let place = names.iter().position(|column| column == name).unwrap();
+                row["f"][place]["v"].as_str().unwrap()
+            };
+            let at: i64 = text("at").parse().unwrap();
+            let at = jiff::Timestamp::from_microsecond(at).unwrap();
+            (
+                text("id").to_owned(),
+                at.to_string(),
+                text("amount").parse().unwrap(),
+            )
+        }))
+    }
+
+    /// What the table is to have now.
+    pub fn truth(&self) -> Vec<Row> {
+        match self.mode {
+            "append" => source::versions(self.phase),
+            _ => source::newest(self.phase),
+        }
+    }
+
+    pub fn phase(&self) -> usize {
+        self.phase
+    }
+}
+
+fn dataset(pipeline: &str) -> String {
+    pipeline.replace('-', "_")
+}
+
+async fn ended(proxy: &Proxy) -> Option<i32> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = proxy
+            .process
+            .lock()
+            .unwrap()
+            .as_mut()
+            .unwrap()
+            .try_wait()
+            .unwrap();
+        if let Some(status) = status {
+            return status.code();
+        }
+        assert!(Instant::now() < deadline, "the runtime hangs");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn announced(file: &Path) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = std::fs::read(file).unwrap_or_default();
+        if let Ok(document) = serde_json::from_slice::<Json>(&text) {
+            return document["url"].as_str().unwrap().to_owned();
+        }
+        assert!(Instant::now() < deadline, "no sign of the local cloud");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A binary of the workspace, beside the xetl under test.
+fn built(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_xetl")).with_file_name(name);
+    assert!(
+        path.exists(),
+        "`{}` is missing: `cargo build --workspace` makes it",
+        path.display()
+    );
+    path
+}

@@ -1,0 +1,221 @@
+//! A runtime that dies at any write leaves nothing that the next one does not mend: no row is
+//! lost, none is there twice, and the state says what the table has.
+//!
+//! The real runtime against the local cloud, killed at each write in turn, before it reaches
+//! the cloud and after. What comes then is a retry of the same execution, as Cloud Run starts
+//! it, or the next execution once the lease of the dead has run out.
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+mod cloud;
+mod proxy;
+mod source;
+
+use std::sync::Arc;
+
+use cloud::{Cloud, Ended, Execution, Pipeline};
+use futures::StreamExt;
+use proxy::{Death, Moment};
+
+/// Pipelines that die side by side.
+const AT_ONCE: usize = 3;
+
+/// Who goes on after a death.
+#[derive(Debug, Clone, Copy)]
+enum Successor {
+    /// The killed tasks again, in the same execution.
+    Retry,
+    /// All tasks of another execution.
+    Next,
+}
+
+/// A death in the first load of a pipeline and one in the second, after the source changed.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    mode: &'static str,
+    tasks: usize,
+    deaths: [(Death, Successor); 2],
+}
+
+fn all(tasks: usize) -> Vec<usize> {
+    (0..tasks).collect()
+}
+
+/// Runs an execution that dies, then whoever comes after it; all of them have to end well.
+async fn run_and_die(pipeline: &Pipeline, case: &Case, phase: usize) {
+    let (death, successor) = case.deaths[phase];
+    let (all, first) = (all(case.tasks), format!("first{phase}"));
+    let execution = Execution {
+        name: &first,
+        tasks: &all,
+        of: case.tasks,
+        death: Some(death),
+    };
+    let ended = pipeline.run(execution.clone()).await;
+    if !ended.is_killed() {
+        return assert_ended_well(&ended, case);
+    }
+    let killed = |task: &usize| ended.codes[*task].is_none();
+    let next = format!("next{phase}");
+    let again = match successor {
+        Successor::Retry => {
+            let tasks: Vec<usize> = all.iter().copied().filter(killed).collect();
+            pipeline
+                .run(Execution {
+                    tasks: &tasks,
+                    death: None,
+                    ..execution
+                })
+                .await
+        }
+        Successor::Next => {
+            pipeline.let_lease_run_out().await;
+            pipeline
+                .run(Execution {
+                    name: &next,
+                    death: None,
+                    ..execution
+                })
+                .await
+        }
+    };
+    assert_ended_well(&again, case);
+}
+
+#[track_caller]
+fn assert_ended_well(ended: &Ended, case: &Case) {
+    assert!(
+        ended.is_well(),
+        "{case:?}: {:?}\n{}",
+        ended.codes,
+        ended.logs()
+    );
+}
+
+/// What the source has is what the table and the state have.
+async fn assert_true(pipeline: &Pipeline, case: &Case) {
+    assert_eq!(pipeline.rows().await, pipeline.truth(), "{case:?}");
+    let state = pipeline.state().await;
+    assert_eq!(state["complete"], true, "{case:?}: {state}");
+    for (part, at) in source::cursors(pipeline.phase()) {
+        assert_eq!(
+            cursor_of(&state, &part),
+            Some(at.as_str()),
+            "{case:?}: {state}"
+        );
+    }
+    assert!(pipeline.is_at_rest().await, "{case:?}");
+}
+
+fn cursor_of<'a>(state: &'a serde_json::Value, part: &str) -> Option<&'a str> {
+    let parts = state["state"]["states"].as_array()?;
+    let part = parts.iter().find(|of| of["partition"]["part"] == part)?;
+    part["cursor"]["at"].as_str()
+}
+
+async fn survives(cloud: &Arc<Cloud>, case: Case, number: usize) {
+    let name = format!("{}-{}-{number}", case.mode, case.tasks);
+    let mut pipeline = Pipeline::new(cloud, case.mode, name).await;
+    for phase in 0..case.deaths.len() {
+        if phase > 0 {
+            pipeline.advance();
+        }
+        run_and_die(&pipeline, &case, phase).await;
+        assert_true(&pipeline, &case).await;
+    }
+}
+
+/// The writes of the two loads of a pipeline that nobody disturbs.
+async fn writes(cloud: &Arc<Cloud>, mode: &'static str, tasks: usize) -> usize {
+    let mut pipeline = Pipeline::new(cloud, mode, format!("{mode}-{tasks}-whole")).await;
+    let mut most = 0;
+    for name in ["first0", "first1"] {
+        if name == "first1" {
+            pipeline.advance();
+        }
+        let tasks_of_it = all(tasks);
+        let execution = Execution {
+            name,
+            tasks: &tasks_of_it,
+            of: tasks,
+            death: None,
+        };
+        let ended = pipeline.run(execution).await;
+        assert!(ended.is_well(), "{:?}\n{}", ended.codes, ended.logs());
+        assert_eq!(pipeline.rows().await, pipeline.truth(), "{}", ended.logs());
+        most = most.max(ended.writes);
+    }
+    most
+}
+
+/// Both moments at each write, in either load, with either successor.
+fn cases(mode: &'static str, tasks: usize, writes: usize) -> Vec<Case> {
+    use Moment::{After, Before};
+    use Successor::{Next, Retry};
+    let at = |number| {
+        [
+            [((number, Before), Next), ((number, After), Next)],
+            [((number, After), Retry), ((number, Before), Retry)],
+        ]
+    };
+    let deaths = (0..writes).flat_map(at);
+    deaths
+        .map(|deaths| Case {
+            mode,
+            tasks,
+            deaths,
+        })
+        .collect()
+}
+
+fn dies_everywhere(mode: &'static str, tasks: usize) {
+    block(async {
+        let cloud = Cloud::start().await;
+        let writes = writes(&cloud, mode, tasks).await;
+        assert!(
+            writes >= 10,
+            "only {writes} writes: the proxy does not see them"
+        );
+        let cases = cases(mode, tasks, writes).into_iter().enumerate();
+        let survived = cases.map(|(number, case)| survives(&cloud, case, number));
+        // Boxed: the steps of a case are large.
+        let survived = survived.map(Box::pin);
+        futures::stream::iter(survived)
+            .buffer_unordered(AT_ONCE)
+            .collect::<()>()
+            .await;
+    });
+}
+
+fn block(work: impl Future<Output = ()>) {
+    tokio::runtime::Runtime::new().unwrap().block_on(work);
+}
+
+#[test]
+fn a_replaced_table_outlives_any_death() {
+    dies_everywhere("overwrite", 1);
+}
+
+#[test]
+fn an_added_to_table_outlives_any_death() {
+    dies_everywhere("append", 1);
+}
+
+#[test]
+fn a_merged_table_outlives_any_death() {
+    dies_everywhere("merge", 1);
+}
+
+#[test]
+fn a_replaced_table_of_two_tasks_outlives_any_death() {
+    dies_everywhere("overwrite", 2);
+}
+
+#[test]
+fn an_added_to_table_of_two_tasks_outlives_any_death() {
+    dies_everywhere("append", 2);
+}
+
+#[test]
+fn a_merged_table_of_two_tasks_outlives_any_death() {
+    dies_everywhere("merge", 2);
+}
