@@ -1,13 +1,29 @@
 #!/usr/bin/env bash
-# Sets up the judges in .venv: Google's Python clients and the declarative reference.
+# Sets up what tests need: the judges in .venv: Google's Python clients and the declarative reference.
 # Without Python or a package index the tests that need them skip loudly, but not in CI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The registry and the reader that judge our pushes are Debian's packages.
-if [ "${CI:-}" = true ] && ! { command -v skopeo && command -v docker-registry; } >/dev/null; then
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends skopeo docker-registry >/dev/null
-fi
+# The registry and the reader that judge our pushes, and the database servers that tests start
+# themselves, are Debian's packages. None of them may start a server of its own.
+packages=()
+command -v skopeo >/dev/null || packages+=(skopeo)
+command -v docker-registry >/dev/null || packages+=(docker-registry)
+[ -x /usr/sbin/mariadbd ] || packages+=(mariadb-server)
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
+
+install_packages() {
+    local policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod +x $policy
+        trap "rm -f $policy" EXIT
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+if [ "${CI:-}" = true ] && [ ${#packages[@]} -gt 0 ]; then install_packages "${packages[@]}"; fi
 
 stamp=.venv/installed
 if cmp -s tests/requirements.txt "$stamp"; then exit 0; fi

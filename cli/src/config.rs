@@ -8,8 +8,10 @@ mod clash;
 mod client;
 mod error;
 mod file;
+mod models;
 mod source;
 mod source_text;
+mod state;
 mod value;
 mod workspace;
 mod write;
@@ -20,9 +22,13 @@ mod tests;
 pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
 pub(crate) use error::{nearest, shown};
-pub use file::{ClientFile, Defaults, PipelineFile, ScheduleFile, TargetKind, WorkspaceFile};
+pub use file::{
+    ClientFile, Defaults, ModelFile, PipelineFile, ScheduleFile, StateBackend, StateFile,
+    TargetKind, WorkspaceFile,
+};
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use source_text::SourceText;
+pub use state::State;
 pub use workspace::Workspace;
 pub use write::with_pipeline;
 

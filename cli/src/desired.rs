@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use xetl_runtime::bundle::{BUNDLE_ENV, Bundle, SecretRef};
+use xetl_runtime::bundle::{
+    BUNDLE_ENV, Bundle, HASH_KEY, STATE_PASSWORD, SecretRef, Server, StateStore,
+};
 
-use crate::config::{Client, Pipeline};
+use crate::config::{Client, Pipeline, State};
 use crate::names;
 use crate::resource::{
     Address, Content, Holder, Job, Kind, Member, Object, Owner, Resource, Resources, Schedule,
@@ -166,14 +168,9 @@ fn bundle_resource(
 }
 
 fn bundle(client: &Client, names: &Names, pipeline: &Pipeline) -> Bundle {
-    let secret = |path: &String| {
-        let name = names::secret(&client.name, &pipeline.name, path);
-        let reference = SecretRef {
-            env: names::secret_env(path),
-            secret: format!("projects/{}/secrets/{name}", client.project),
-        };
-        (path.clone(), reference)
-    };
+    let secret = |path: &String| (path.clone(), secret_ref(client, pipeline, path));
+    let mut secrets: BTreeMap<_, _> = pipeline.secrets.iter().map(secret).collect();
+    secrets.remove(STATE_PASSWORD);
     Bundle {
         version: 1,
         client: client.name.clone(),
@@ -184,8 +181,33 @@ fn bundle(client: &Client, names: &Names, pipeline: &Pipeline) -> Bundle {
         dataset: pipeline.dataset.clone(),
         manifest: pipeline.manifest.0.clone(),
         config: pipeline.config.clone(),
-        secrets: pipeline.secrets.iter().map(secret).collect(),
+        hash_key: secrets.remove(HASH_KEY),
+        secrets,
         streams: pipeline.streams.clone(),
+        models: pipeline.models.clone(),
+        state: state_store(client, pipeline),
+    }
+}
+
+/// Where the runtime keeps checkpoints, with the secret of the password.
+fn state_store(client: &Client, pipeline: &Pipeline) -> StateStore {
+    let server = |url: &String| Server {
+        url: url.clone(),
+        password: secret_ref(client, pipeline, STATE_PASSWORD),
+    };
+    match &client.state {
+        State::Bucket => StateStore::Bucket,
+        State::Sqlite { path } => StateStore::Sqlite { path: path.clone() },
+        State::Postgres { url } => StateStore::Postgres(server(url)),
+        State::Mysql { url } => StateStore::Mysql(server(url)),
+    }
+}
+
+fn secret_ref(client: &Client, pipeline: &Pipeline, path: &str) -> SecretRef {
+    let name = names::secret(&client.name, &pipeline.name, path);
+    SecretRef {
+        env: names::secret_env(path),
+        secret: format!("projects/{}/secrets/{name}", client.project),
     }
 }
 
@@ -322,6 +344,7 @@ mod tests {
             project: "p1".to_owned(),
             region: "australia-southeast1".to_owned(),
             image: None,
+            state: State::Bucket,
             pipelines: vec![Pipeline {
                 name: "xero".to_owned(),
                 source: "xero".to_owned(),
@@ -339,6 +362,8 @@ mod tests {
                 memory: "512Mi".to_owned(),
                 timeout: Duration::from_secs(3600),
                 streams: Default::default(),
+                models: Vec::new(),
+                specification: json!({}),
             }],
         }
     }
@@ -401,6 +426,30 @@ mod tests {
         client.pipelines[0].schedule = None;
         let resources = resources(&client, &built());
         assert!(!listed(&resources).contains("cron"));
+    }
+
+    #[test]
+    fn a_state_database_adds_its_password_and_no_field_of_the_config() {
+        let mut client = client();
+        let url = "postgres://u@h/d".to_owned();
+        client.state = State::Postgres { url: url.clone() };
+        let pipeline = &mut client.pipelines[0];
+        pipeline.secrets.push(STATE_PASSWORD.to_owned());
+        let bundle = bundle(&client, &Names::of(&client), &client.pipelines[0]);
+        assert!(!bundle.secrets.contains_key(STATE_PASSWORD));
+        let password = SecretRef {
+            env: "XETL_SECRET_STATE_PASSWORD".to_owned(),
+            secret: "projects/p1/secrets/acme-xero-state-password".to_owned(),
+        };
+        assert_eq!(bundle.state, StateStore::Postgres(Server { url, password }));
+        let resources = resources(&client, &built());
+        let Resource::Job(job) = &resources[&Address::new(Kind::Job, "acme-xero")] else {
+            panic!("a job");
+        };
+        assert_eq!(
+            job.secrets["XETL_SECRET_STATE_PASSWORD"],
+            "acme-xero-state-password"
+        );
     }
 
     #[test]

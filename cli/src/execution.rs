@@ -59,6 +59,20 @@ pub struct RunSummary {
     pub rows: u64,
     pub bytes: u64,
     pub streams: Vec<StreamSummary>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelSummary>,
+}
+
+/// What a run made of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelSummary {
+    pub model: String,
+    /// `view` or `table`.
+    pub kind: String,
+    /// `built`, `waiting` or `failed`.
+    pub outcome: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// A stream's part in a run.

@@ -85,14 +85,14 @@ fn our_runtime_reads_every_stream_to_the_sandboxs_own_counts() {
     assert_eq!(counts, truth(&xero));
 }
 
-#[test]
-fn googles_python_clients_use_storage_and_secret_manager() {
+/// Runs a script of Google's clients against a local cloud of its own.
+fn conforms(script: &str) {
     let Some(python) = python() else { return };
     let world = World::new();
     world.ok(&["init"]);
     world.ok(&["local", "up"]);
     let status = world.json(&["local", "status"]);
-    let script = repository().join("local/tests/conformance_storage_secrets.py");
+    let script = repository().join("local/tests").join(script);
     let endpoint = status["status"]["endpoint"].as_str().unwrap();
     succeeded(
         &Command::new(python)
@@ -101,4 +101,14 @@ fn googles_python_clients_use_storage_and_secret_manager() {
             .output()
             .unwrap(),
     );
+}
+
+#[test]
+fn googles_python_clients_use_storage_and_secret_manager() {
+    conforms("conformance_storage_secrets.py");
+}
+
+#[test]
+fn googles_python_client_changes_copies_and_extracts_tables() {
+    conforms("conformance_bigquery.py");
 }

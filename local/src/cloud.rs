@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
 use crate::bigquery::BigQuery;
+use crate::faults::Faults;
 use crate::identity::Identity;
 use crate::logging::Logs;
 use crate::operations::Operations;
@@ -29,6 +30,7 @@ pub struct Cloud {
     pub shutdown: CancellationToken,
     pub accounts: Arc<Accounts>,
     pub bigquery: BigQuery,
+    pub faults: Faults,
     pub identity: Identity,
     pub logs: Logs,
     pub operations: Operations,
@@ -57,6 +59,7 @@ impl Cloud {
             scheduler: Scheduler::open(&store)?,
             secrets: Secrets::open(&store, projects.clone())?,
             bigquery: BigQuery::open(&store)?,
+            faults: Faults::default(),
             services: Services::open(&store)?,
             storage: Storage::open(&store)?,
             accounts,

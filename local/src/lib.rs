@@ -9,6 +9,7 @@ pub mod bigquery;
 pub mod clock;
 pub mod cloud;
 pub mod error;
+pub mod faults;
 pub mod forms;
 pub mod identity;
 pub mod logging;

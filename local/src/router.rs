@@ -150,6 +150,16 @@ impl Router {
 
     /// Answers one request; unknown methods and paths get Google's 501.
     pub async fn answer(&self, cloud: Arc<Cloud>, request: axum::extract::Request) -> Response {
+        let Some(fault) = cloud.faults.meet(request.method(), request.uri()) else {
+            return self.serve(cloud, request).await;
+        };
+        if fault.is_after() {
+            self.serve(cloud, request).await;
+        }
+        fault.response()
+    }
+
+    async fn serve(&self, cloud: Arc<Cloud>, request: axum::extract::Request) -> Response {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         let found = self

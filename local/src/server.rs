@@ -17,8 +17,8 @@ use crate::cloud::Cloud;
 use crate::router::{Router, service};
 use crate::store::Store;
 use crate::{
-    accounts, bigquery, logging, metadata, operations, projects, registry, run, scheduler, secrets,
-    services, status, storage,
+    accounts, bigquery, faults, logging, metadata, operations, projects, registry, run, scheduler,
+    secrets, services, status, storage,
 };
 
 /// How long requests under way may take once the end is asked for.
@@ -90,6 +90,7 @@ pub async fn start(dir: &Path, port: Option<u16>) -> Result<Running, ServeError>
 fn router() -> Router {
     Router::default()
         .with(status::routes())
+        .with(faults::routes())
         .with(metadata::routes())
         .with(service("secretmanager.googleapis.com", secrets::routes()))
         .with(service("storage.googleapis.com", storage::routes()))

@@ -9,8 +9,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use crate::options::{Mode, StreamOptions};
+
+/// The secret of a pipeline that holds the key of its hashes, named like a field of the config.
+pub const HASH_KEY: &str = "hash_key";
+
 /// The environment variable that names the bundle (`gs://...`, or a file's path by hand).
 pub const BUNDLE_ENV: &str = "XETL_BUNDLE";
+
+/// The secret field of a state database's password, beside those of the source's config.
+pub const STATE_PASSWORD: &str = "state.password";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,8 +39,41 @@ pub struct Bundle {
     pub config: Map<String, Value>,
     /// Secret fields of the config by dotted path (`credentials.client_secret`).
     pub secrets: BTreeMap<String, SecretRef>,
+    /// The key of the hashes that `streams` ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_key: Option<SecretRef>,
     /// Streams to load, with their options; empty means all, with defaults.
     pub streams: BTreeMap<String, StreamOptions>,
+    /// Where checkpoints and the records of runs are kept.
+    #[serde(default, skip_serializing_if = "StateStore::is_bucket")]
+    pub state: StateStore,
+    /// SQL after the load, each after those it reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Model>,
+}
+
+/// SQL over the pipeline's tables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Of its view or table.
+    pub name: String,
+    /// One SELECT, every table in it named with its project and dataset.
+    pub sql: String,
+    pub kind: ModelKind,
+    /// The streams it reads, also through other models.
+    pub streams: Vec<String>,
+}
+
+/// What a model is in the warehouse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// Computed when it is read.
+    #[default]
+    View,
+    /// Computed after each run.
+    Table,
 }
 
 /// Where the runtime finds a secret field's value.
@@ -45,22 +86,30 @@ pub struct SecretRef {
     pub secret: String,
 }
 
-/// How one stream is loaded.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StreamOptions {
-    /// How rows reach the table; by default `append` where the stream has a cursor and a
-    /// primary key, else `overwrite`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<Mode>,
+/// Where a pipeline's checkpoints and the records of its runs are kept.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "backend", rename_all = "lowercase", deny_unknown_fields)]
+pub enum StateStore {
+    /// In the client's bucket.
+    #[default]
+    Bucket,
+    Sqlite {
+        path: String,
+    },
+    Postgres(Server),
+    Mysql(Server),
 }
 
-/// How a run's rows reach the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// The run's rows replace the table, in one step.
-    Overwrite,
-    /// The run's rows are added; `<stream>_latest` shows the newest version of each key.
-    Append,
+/// A database server: its address without the password, and where the password is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub url: String,
+    pub password: SecretRef,
+}
+
+impl StateStore {
+    pub fn is_bucket(&self) -> bool {
+        *self == StateStore::Bucket
+    }
 }

@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::Stamp;
 use crate::google::ApiError;
 use crate::google::storage::{Bucket, Precondition};
+use crate::layout::touched::Touched;
+use crate::merge;
+use crate::options::Settled;
 use crate::parts::{EncodeError, Part, PartWriter};
 use crate::schema::TableSchema;
 use crate::state::{Layout, PartFile, Plan, SliceManifest, StoreError};
@@ -53,6 +56,7 @@ pub struct SliceReader<'a> {
     pub layout: &'a Layout,
     pub plan: &'a Plan,
     pub schema: &'a dyn SchemaOf,
+    pub options: &'a Settled,
     pub stop: CancellationToken,
 }
 
@@ -62,7 +66,7 @@ impl SliceReader<'_> {
         let slice = self.plan.slices.get(number).cloned().unwrap_or_default();
         let pages = self.start_reading(slice.clone());
         let (to_parts, parts) = mpsc::channel(1);
-        let (read, parts) =
+        let (read, (parts, touched)) =
             tokio::try_join!(self.encode(pages, to_parts), self.upload(number, parts))?;
         let rows = parts.iter().map(|part| part.rows).sum();
         if read.records != rows {
@@ -79,6 +83,7 @@ impl SliceReader<'_> {
             rows,
             pages: read.pages,
             parts,
+            touched,
         })
     }
 
@@ -130,7 +135,7 @@ impl SliceReader<'_> {
                 (Some(place), _) => drop(place.send(page.records)),
                 (None, Some(to_parts)) => {
                     let schema = self.schema.schema(&page.records).await?;
-                    let started = encoder.insert(Encoder::start(schema, self.stamp(), to_parts));
+                    let started = encoder.insert(Encoder::start(self.writer(schema), to_parts));
                     let _ = started.records.send(page.records).await;
                 }
                 // The encoder has ended early: `finish` says why.
@@ -148,23 +153,29 @@ impl SliceReader<'_> {
         &self,
         number: usize,
         mut parts: mpsc::Receiver<Part>,
-    ) -> Result<Vec<PartFile>, FetchError> {
+    ) -> Result<(Vec<PartFile>, Option<Touched>), FetchError> {
         let stream = &self.source.streams()[self.stream].info().name;
         let mut files = Vec::new();
+        let mut touched: Option<Touched> = None;
         while let Some(part) = parts.recv().await {
+            if let Some(more) = &part.touched {
+                touched.get_or_insert_default().join(more);
+            }
             let name = self
                 .layout
                 .part(stream, &self.plan.run, number, files.len());
             files.push(put_part(self.bucket, name, part).await?);
         }
-        Ok(files)
+        Ok((files, touched))
     }
 
-    fn stamp(&self) -> Stamp {
-        Stamp {
+    fn writer(&self, schema: TableSchema) -> PartWriter {
+        let stamp = Stamp {
             run_id: self.plan.run.clone(),
             extracted_at: self.plan.extracted_at,
-        }
+        };
+        let watched = merge::watched(self.options, &schema, self.plan.refresh);
+        PartWriter::new(schema, stamp).watching(watched)
     }
 }
 
@@ -211,9 +222,8 @@ struct Encoder {
 }
 
 impl Encoder {
-    fn start(schema: TableSchema, stamp: Stamp, parts: mpsc::Sender<Part>) -> Encoder {
+    fn start(writer: PartWriter, parts: mpsc::Sender<Part>) -> Encoder {
         let (records, receiver) = mpsc::channel(1);
-        let writer = PartWriter::new(schema, stamp);
         let thread = tokio::task::spawn_blocking(move || encode(writer, receiver, &parts));
         Encoder { records, thread }
     }

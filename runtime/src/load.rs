@@ -1,18 +1,25 @@
 //! Commits: rows of finished slices into their table, then the checkpoint.
 //!
-//! Looks at what is there, asks `commit` what to do, does it, and looks again.
+//! Looks at what is there, asks `commit` what to do, does it, and looks again. `tables`
+//! makes tables ready for it.
+
+mod tables;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::bundle::Mode;
-use crate::commit::{self, Action, job_id};
+use crate::commit::{self, Action, Attempts, Facts, Job, job_id};
 use crate::google::ApiError;
-use crate::google::bigquery::{Dataset, JobState, Load, Table};
+use crate::google::bigquery::{Changes, Dataset, JobState, Load, Query, Table};
 use crate::google::storage::{Bucket, Precondition};
-use crate::schema::TableSchema;
-use crate::schema::bigquery::{Mismatch, still_there, union};
+use crate::layout::TableLayout;
+use crate::options::{Mode, Target};
+use crate::schema::bigquery::Mismatch;
 use crate::state::{self, Checkpoint, Layout, Pending, StoreError, Stored};
+use crate::store::Store;
+
+/// Others may change an external table at the same time; but not for ever.
+const MOST_POINTS: usize = 5;
 
 /// Why the rows of a stream are not in its table.
 #[derive(Debug, thiserror::Error)]
@@ -26,18 +33,43 @@ pub enum CommitError {
     )]
     Mismatch { table: String, mismatch: Mismatch },
     #[error(
-        "table `{table}` is gone, but its state {state} is not. To load all of it again, delete that object"
+        "table `{table}` is gone, but its state {state} is not. To load all of it again, delete that state"
     )]
     TableGone { table: String, state: String },
     #[error("`{table}` is a view where the rows should go. Rename or delete it")]
     ViewInTheWay { table: String },
     #[error(
+        "`{table}` is {there} where {wanted} should be. Rename or delete it and run with --full-refresh, \
+         or change `load` back"
+    )]
+    OtherTable {
+        table: String,
+        there: &'static str,
+        wanted: &'static str,
+    },
+    #[error(
+        "table `{table}` is partitioned by {there}, not by {wanted}, and BigQuery cannot change that. \
+         Rename or delete it and run with --full-refresh, or change `partition` back"
+    )]
+    OtherPartitions {
+        table: String,
+        there: String,
+        wanted: String,
+    },
+    #[error(
         "`{view}` is a table where the view of the newest versions should be. Rename or delete it"
     )]
     TableInTheWay { view: String },
-    #[error("load job {job} failed ({reason}): {message}")]
-    LoadFailed {
-        job: String,
+    #[error("{job} job {id} failed ({reason}): {message}")]
+    JobFailed {
+        job: Job,
+        id: String,
+        reason: String,
+        message: String,
+    },
+    #[error("`{statement}` failed ({reason}): {message}")]
+    NotAltered {
+        statement: String,
         reason: String,
         message: String,
     },
@@ -48,6 +80,15 @@ pub enum CommitError {
         job: String,
         loaded: u64,
         expected: u64,
+    },
+    #[error(
+        "merge job {job} inserted {} and updated {} rows of {staged}; its state was not moved",
+        changes.inserted, changes.updated
+    )]
+    Overcounted {
+        job: String,
+        changes: Changes,
+        staged: u64,
     },
 }
 
@@ -65,6 +106,7 @@ pub enum Settled {
 pub struct Loader {
     pub bucket: Bucket,
     pub dataset: Dataset,
+    pub store: Store,
     pub layout: Layout,
     pub labels: HashMap<String, String>,
     pub run: String,
@@ -73,7 +115,7 @@ pub struct Loader {
 impl Loader {
     /// The stream's checkpoint, if it has one.
     pub async fn checkpoint(&self, stream: &str) -> Result<Option<Stored<Checkpoint>>, StoreError> {
-        state::read(&self.bucket, &self.layout.state(stream)).await
+        self.store.checkpoint(stream).await
     }
 
     /// A commit somebody began and did not end.
@@ -94,124 +136,155 @@ impl Loader {
     /// Brings a commit to its end, whoever began it.
     pub async fn finish(&self, stored: &Stored<Pending>) -> Result<Settled, CommitError> {
         let pending = &stored.value;
-        let mut attempts = self.attempts(&pending.commit).await?;
-        let mut tries = 0;
+        let mut jobs = Jobs {
+            loads: self.attempts(pending, Job::Load).await?,
+            merges: self.attempts(pending, Job::Merge).await?,
+        };
         let mut delay = Duration::from_millis(20);
+        let mut points = 0;
         loop {
+            // The checkpoint last: whoever changed the others wrote it before.
+            let table = self.external(pending).await?;
+            let staged = self.is_staged(pending, &jobs).await?;
             let checkpoint = self.checkpoint(&pending.next.stream).await?;
-            match commit::next(pending, checkpoint.as_ref(), &attempts, tries) {
+            let facts = Facts {
+                checkpoint: checkpoint.as_ref(),
+                loads: &jobs.loads,
+                merges: &jobs.merges,
+                staged,
+                pointed: table.as_ref().and_then(|it| it.files.as_ref()) == Some(&pending.uris),
+            };
+            match commit::next(pending, facts) {
                 Action::Forget => return self.close(stored, Settled::Recorded).await,
                 Action::Abandon => return self.close(stored, Settled::Abandoned).await,
-                Action::Submit { attempt } => {
-                    self.submit(pending, attempt).await?;
-                    attempts.push(JobState::Running);
-                    tries += 1;
+                Action::Submit { job, attempt } => {
+                    Box::pin(self.submit(pending, job, attempt)).await?;
+                    jobs.of(job).jobs.push(JobState::Running);
+                    jobs.of(job).tries += 1;
+                    delay = Duration::from_millis(20);
                 }
-                Action::Wait { attempt } => {
+                Action::Wait { job, attempt } => {
                     tokio::time::sleep(delay).await;
                     delay = (delay * 2).min(Duration::from_secs(5));
-                    self.look_again(pending, &mut attempts, attempt).await?;
+                    self.look_again(pending, &mut jobs, job, attempt).await?;
                 }
-                Action::Record => self.record(pending).await?,
-                Action::Miscounted { loaded } => {
-                    let job = job_id(&pending.commit, attempts.len() - 1);
-                    return Err(CommitError::Miscounted {
-                        job,
-                        loaded,
-                        expected: pending.rows,
-                    });
+                Action::Point if points == MOST_POINTS => return Err(restless(&pending.table)),
+                Action::Point => {
+                    Box::pin(self.point(pending, table.as_ref())).await?;
+                    points += 1;
                 }
-                Action::GiveUp { reason, message } => {
-                    let job = job_id(&pending.commit, attempts.len() - 1);
-                    if pending.next.run == self.run {
-                        return Err(CommitError::LoadFailed {
-                            job,
-                            reason,
-                            message,
-                        });
-                    }
-                    tracing::warn!(
-                        stream = pending.next.stream,
-                        job,
-                        reason,
-                        error = message,
-                        "the load of an earlier run failed for good; its slices are read again"
-                    );
+                Action::Record => Box::pin(self.record(pending, &jobs)).await?,
+                Action::GiveUp { .. } if pending.next.run != self.run => {
+                    tell_given_up(pending, &jobs);
                     return self.close(stored, Settled::Abandoned).await;
                 }
+                action => return Err(failure(pending, &jobs, action)),
             }
         }
     }
 
-    /// Makes the view `<table>_latest` show the newest versions.
-    pub async fn keep_view(&self, view: &str, query: &str) -> Result<(), CommitError> {
-        match self.dataset.table(view).await? {
-            None => self.dataset.create_view(view, query, &self.labels).await?,
-            Some(Table { view: None, .. }) => {
-                return Err(CommitError::TableInTheWay {
-                    view: view.to_owned(),
-                });
-            }
-            Some(Table {
-                view: Some(there), ..
-            }) if there == query => {}
-            Some(Table { etag, .. }) => self.dataset.update_view(view, &etag, query).await?,
+    async fn attempts(&self, pending: &Pending, job: Job) -> Result<Attempts, ApiError> {
+        let mut jobs = Vec::new();
+        let is_possible = job == Job::Load || pending.merge.is_some();
+        while is_possible
+            && let Some(state) = self
+                .dataset
+                .job(&job_id(&pending.commit, job, jobs.len()))
+                .await?
+        {
+            jobs.push(state);
         }
-        Ok(())
-    }
-
-    async fn attempts(&self, commit: &str) -> Result<Vec<JobState>, ApiError> {
-        let mut attempts = Vec::new();
-        while let Some(job) = self.dataset.job(&job_id(commit, attempts.len())).await? {
-            attempts.push(job);
-        }
-        Ok(attempts)
+        Ok(Attempts { jobs, tries: 0 })
     }
 
     /// Right after a job is taken in, reading it can still answer "not found".
     async fn look_again(
         &self,
         pending: &Pending,
-        attempts: &mut [JobState],
+        jobs: &mut Jobs,
+        job: Job,
         attempt: usize,
     ) -> Result<(), ApiError> {
-        let job = self.dataset.job(&job_id(&pending.commit, attempt)).await?;
-        if let (Some(slot), Some(job)) = (attempts.get_mut(attempt), job) {
-            *slot = job;
+        let id = job_id(&pending.commit, job, attempt);
+        let state = self.dataset.job(&id).await?;
+        if let (Some(slot), Some(state)) = (jobs.of(job).jobs.get_mut(attempt), state) {
+            *slot = state;
         }
         Ok(())
     }
 
-    async fn submit(&self, pending: &Pending, attempt: usize) -> Result<(), CommitError> {
-        let load = Load {
-            job_id: job_id(&pending.commit, attempt),
-            table: pending.table.clone(),
-            uris: pending.uris.clone(),
-            fields: self.prepare(pending).await?,
-            truncate: pending.mode == Mode::Overwrite,
-            labels: self.labels.clone(),
-        };
+    /// The external table the commit is about, if it is about one.
+    async fn external(&self, pending: &Pending) -> Result<Option<Table>, ApiError> {
+        match pending.target {
+            Target::Table => Ok(None),
+            Target::External => self.dataset.table(&pending.table).await,
+        }
+    }
+
+    /// Whether the rows of a finished load still wait to be merged.
+    async fn is_staged(&self, pending: &Pending, jobs: &Jobs) -> Result<bool, ApiError> {
+        let is_loaded = matches!(jobs.loads.jobs.last(), Some(JobState::Done { .. }));
+        match &pending.merge {
+            Some(staged) if is_loaded => Ok(self.dataset.table(&staged.table).await?.is_some()),
+            _ => Ok(false),
+        }
+    }
+
+    async fn submit(&self, pending: &Pending, job: Job, attempt: usize) -> Result<(), CommitError> {
+        let job_id = job_id(&pending.commit, job, attempt);
         tracing::info!(
             stream = pending.next.stream,
-            job = load.job_id,
+            job = job_id,
             rows = pending.rows,
-            parts = load.uris.len(),
-            "load submitted"
+            parts = pending.uris.len(),
+            "{job} submitted"
         );
+        match (job, &pending.merge) {
+            (Job::Merge, Some(staged)) => {
+                let query = Query {
+                    job_id,
+                    statement: staged.statement.clone(),
+                    labels: self.labels.clone(),
+                };
+                Ok(self.dataset.submit_query(&query).await?)
+            }
+            _ => self.submit_load(pending, job_id).await,
+        }
+    }
+
+    async fn submit_load(&self, pending: &Pending, job_id: String) -> Result<(), CommitError> {
+        let fields = self.prepare(pending).await?;
+        let table = match &pending.merge {
+            Some(staged) => {
+                self.prepare_staging(&staged.table, &fields).await?;
+                &staged.table
+            }
+            None => &pending.table,
+        };
+        let load = Load {
+            job_id,
+            table: table.clone(),
+            uris: pending.uris.clone(),
+            fields,
+            layout: match pending.mode {
+                Mode::Overwrite => pending.layout.clone(),
+                _ => TableLayout::default(),
+            },
+            truncate: pending.mode != Mode::Append,
+            labels: self.labels.clone(),
+        };
         Ok(self.dataset.submit(&load).await?)
     }
 
     /// Writes the checkpoint; one that was changed meanwhile is looked at again.
-    async fn record(&self, pending: &Pending) -> Result<(), CommitError> {
+    async fn record(&self, pending: &Pending, jobs: &Jobs) -> Result<(), CommitError> {
         if pending.uris.is_empty() && pending.next.schema.is_some() {
             self.prepare(pending).await?;
         }
-        let precondition = match pending.replaces {
-            0 => Precondition::Absent,
-            generation => Precondition::Generation(generation),
-        };
-        let name = self.layout.state(&pending.next.stream);
-        state::write(&self.bucket, &name, &pending.next, precondition).await?;
+        if let Some(JobState::Changed(changes)) = jobs.merges.jobs.last() {
+            tell_merged(pending, changes);
+        }
+        self.store.record(pending).await?;
         Ok(())
     }
 
@@ -220,6 +293,11 @@ impl Loader {
         stored: &Stored<Pending>,
         settled: Settled,
     ) -> Result<Settled, CommitError> {
+        if let Some(staged) = &stored.value.merge
+            && let Err(error) = self.dataset.delete_table(&staged.table).await
+        {
+            tracing::warn!(table = staged.table, %error, "the staging table stays until it runs out");
+        }
         let name = self.layout.pending(&stored.value.next.stream);
         match self
             .bucket
@@ -230,70 +308,97 @@ impl Loader {
             _ => Ok(settled),
         }
     }
+}
 
-    /// Makes the table ready and gives the fields to load with.
-    async fn prepare(&self, pending: &Pending) -> Result<Vec<serde_json::Value>, CommitError> {
-        let ours = pending.next.schema.clone().unwrap_or_default().bigquery();
-        if pending.mode == Mode::Overwrite {
-            return Ok(ours);
+fn restless(table: &str) -> CommitError {
+    let call = format!("bigquery tables.patch {table}");
+    let problem = "the table is changed by others all the time".to_owned();
+    ApiError::Unreachable { call, problem }.into()
+}
+
+/// The jobs that are there for a commit.
+struct Jobs {
+    loads: Attempts,
+    merges: Attempts,
+}
+
+impl Jobs {
+    fn of(&mut self, job: Job) -> &mut Attempts {
+        match job {
+            Job::Load => &mut self.loads,
+            Job::Merge => &mut self.merges,
         }
-        for _ in 0..5 {
-            let Some(table) = self.dataset.table(&pending.table).await? else {
-                self.may_create(pending)?;
-                self.dataset
-                    .create_table(&pending.table, &ours, &self.labels)
-                    .await?;
-                return Ok(ours);
-            };
-            let fields = united(pending, &table, &ours)?;
-            if fields == table.fields {
-                return Ok(fields);
-            }
-            match self
-                .dataset
-                .update_schema(&pending.table, &table.etag, &fields)
-                .await
-            {
-                Err(error) if error.is_lost_race() => continue,
-                done => return Ok(done.map(|()| fields)?),
-            }
-        }
-        let call = format!("bigquery tables.patch {}", pending.table);
-        let problem = "the table is changed by others all the time".to_owned();
-        Err(ApiError::Unreachable { call, problem }.into())
     }
 
-    /// A table that was loaded before and is not there has lost its history.
-    fn may_create(&self, pending: &Pending) -> Result<(), CommitError> {
-        if pending.loaded_before.is_none() {
-            return Ok(());
-        }
-        let state = self.bucket.uri(&self.layout.state(&pending.next.stream));
-        Err(CommitError::TableGone {
-            table: pending.table.clone(),
-            state,
-        })
+    fn last_id(&self, pending: &Pending, job: Job) -> String {
+        let attempts = match job {
+            Job::Load => &self.loads,
+            Job::Merge => &self.merges,
+        };
+        job_id(&pending.commit, job, attempts.jobs.len().saturating_sub(1))
     }
 }
 
-fn united(
-    pending: &Pending,
-    table: &Table,
-    ours: &[serde_json::Value],
-) -> Result<Vec<serde_json::Value>, CommitError> {
-    let name = pending.table.clone();
-    if table.view.is_some() {
-        return Err(CommitError::ViewInTheWay { table: name });
+/// What the rows of a merge did; the others are older than what the table has, or the same
+/// record again.
+fn tell_merged(pending: &Pending, changes: &Changes) {
+    let Changes {
+        inserted,
+        updated,
+        deleted,
+    } = changes;
+    let told = inserted + updated + deleted;
+    tracing::info!(
+        stream = pending.next.stream,
+        staged = pending.rows,
+        inserted,
+        updated,
+        deleted,
+        repeated_or_older = pending.rows.saturating_sub(told),
+        "merged"
+    );
+}
+
+fn tell_given_up(pending: &Pending, jobs: &Jobs) {
+    let failures = [&jobs.merges, &jobs.loads].map(|attempts| attempts.jobs.last());
+    let failed = failures.into_iter().flatten().find_map(|job| match job {
+        JobState::Failed { reason, message } => Some((reason.as_str(), message.as_str())),
+        _ => None,
+    });
+    let (reason, error) = failed.unwrap_or_default();
+    tracing::warn!(
+        stream = pending.next.stream,
+        commit = pending.commit,
+        reason,
+        error,
+        "the commit of an earlier run failed for good; its slices are read again"
+    );
+}
+
+fn failure(pending: &Pending, jobs: &Jobs, action: Action) -> CommitError {
+    match action {
+        Action::GiveUp {
+            job,
+            reason,
+            message,
+        } => CommitError::JobFailed {
+            job,
+            id: jobs.last_id(pending, job),
+            reason,
+            message,
+        },
+        Action::Overcounted { changes } => CommitError::Overcounted {
+            job: jobs.last_id(pending, Job::Merge),
+            changes,
+            staged: pending.rows,
+        },
+        action => CommitError::Miscounted {
+            job: jobs.last_id(pending, Job::Load),
+            loaded: match action {
+                Action::Miscounted { loaded } => loaded,
+                _ => 0,
+            },
+            expected: pending.rows,
+        },
     }
-    let loaded = pending
-        .loaded_before
-        .as_ref()
-        .map(TableSchema::bigquery)
-        .unwrap_or_default();
-    still_there(&table.fields, &loaded)
-        .and_then(|()| union(&table.fields, ours))
-        .map_err(|mismatch| CommitError::Mismatch {
-            table: name,
-            mismatch,
-        })
 }

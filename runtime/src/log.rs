@@ -25,7 +25,8 @@ pub enum Output {
 
 /// Sends this process's logs to `output`; `RUST_LOG` chooses them, `info` by default.
 pub fn init(output: Output) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     let subscriber = tracing_subscriber::registry()
         .with(filter)
         .with(CloudLogging { output });

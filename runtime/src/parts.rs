@@ -6,6 +6,8 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use crate::batch::{BatchBuilder, Stamp};
+use crate::layout::touched::Touched;
+use crate::options::Granularity;
 use crate::schema::TableSchema;
 use crate::value::Value;
 
@@ -23,7 +25,12 @@ const PART_BYTES: usize = 8 << 20;
 pub struct Part {
     pub bytes: bytes::Bytes,
     pub rows: u64,
+    /// The partitions its rows are in, where that was asked for.
+    pub touched: Option<Touched>,
 }
+
+/// The column a table is partitioned by.
+pub type Watched = (String, Granularity);
 
 /// Takes records, gives parts; the same records give the same parts.
 pub struct PartWriter {
@@ -31,6 +38,8 @@ pub struct PartWriter {
     batch: BatchBuilder,
     open: Option<ArrowWriter<Vec<u8>>>,
     rows: u64,
+    watched: Option<Watched>,
+    touched: Option<Touched>,
 }
 
 /// Records that Arrow or Parquet would not take.
@@ -50,7 +59,15 @@ impl PartWriter {
             batch,
             open: None,
             rows: 0,
+            watched: None,
+            touched: None,
         }
+    }
+
+    /// The same, saying of each part which partitions of a column its rows are in.
+    pub fn watching(mut self, column: Option<Watched>) -> PartWriter {
+        self.watched = column;
+        self
     }
 
     /// Adds a record; gives the part that is full with it.
@@ -78,6 +95,12 @@ impl PartWriter {
     fn flush(&mut self) -> Result<(), EncodeError> {
         let batch = self.batch.finish()?;
         self.rows += batch.num_rows() as u64;
+        if let Some((column, granularity)) = &self.watched
+            && let Some(column) = batch.column_by_name(column)
+        {
+            let touched = self.touched.get_or_insert_default();
+            touched.add(column.as_ref(), *granularity);
+        }
         let open = match &mut self.open {
             Some(open) => open,
             empty => empty.insert(writer(&self.schema)?),
@@ -97,6 +120,7 @@ impl PartWriter {
         Ok(Some(Part {
             bytes,
             rows: std::mem::take(&mut self.rows),
+            touched: self.touched.take(),
         }))
     }
 }
@@ -104,7 +128,11 @@ impl PartWriter {
 /// A part without rows: loaded with truncation it empties a table.
 pub fn empty(schema: &TableSchema) -> Result<Part, EncodeError> {
     let bytes = writer(schema)?.into_inner()?.into();
-    Ok(Part { bytes, rows: 0 })
+    Ok(Part {
+        bytes,
+        rows: 0,
+        touched: None,
+    })
 }
 
 fn writer(schema: &TableSchema) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {

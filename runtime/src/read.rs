@@ -3,25 +3,23 @@
 //! Config, state and rotated secrets are files; a cloud is met only where a source's config names a bucket.
 
 mod files;
+mod writer;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
-use serde::{Serialize, Serializer};
-
-use crate::batch::Stamp;
-use crate::folder::{FolderError, StreamFolder};
+use crate::folder::FolderError;
 use crate::objects::Anywhere;
 use crate::range::{RangeArgs, RangeError};
 use crate::source;
-use crate::stream::{Page, Slice, SliceDone, Source, SourceError, State, Stream};
+use crate::stream::{Slice, SliceDone, Source, SourceError, State, Stream};
 use crate::turns::Turns;
-use crate::value::Value;
 pub use files::FileError;
 pub use files::{ConfigFile, States, read_states};
 use files::{read_manifest, write_states};
+use futures::{StreamExt, TryStreamExt, stream};
+use writer::{Sink, Writer};
 
 /// Streams at once; the source's own limits hold below this.
 const CONCURRENT_STREAMS: usize = 8;
@@ -86,11 +84,8 @@ fn output(text: &str) -> Result<Output, String> {
 pub enum ReadError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{manifest}: {source}")]
-    Manifest {
-        manifest: String,
-        source: SourceError,
-    },
+    #[error("{manifest}: {problem}")]
+    Manifest { manifest: String, problem: String },
     #[error("{} of {all} streams failed: {}", failed.len(), failed.join(", "))]
     Streams { failed: Vec<String>, all: usize },
     #[error("parked: the source's limit outlasts this read; it opens again in {seconds}s")]
@@ -103,6 +98,8 @@ pub enum ReadError {
     Range(#[from] RangeError),
     #[error("cannot write records: {0}")]
     Write(#[from] std::io::Error),
+    #[error("the writer of stream `{stream}` broke down: {problem}")]
+    Broken { stream: String, problem: String },
 }
 
 impl ReadError {
@@ -194,7 +191,7 @@ async fn open(args: &SourceArgs, wanted: &source::Wanted) -> Result<Box<dyn Sour
         | SourceError::CannotRun { .. }
         | SourceError::UnknownStream { .. } => ReadError::Manifest {
             manifest: args.source.display().to_string(),
-            source: error,
+            problem: format!("{error}{}", files::places(&args.source)),
         },
         other => ReadError::Source(other),
     })
@@ -206,28 +203,59 @@ async fn read_stream(
     state: &State,
     sink: &Sink,
 ) -> (State, Result<(), ReadError>) {
-    let mut done = Vec::new();
-    let mut writer = match sink.writer(stream) {
+    let mut done = Done::of(stream);
+    let writer = match sink.writer(stream.info()) {
         Ok(writer) => writer,
         Err(error) => return (state.clone(), Err(error)),
     };
-    let mut result = read_slices(stream, state, &mut writer, &mut done).await;
-    if let Err(error) = writer.finish() {
-        result = result.and(Err(error));
+    let result = read_slices(stream, state, &writer, &mut done).await;
+    match writer.finish().await {
+        Ok(()) => (stream.state_after(state, &done.slices), result),
+        // What was read may not be where it should be.
+        Err(error) => (state.clone(), Err(error)),
     }
-    (stream.state_after(state, &done), result)
+}
+
+/// More slices than this are condensed.
+const MANY: usize = 1000;
+
+/// The slices that are done, as far as the state after them needs to know each.
+struct Done<'s> {
+    stream: &'s dyn Stream,
+    slices: Vec<SliceDone>,
+    full_at: usize,
+}
+
+impl Done<'_> {
+    fn of(stream: &dyn Stream) -> Done<'_> {
+        Done {
+            stream,
+            slices: Vec::new(),
+            full_at: MANY,
+        }
+    }
+
+    fn push(&mut self, done: SliceDone) {
+        self.slices.push(done);
+        if self.slices.len() >= self.full_at {
+            self.stream.condense(&mut self.slices);
+            self.full_at = MANY.max(self.slices.len() * 2);
+        }
+    }
 }
 
 /// Reads all slices; one that fails stops only itself, and the first failure is told.
 async fn read_slices(
     stream: &dyn Stream,
     state: &State,
-    writer: &mut Writer<'_>,
-    done: &mut Vec<SliceDone>,
+    writer: &Writer,
+    done: &mut Done<'_>,
 ) -> Result<(), ReadError> {
     let mut slices = stream.slices(state);
     let mut result = Ok(());
-    while let Some(slice) = slices.next().await {
+    while !writer.has_ended()
+        && let Some(slice) = slices.next().await
+    {
         let slice = match slice {
             Ok(slice) => slice,
             Err(error) => {
@@ -250,17 +278,20 @@ async fn read_slices(
     result
 }
 
-/// The newest cursor value of a slice, once all its records are written.
+/// The newest cursor value of a slice, once all its records are with the writer.
 async fn read_slice(
     stream: &dyn Stream,
     slice: &Slice,
-    writer: &mut Writer<'_>,
+    writer: &Writer,
 ) -> Result<Option<String>, ReadError> {
     let mut cursor = None;
     let mut pages = stream.pages(slice);
-    while let Some(page) = pages.try_next().await? {
-        writer.write(&page)?;
-        cursor = page.cursor;
+    // The place first, then the page: one is written while the next is fetched.
+    while let Some(place) = writer.place().await
+        && let Some(page) = pages.try_next().await?
+    {
+        cursor.clone_from(&page.cursor);
+        place.send(page);
     }
     Ok(cursor)
 }
@@ -288,99 +319,4 @@ fn outcome(
         (true, Some(seconds)) => Err(ReadError::Parked { seconds }),
         (true, None) => Ok(()),
     }
-}
-
-/// Where records go.
-enum Sink {
-    /// Pages take turns, so that lines stay whole.
-    Stdout(Mutex<std::io::Stdout>),
-    Folder(PathBuf, Stamp),
-}
-
-enum Writer<'s> {
-    Lines(&'s Mutex<std::io::Stdout>, String),
-    Folder(Box<StreamFolder>),
-}
-
-#[derive(Serialize)]
-struct Line<'r> {
-    stream: &'r str,
-    #[serde(serialize_with = "without_nulls")]
-    record: &'r Value,
-}
-
-/// A record as the reference prints it: without the fields that are null at its top.
-fn without_nulls<S: Serializer>(record: &&Value, serializer: S) -> Result<S::Ok, S::Error> {
-    match record {
-        Value::Object(fields) => {
-            serializer.collect_map(fields.iter().filter(|(_, value)| **value != Value::Null))
-        }
-        other => other.serialize(serializer),
-    }
-}
-
-impl Sink {
-    fn new(output: &Output) -> Sink {
-        match output {
-            Output::Jsonl => Sink::Stdout(Mutex::new(std::io::stdout())),
-            Output::Parquet(folder) => Sink::Folder(
-                folder.clone(),
-                Stamp {
-                    run_id: "read".to_owned(),
-                    extracted_at: jiff::Timestamp::now().as_microsecond(),
-                },
-            ),
-        }
-    }
-
-    fn writer(&self, stream: &dyn Stream) -> Result<Writer<'_>, ReadError> {
-        Ok(match self {
-            Sink::Stdout(stdout) => Writer::Lines(stdout, stream.info().name.clone()),
-            Sink::Folder(folder, stamp) => Writer::Folder(Box::new(StreamFolder::create(
-                folder,
-                stream.info(),
-                stamp.clone(),
-            )?)),
-        })
-    }
-}
-
-impl Writer<'_> {
-    fn write(&mut self, page: &Page) -> Result<(), ReadError> {
-        match self {
-            Writer::Lines(stdout, stream) => {
-                let lines = lines(stream, &page.records)?;
-                let mut stdout = stdout
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
-                stdout.write_all(&lines)?;
-            }
-            Writer::Folder(folder) => folder.write(page)?,
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(), ReadError> {
-        match self {
-            Writer::Lines(stdout, _) => {
-                let stdout = stdout.lock();
-                stdout
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .flush()?;
-            }
-            Writer::Folder(folder) => {
-                folder.finish()?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn lines(stream: &str, records: &[Value]) -> std::io::Result<Vec<u8>> {
-    let mut lines = Vec::new();
-    for record in records {
-        serde_json::to_writer(&mut lines, &Line { stream, record })?;
-        lines.push(b'\n');
-    }
-    Ok(lines)
 }

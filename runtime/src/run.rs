@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,13 +18,16 @@ use crate::google::storage::Precondition;
 use crate::google::{ApiError, Google};
 use crate::lease::{Claim, Holder};
 use crate::load::Loader;
+use crate::models::{Builder, ModelOutcome, ModelSummary, Standing};
 use crate::objects::Anywhere;
 pub use crate::pipeline::described;
 use crate::pipeline::{Outcome, Pipeline, StreamSummary, Task, table_name};
 use crate::range::{Range, RangeArgs, RangeError};
+use crate::reshape::{self, Around};
 use crate::settings::{self, RotatedSecrets, SettingsError};
 use crate::source;
 use crate::state::{self, Layout, StoreError};
+use crate::store::{Status, Store};
 use crate::stream::{Source, SourceError};
 use crate::turns::Turns;
 
@@ -43,6 +47,9 @@ pub struct RunArgs {
     pub streams: Vec<String>,
     #[command(flatten)]
     pub range: RangeArgs,
+    /// Read all anew, and have it replace what is in the tables
+    #[arg(long, conflicts_with = "from")]
+    pub full_refresh: bool,
     /// Load what can be read where some streams cannot run
     #[arg(long)]
     pub skip_unsupported: bool,
@@ -61,6 +68,8 @@ pub struct Summary {
     pub rows: u64,
     pub bytes: u64,
     pub streams: Vec<StreamSummary>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelSummary>,
 }
 
 /// How a run ended.
@@ -170,7 +179,15 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
         range: setup.range,
         ..source::Wanted::named(&wanted(setup))
     };
-    Ok(source::open(&bundle.manifest, config, outside, &wanted).await?)
+    let source = source::open(&bundle.manifest, config, outside, &wanted).await?;
+    let hash_key = settings::hash_key(bundle, env)?;
+    let around = Around {
+        config: &bundle.config,
+        hash_key: hash_key.as_ref(),
+    };
+    let streams = bundle.streams.iter();
+    let steps = streams.map(|(stream, options)| (stream, options.transformations.as_slice()));
+    Ok(reshape::reshaped(source, steps, &around)?)
 }
 
 /// The streams that are asked for; none for all of the source's.
@@ -185,12 +202,16 @@ fn wanted(setup: &Setup) -> Vec<String> {
 pub struct Setup {
     pub google: Google,
     pub bundle: Bundle,
+    /// The password of the state database; empty where there is none.
+    pub state_password: SecretString,
     pub run: String,
     pub task: Task,
     /// Streams to load; empty for the bundle's.
     pub streams: Vec<String>,
     /// The only time to read of them, where one is asked for.
     pub range: Option<Range>,
+    /// Whether all is read anew and replaces what is in the tables.
+    pub full_refresh: bool,
     /// Whether streams that cannot run are left out.
     pub skip_unsupported: bool,
     pub stop: CancellationToken,
@@ -244,22 +265,93 @@ async fn load_all(
         bundle: setup.bundle.clone(),
         task: setup.task,
         range: setup.range,
+        refresh: setup.full_refresh,
         readers: Semaphore::new(READERS),
         turns: Turns::default(),
         stop: setup.stop.clone(),
     };
     let chosen = chosen(setup, pipeline.source.as_ref())?;
     let count = chosen.len();
-    let streams: Vec<StreamSummary> = futures::stream::iter(chosen)
-        .map(|index| pipeline.load_stream(index))
+    note_begin(&pipeline, &chosen).await?;
+    let streams: Vec<_> = futures::stream::iter(chosen)
+        .map(|index| load_and_note(&pipeline, index))
         .buffered(count.max(1))
         .collect()
         .await;
-    let outcome = outcome(&streams);
-    let summary = summary(setup, started_at, streams, outcome);
+    let streams = streams.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let models = build_models(&pipeline, &streams).await?;
+    let outcome = outcome(&streams, &models);
+    let summary = Summary {
+        models,
+        ..summary(setup, started_at, streams, outcome)
+    };
     log_summary(&summary);
     keep_summary(&pipeline.loader, &summary).await?;
     Ok(summary)
+}
+
+async fn note_begin(pipeline: &Pipeline, streams: &[usize]) -> Result<(), StoreError> {
+    let known = pipeline.source.streams();
+    let names: Vec<&str> = streams
+        .iter()
+        .map(|index| known[*index].info().name.as_str())
+        .collect();
+    let Loader { store, run, .. } = &pipeline.loader;
+    store.run_begins(run, &names).await
+}
+
+async fn load_and_note(pipeline: &Pipeline, index: usize) -> Result<StreamSummary, StoreError> {
+    let summary = pipeline.load_stream(index).await;
+    let status = match summary.outcome {
+        Outcome::Loaded => Status::Success,
+        Outcome::Failed => Status::Failed,
+        Outcome::Parked | Outcome::Stopped => Status::Parked,
+        // The task that commits the stream has the last word.
+        Outcome::Shared => return Ok(summary),
+    };
+    let Loader { store, run, .. } = &pipeline.loader;
+    store
+        .stream_ends(run, &summary.stream, status, summary.error.as_deref())
+        .await?;
+    Ok(summary)
+}
+
+async fn store(setup: &Setup, layout: &Layout) -> Result<Store, StoreError> {
+    let Setup { google, bundle, .. } = setup;
+    let (options, password) = (&bundle.state, &setup.state_password);
+    let bucket = google.storage().bucket(&bundle.bucket);
+    Store::open(options, password, &bundle.client, bucket, layout.clone()).await
+}
+
+/// Builds the models whose streams are all in; the task that loads the last of them does.
+async fn build_models(
+    pipeline: &Pipeline,
+    streams: &[StreamSummary],
+) -> Result<Vec<ModelSummary>, StoreError> {
+    let loader = &pipeline.loader;
+    let mut standings = BTreeMap::new();
+    for summary in streams {
+        let standing = match summary.outcome {
+            Outcome::Loaded => Standing::Loaded,
+            Outcome::Shared => match loader.checkpoint(&summary.stream).await? {
+                Some(stored) if pipeline.is_done(&stored.value) => Standing::Loaded,
+                _ => Standing::Shared,
+            },
+            _ => Standing::Missing,
+        };
+        standings.insert(summary.stream.as_str(), standing);
+    }
+    let builder = Builder {
+        dataset: &loader.dataset,
+        bundle: &pipeline.bundle,
+        labels: &loader.labels,
+        run: &loader.run,
+    };
+    let standing = |stream: &str| {
+        let known = standings.get(stream).copied();
+        known.unwrap_or(Standing::Untouched)
+    };
+    Ok(builder.build(standing).await)
 }
 
 async fn loader(setup: &Setup) -> Result<Loader, RunError> {
@@ -270,13 +362,15 @@ async fn loader(setup: &Setup) -> Result<Loader, RunError> {
         ..
     } = setup;
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let layout = Layout {
+        pipeline: bundle.pipeline.clone(),
+    };
     Ok(Loader {
+        store: store(setup, &layout).await?,
         bucket: google.storage().bucket(&bundle.bucket),
         dataset: Dataset::connect(google, &bundle.project, &bundle.dataset, &bundle.location)
             .await?,
-        layout: Layout {
-            pipeline: bundle.pipeline.clone(),
-        },
+        layout,
         labels: HashMap::from([
             label("managed-by", "xetl"),
             label("xetl-client", &bundle.client),
@@ -325,9 +419,12 @@ fn chosen(setup: &Setup, source: &dyn Source) -> Result<Vec<usize>, RunError> {
     Ok(places)
 }
 
-fn outcome(streams: &[StreamSummary]) -> RunOutcome {
+fn outcome(streams: &[StreamSummary], models: &[ModelSummary]) -> RunOutcome {
     let any = |outcome| streams.iter().any(|stream| stream.outcome == outcome);
-    if any(Outcome::Failed) {
+    let broken = models
+        .iter()
+        .any(|model| model.outcome == ModelOutcome::Failed);
+    if any(Outcome::Failed) || broken {
         RunOutcome::Failed
     } else if any(Outcome::Parked) || any(Outcome::Stopped) {
         RunOutcome::Parked
@@ -353,6 +450,7 @@ fn summary(
         rows: streams.iter().map(|stream| stream.rows).sum(),
         bytes: streams.iter().map(|stream| stream.bytes).sum(),
         streams,
+        models: Vec::new(),
     }
 }
 
@@ -379,12 +477,15 @@ fn log_summary(summary: &Summary) {
     }
 }
 
+/// The streams and models that failed.
 fn failed(summary: &Summary) -> impl Iterator<Item = &str> {
-    let failed = summary
-        .streams
-        .iter()
-        .filter(|stream| stream.outcome == Outcome::Failed);
-    failed.map(|stream| stream.stream.as_str())
+    let streams = summary.streams.iter();
+    let streams = streams.filter(|stream| stream.outcome == Outcome::Failed);
+    let models = summary.models.iter();
+    let models = models.filter(|model| model.outcome == ModelOutcome::Failed);
+    streams
+        .map(|stream| stream.stream.as_str())
+        .chain(models.map(|model| model.model.as_str()))
 }
 
 async fn keep_summary(loader: &Loader, summary: &Summary) -> Result<(), StoreError> {
@@ -426,11 +527,13 @@ pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
     let bundle = settings::bundle(&google, &at).await?;
     Ok(Setup {
         google,
+        state_password: settings::state_password(&bundle.state, env)?,
         bundle,
         run: settings::run_id(env),
         task: settings::task(env),
         streams: args.streams,
         range,
+        full_refresh: args.full_refresh,
         skip_unsupported: args.skip_unsupported,
         stop: CancellationToken::new(),
     })

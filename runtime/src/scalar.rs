@@ -162,6 +162,83 @@ fn dot_net(text: &str) -> Option<i64> {
     inner[..end.map_or(inner.len(), |(at, _)| at)].parse().ok()
 }
 
+/// A moment that was written in a form of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Microseconds since 1970, in UTC.
+    utc: i64,
+    /// The same on the clock that it was written by.
+    wall: i64,
+}
+
+/// Reads a moment in a format of `strptime`'s codes, or counted from 1970 in seconds (`%s`),
+/// milliseconds (`%ms`) or microseconds (`%epoch_microseconds`). Without an offset it is UTC.
+pub fn moment(value: &Value, format: &str) -> Option<Moment> {
+    let counted = |unit: i64| {
+        let utc = integer_of(value)?.checked_mul(unit)?;
+        Some(Moment { utc, wall: utc })
+    };
+    match (format, value) {
+        ("%s", _) => counted(1_000_000),
+        ("%ms", _) => counted(1_000),
+        ("%epoch_microseconds", _) => counted(1),
+        (_, Value::String(text)) => written(text, format),
+        (_, Value::Int(number)) => written(&number.to_string(), format),
+        _ => None,
+    }
+}
+
+fn integer_of(value: &Value) -> Option<i64> {
+    match value {
+        Value::String(text) => text.trim().parse().ok(),
+        value => integer(value),
+    }
+}
+
+fn written(text: &str, format: &str) -> Option<Moment> {
+    let format = format.replace("%_ms", "%f");
+    let fields = jiff::fmt::strtime::parse(&format, text).ok()?;
+    let has_date = fields.year().is_some() || fields.day().is_some();
+    let wall = wall_clock(match has_date {
+        true => fields.to_datetime().ok()?,
+        false => Date::constant(1970, 1, 1).to_datetime(fields.to_time().ok()?),
+    })?;
+    let utc = fields.to_timestamp().map(Timestamp::as_microsecond);
+    Some(Moment {
+        utc: utc.unwrap_or(wall),
+        wall,
+    })
+}
+
+impl Moment {
+    pub fn timestamp(self) -> Option<i64> {
+        in_years(self.utc)
+    }
+
+    pub fn datetime(self) -> Option<i64> {
+        in_years(self.wall)
+    }
+
+    /// `None` where a time of day would be lost.
+    pub fn date(self) -> Option<i32> {
+        let is_whole = self.wall.rem_euclid(MICROSECONDS_A_DAY) == 0;
+        let days = in_years(self.wall)?.div_euclid(MICROSECONDS_A_DAY);
+        is_whole.then_some(i32::try_from(days).ok()?)
+    }
+
+    /// `None` where a date would be lost.
+    pub fn time(self) -> Option<i64> {
+        let is_bare = (0..MICROSECONDS_A_DAY).contains(&self.wall);
+        is_bare.then_some(self.wall)
+    }
+}
+
+fn in_years(micros: i64) -> Option<i64> {
+    (FIRST_MICROSECOND..=LAST_MICROSECOND)
+        .contains(&micros)
+        .then_some(micros)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +311,36 @@ mod tests {
         assert_eq!(date("1970-01-03T00:00:00+13:00"), Some(2));
         assert_eq!(date("1970-01-03T00:00:01"), None);
         assert_eq!(date("1969-12-31"), Some(-1));
+    }
+
+    #[test]
+    fn a_moment_may_have_a_form_of_its_own() {
+        let text = |text: &str| Value::String(text.into());
+        let read = |value: &Value, format| moment(value, format);
+        let day = 86_400_000_000;
+        let second = read(&text("02/01/1970"), "%d/%m/%Y").unwrap();
+        assert_eq!((second.date(), second.timestamp()), (Some(1), Some(day)));
+        let offset = read(&text("2 Jan 1970 01:00 +0100"), "%d %b %Y %H:%M %z").unwrap();
+        assert_eq!(offset.timestamp(), Some(day));
+        assert_eq!(offset.datetime(), Some(day + 3_600_000_000));
+        assert_eq!(offset.date(), None);
+        for (value, format) in [
+            (Value::Int(86_400), "%s"),
+            (text("86400000"), "%ms"),
+            (Value::Int(day), "%epoch_microseconds"),
+            (Value::Int(19_700_102), "%Y%m%d"),
+        ] {
+            assert_eq!(
+                read(&value, format).unwrap().timestamp(),
+                Some(day),
+                "{format}"
+            );
+        }
+        let time = read(&text("01:00 pm"), "%I:%M %p").unwrap();
+        assert_eq!(time.time(), Some(13 * 3_600_000_000));
+        assert_eq!(read(&text("1970-01-02"), "%d/%m/%Y"), None);
+        assert_eq!(read(&text("31/02/1970"), "%d/%m/%Y"), None);
+        assert_eq!(read(&Value::Int(i64::MAX), "%s"), None);
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value as Json};
 
-use crate::bundle::{BUNDLE_ENV, Bundle, SecretRef};
+use crate::bundle::{BUNDLE_ENV, Bundle, HASH_KEY, STATE_PASSWORD, SecretRef, StateStore};
 use crate::google::secrets::Secrets;
 use crate::google::{ApiError, Google};
 use crate::pipeline::Task;
@@ -105,6 +105,30 @@ pub async fn config(
         put(&mut config, field, &value)?;
     }
     Ok(config)
+}
+
+/// The password of the state database; empty where the store needs none.
+pub fn state_password(
+    store: &StateStore,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<SecretString, SettingsError> {
+    match store {
+        StateStore::Bucket | StateStore::Sqlite { .. } => Ok(SecretString::default()),
+        StateStore::Postgres(server) | StateStore::Mysql(server) => {
+            from_env(STATE_PASSWORD, &server.password, env)
+        }
+    }
+}
+
+/// The key of hashes, where the bundle names one.
+pub fn hash_key(
+    bundle: &Bundle,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Option<SecretString>, SettingsError> {
+    let reference = bundle.hash_key.as_ref();
+    reference
+        .map(|reference| from_env(HASH_KEY, reference, env))
+        .transpose()
 }
 
 fn from_env(

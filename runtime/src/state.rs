@@ -8,11 +8,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::bundle::Mode;
 use crate::google::ApiError;
 use crate::google::storage::{Bucket, Precondition};
+use crate::layout::TableLayout;
+use crate::layout::touched::Touched;
+use crate::options::{Mode, Target};
 use crate::range::Range;
 use crate::schema::TableSchema;
+use crate::store::DatabaseError;
 use crate::stream::{Slice, SliceDone};
 
 /// The names of a pipeline's objects.
@@ -109,6 +112,9 @@ pub struct Plan {
     pub state: Json,
     /// Generation of the checkpoint that had it; 0 for none.
     pub replaces: i64,
+    /// Whether all of it is read anew, and stands for what is in the table.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refresh: bool,
     /// The range of time that was asked for; the state stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<Range>,
@@ -124,6 +130,16 @@ pub struct SliceManifest {
     pub rows: u64,
     pub pages: u64,
     pub parts: Vec<PartFile>,
+    /// The partitions its rows are in, where a merge wants to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub touched: Option<Touched>,
+}
+
+impl SliceManifest {
+    /// The size of its rows as Parquet.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
 }
 
 /// One Parquet file of a slice.
@@ -144,15 +160,36 @@ pub struct Pending {
     /// Begins the ids of its load jobs.
     pub commit: String,
     pub mode: Mode,
+    #[serde(default)]
+    pub target: Target,
     pub table: String,
+    /// How the table is kept.
+    #[serde(default)]
+    pub layout: TableLayout,
+    /// For a merge: where its rows wait, and what brings them into the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<Staged>,
+    /// The files of the load, or all files an external table is to show.
     pub uris: Vec<String>,
+    /// The rows that this commit brings.
     pub rows: u64,
+    /// Their size as Parquet.
+    #[serde(default)]
+    pub bytes: u64,
     /// Generation of the checkpoint it replaces; 0 for none.
     pub replaces: i64,
     /// The columns the table had when it was last loaded, to notice their loss.
     pub loaded_before: Option<TableSchema>,
     /// The checkpoint once the rows are in the table.
     pub next: Checkpoint,
+}
+
+/// The middle of a merge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Staged {
+    /// The table the rows are loaded into first.
+    pub table: String,
+    pub statement: String,
 }
 
 /// A document and its version in the bucket.
@@ -169,6 +206,30 @@ pub enum StoreError {
     Api(#[from] ApiError),
     #[error("{uri} is not what xetl writes there: {problem}; repair or delete it")]
     Damaged { uri: String, problem: String },
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(
+        "the address of the state database {0}. Mend `state.url` in the client file or xetl.yaml"
+    )]
+    Address(String),
+    #[error(
+        "the checkpoint of stream `{stream}` is kept in {to} since {uri} was handed over to it. \
+         Set `state` back to it; docs/state.md says how to move it"
+    )]
+    Moved {
+        stream: String,
+        to: String,
+        uri: String,
+    },
+    #[error(
+        "stream `{stream}` has a checkpoint at {bucket} and one {database}. \
+         Delete the one that is behind"
+    )]
+    TwoCheckpoints {
+        stream: String,
+        bucket: String,
+        database: String,
+    },
 }
 
 /// Reads a document; `None` if there is none.

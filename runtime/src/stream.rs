@@ -21,6 +21,8 @@ pub struct StreamInfo {
     pub cursor_field: Option<String>,
     /// JSON Schema of one record, `{}` where nothing is declared.
     pub schema: serde_json::Value,
+    /// JSON Schema of the fields whose types a client file gives, whatever `schema` says.
+    pub types: serde_json::Value,
     /// How it is loaded if the client does not say, where its key and cursor do not tell.
     pub mode: Option<Mode>,
 }
@@ -137,6 +139,9 @@ pub trait Stream: Send + Sync {
     /// The state once these slices are in the warehouse: all of the plan that came from
     /// `state` that are, in the plan's order.
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State;
+
+    /// Leaves fewer slices that say the same to `state_after`, where a stream can.
+    fn condense(&self, _done: &mut Vec<SliceDone>) {}
 }
 
 /// What a manifest and a config make: streams, and a way to try the credentials.
@@ -185,6 +190,7 @@ pub enum SourceError {
         url: String,
         status: u16,
         message: String,
+        fault: Fault,
     },
     /// A limit that outlasts a run, such as a day's quota. Go on later.
     #[error("the source's limit is spent; it opens again in {}s", retry_after.as_secs())]
@@ -198,6 +204,14 @@ pub enum SourceError {
     /// A rotated refresh token could not be kept; the access token that came with it is not used.
     #[error("cannot store the new value of `{field}`: {problem}")]
     Store { field: String, problem: String },
+}
+
+/// What is to blame for a reply that is final, as the manifest or the status says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The same request is refused however often it is sent.
+    Config,
+    Source,
 }
 
 fn cannot_run(unfit: &[UnfitStream], fit: &[String]) -> String {

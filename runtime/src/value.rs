@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::ser::{Serialize, Serializer};
 
 /// Fields in the order they came.
-pub type Object = IndexMap<String, Value>;
+pub type Object = IndexMap<String, Value, foldhash::fast::RandomState>;
 
 /// A JSON value; a number that is no `i64` keeps its digits.
 #[derive(Debug, Clone, PartialEq, Default)]

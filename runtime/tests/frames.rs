@@ -20,7 +20,7 @@ use google_cloud_auth::credentials::anonymous;
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
-use xetl_runtime::bundle::Bundle;
+use xetl_runtime::bundle::{Bundle, StateStore};
 use xetl_runtime::google::{Endpoints, Google};
 use xetl_runtime::objects::Anywhere;
 use xetl_runtime::pipeline::Task;
@@ -145,12 +145,17 @@ async fn run(fake: &Fake, api: &Api, run: &str, week: &str, task: Task) -> Summa
             manifest: Json::Null,
             config: serde_json::Map::new(),
             secrets: BTreeMap::new(),
+            hash_key: None,
+            models: Vec::new(),
             streams: BTreeMap::new(),
+            state: StateStore::Bucket,
         },
+        state_password: SecretString::default(),
         run: run.into(),
         task,
         streams: Vec::new(),
         range: None,
+        full_refresh: false,
         skip_unsupported: false,
         stop: CancellationToken::new(),
     };

@@ -12,9 +12,10 @@ use fake::Fake;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use google_cloud_auth::credentials::anonymous;
+use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
-use xetl_runtime::bundle::{Bundle, Mode, StreamOptions};
+use xetl_runtime::bundle::{Bundle, Mode, StateStore, StreamOptions};
 use xetl_runtime::google::{Endpoints, Google};
 use xetl_runtime::pipeline::{Outcome, Task};
 use xetl_runtime::run::{RunOutcome, Setup, Summary, execute};
@@ -39,6 +40,7 @@ fn counting(last: i64, schema: Json, key: bool) -> Counting {
         primary_key: if key { vec!["id".into()] } else { Vec::new() },
         cursor_field: key.then(|| "id".into()),
         schema,
+        types: json!({}),
         mode: None,
     };
     Counting {
@@ -133,7 +135,15 @@ fn page(ids: &[i64]) -> Page {
 }
 
 fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
-    let options = mode.map(|mode| ("numbers".to_owned(), StreamOptions { mode: Some(mode) }));
+    let options = mode.map(|mode| {
+        (
+            "numbers".to_owned(),
+            StreamOptions {
+                mode: Some(mode),
+                ..StreamOptions::default()
+            },
+        )
+    });
     Setup {
         google: Google {
             endpoints: Endpoints::all_at(&fake.url),
@@ -150,12 +160,17 @@ fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
             manifest: Json::Null,
             config: serde_json::Map::new(),
             secrets: BTreeMap::new(),
+            hash_key: None,
+            models: Vec::new(),
             streams: options.into_iter().collect(),
+            state: StateStore::Bucket,
         },
+        state_password: SecretString::default(),
         run: run.into(),
         task: Task { index: 0, count: 1 },
         streams: Vec::new(),
         range: None,
+        full_refresh: false,
         skip_unsupported: false,
         stop: CancellationToken::new(),
     }
@@ -374,15 +389,221 @@ async fn a_column_taken_out_of_the_table_is_an_error_that_names_it() {
     insta::assert_snapshot!(summary.streams[0].error.as_ref().unwrap(), @"cannot add to table `numbers`: column `name` was in the table when it was last loaded, and is gone. Change the column back, or load into another dataset");
 }
 
+/// Options of the one stream.
+fn with(fake: &Fake, run: &str, options: Json) -> Setup {
+    let mut setup = setup(fake, run, None);
+    let options = serde_json::from_value(options).unwrap();
+    setup.bundle.streams.insert("numbers".into(), options);
+    setup
+}
+
+fn refreshed(setup: Setup) -> Setup {
+    Setup {
+        full_refresh: true,
+        ..setup
+    }
+}
+
+fn tables(fake: &Fake) -> Vec<String> {
+    fake.world.lock().unwrap().tables.keys().cloned().collect()
+}
+
+#[tokio::test]
+async fn a_merge_has_each_key_once_and_leaves_no_staging_table() {
+    let fake = Fake::start().await;
+    for (name, last, rows) in [("r1", 25, 25), ("r2", 30, 5), ("r3", 30, 0)] {
+        let setup = setup(&fake, name, Some(Mode::Merge));
+        let summary = run_as(setup, counting(last, declared(), true)).await;
+        assert_eq!(
+            (summary.outcome, summary.rows),
+            (RunOutcome::Done, rows),
+            "{summary:?}"
+        );
+        assert_eq!(fake.ids("numbers"), (1..=last).collect::<Vec<_>>());
+        assert_eq!(tables(&fake), ["numbers"]);
+    }
+}
+
+#[tokio::test]
+async fn a_merge_without_a_key_says_so_before_it_reads() {
+    let fake = Fake::start().await;
+    let setup = setup(&fake, "r1", Some(Mode::Merge));
+    let summary = run_as(setup, counting(5, declared(), false)).await;
+    assert_eq!(summary.outcome, RunOutcome::Failed);
+    insta::assert_snapshot!(summary.streams[0].error.as_ref().unwrap(), @"mode `merge` needs a key, and the source declares none for this stream; name the fields that identify a record with `key: [...]` in the client file");
+    assert_eq!(fake.object("count/numbers/run=r1/plan.json"), None);
+}
+
+#[tokio::test]
+async fn a_merge_that_fails_in_passing_is_tried_with_another_id() {
+    let fake = Fake::start().await;
+    run_as(
+        setup(&fake, "r1", Some(Mode::Merge)),
+        counting(5, declared(), true),
+    )
+    .await;
+    fake.world.lock().unwrap().failures = vec!["backendError".into(), "backendError".into()];
+    let summary = run_as(
+        setup(&fake, "r2", Some(Mode::Merge)),
+        counting(9, declared(), true),
+    )
+    .await;
+    assert_eq!(summary.outcome, RunOutcome::Done, "{summary:?}");
+    assert_eq!(fake.ids("numbers"), (1..=9).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_full_refresh_leaves_what_the_source_has_in_every_mode() {
+    for mode in [Mode::Append, Mode::Merge, Mode::Overwrite] {
+        let fake = Fake::start().await;
+        run_as(
+            setup(&fake, "r1", Some(mode)),
+            counting(25, declared(), true),
+        )
+        .await;
+        for (name, last) in [("r2", 12), ("r3", 0)] {
+            let setup = refreshed(setup(&fake, name, Some(mode)));
+            let summary = run_as(setup, counting(last, declared(), true)).await;
+            assert_eq!(summary.outcome, RunOutcome::Done, "{mode:?} {summary:?}");
+            assert_eq!(
+                fake.ids("numbers"),
+                (1..=last).collect::<Vec<_>>(),
+                "{mode:?}"
+            );
+        }
+        let summary = run_as(
+            setup(&fake, "r4", Some(mode)),
+            counting(14, declared(), true),
+        )
+        .await;
+        assert_eq!(
+            (summary.outcome, summary.rows),
+            (RunOutcome::Done, 14),
+            "{mode:?}"
+        );
+        assert_eq!(
+            fake.ids("numbers"),
+            (1..=14).collect::<Vec<_>>(),
+            "{mode:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_external_table_shows_exactly_the_committed_files() {
+    for (mode, files) in [("append", 4), ("overwrite", 3)] {
+        let fake = Fake::start().await;
+        let options = json!({"mode": mode, "load": "external"});
+        for (name, last) in [("r1", 5), ("r2", 25), ("r3", 25)] {
+            let source = counting(last, declared(), true);
+            let summary = run_as(with(&fake, name, options.clone()), source).await;
+            assert_eq!(summary.outcome, RunOutcome::Done, "{summary:?}");
+            assert_eq!(
+                fake.ids("numbers"),
+                (1..=last).collect::<Vec<_>>(),
+                "{mode}"
+            );
+        }
+        let world = fake.world.lock().unwrap();
+        let shown = &world.tables["numbers"].resource["externalDataConfiguration"]["sourceUris"];
+        // Slices of ten: r1 wrote one file, r2 two or three.
+        let expected = if mode == "append" { files - 1 } else { files };
+        assert_eq!(shown.as_array().unwrap().len(), expected, "{mode} {shown}");
+        assert!(world.jobs.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_table_of_the_other_kind_is_in_the_way() {
+    let fake = Fake::start().await;
+    run(&fake, "r1", counting(5, declared(), true)).await;
+    let summary = run_as(
+        with(&fake, "r2", json!({"load": "external"})),
+        counting(9, declared(), true),
+    )
+    .await;
+    assert_eq!(summary.outcome, RunOutcome::Failed);
+    insta::assert_snapshot!(summary.streams[0].error.as_ref().unwrap(), @"`numbers` is a table of BigQuery's own where an external table should be. Rename or delete it and run with --full-refresh, or change `load` back");
+}
+
+#[tokio::test]
+async fn a_table_is_partitioned_and_clustered_when_it_is_made() {
+    for mode in ["append", "merge", "overwrite"] {
+        let fake = Fake::start().await;
+        let by = |granularity: &str| {
+            json!({"mode": mode, "cluster": ["name"],
+                "partition": {"by": "extraction_time", "granularity": granularity}})
+        };
+        let source = || counting(5, declared(), true);
+        let summary = run_as(with(&fake, "r1", by("month")), source()).await;
+        assert_eq!(summary.outcome, RunOutcome::Done, "{mode} {summary:?}");
+        let table = fake.world.lock().unwrap().tables["numbers"].clone();
+        assert_eq!(
+            table.resource["timePartitioning"],
+            json!({"type": "MONTH", "field": "_xetl_extracted_at"})
+        );
+        assert_eq!(table.resource["clustering"], json!({"fields": ["name"]}));
+        let summary = run_as(with(&fake, "r2", by("day")), counting(9, declared(), true)).await;
+        let error = summary.streams[0].error.clone().unwrap();
+        assert!(
+            error.contains(
+                "is partitioned by _xetl_extracted_at, by MONTH, not by _xetl_extracted_at, by DAY"
+            ),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_column_becomes_wider_with_its_values() {
+    for mode in [Mode::Append, Mode::Merge] {
+        let fake = Fake::start().await;
+        run_as(
+            setup(&fake, "r1", Some(mode)),
+            counting(5, declared(), true),
+        )
+        .await;
+        let wider = json!({"properties": {"id": {"type": "integer"}, "name": {"type": "string"}, "n": {"type": "integer"}}});
+        run_as(setup(&fake, "r2", Some(mode)), counting(7, wider, true)).await;
+        let wider = json!({"properties": {"id": {"type": "integer"}, "name": {"type": "string"}, "n": {"xetl_type": "NUMERIC"}}});
+        let summary = run_as(setup(&fake, "r3", Some(mode)), counting(9, wider, true)).await;
+        assert_eq!(summary.outcome, RunOutcome::Done, "{summary:?}");
+        let world = fake.world.lock().unwrap();
+        let fields = &world.tables["numbers"].resource["schema"]["fields"];
+        let types: Vec<_> = fields
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|field| (&field["name"], &field["type"]))
+            .collect();
+        assert!(
+            types.contains(&(&json!("n"), &json!("NUMERIC"))),
+            "{types:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_type_the_table_does_not_take_is_rescued_and_no_failure() {
+    let fake = Fake::start().await;
+    run(&fake, "r1", counting(5, declared(), true)).await;
+    let other = json!({"properties": {"id": {"type": "integer"}, "name": {"type": "integer"}}});
+    let summary = run(&fake, "r2", counting(9, other, true)).await;
+    assert_eq!(summary.outcome, RunOutcome::Done, "{summary:?}");
+    assert_eq!(fake.ids("numbers"), (1..=9).collect::<Vec<_>>());
+    let state = fake.object("count/state/numbers.json").unwrap();
+    assert_eq!(state["schema"][1]["type"], "STRING");
+}
+
 /// Kills the process at each of its writes in turn, before or after the write happens,
 /// and runs it again: as a retry of the same execution, or as the next night's.
-async fn survives_a_crash_at_every_write(next: &str, mode: Mode) {
+async fn survives_a_crash_at_every_write(next: &str, options: Json) {
     for happens in [false, true] {
         for write in 1..200 {
             let fake = Fake::start().await;
             fake.world.lock().unwrap().cut = Some((write, happens));
             let first = run_as(
-                setup(&fake, "r1", Some(mode)),
+                with(&fake, "r1", options.clone()),
                 counting(25, declared(), true),
             );
             let was_cut = tokio::select! {
@@ -395,7 +616,7 @@ async fn survives_a_crash_at_every_write(next: &str, mode: Mode) {
             }
             fake.world.lock().unwrap().cut = None;
             let_the_lease_run_out(&fake);
-            let again = setup(&fake, next, Some(mode));
+            let again = with(&fake, next, options.clone());
             let summary = run_as(again, counting(25, declared(), true)).await;
             assert_eq!(
                 summary.outcome,
@@ -410,21 +631,41 @@ async fn survives_a_crash_at_every_write(next: &str, mode: Mode) {
             let state = fake.object("count/state/numbers.json").unwrap();
             assert_eq!(state["complete"], json!(true), "cut at write {write}");
             assert_eq!(fake.object("count/pending/numbers.json"), None);
+            let left = tables(&fake);
+            assert!(
+                !left.iter().any(|table| table.ends_with("_staging")),
+                "cut at write {write}: {left:?}"
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn a_retry_after_a_crash_anywhere_loads_each_row_once() {
-    survives_a_crash_at_every_write("r1", Mode::Append).await;
+    survives_a_crash_at_every_write("r1", json!({"mode": "append"})).await;
 }
 
 #[tokio::test]
 async fn the_next_run_after_a_crash_anywhere_loads_each_row_once() {
-    survives_a_crash_at_every_write("r2", Mode::Append).await;
+    survives_a_crash_at_every_write("r2", json!({"mode": "append"})).await;
 }
 
 #[tokio::test]
 async fn a_crash_of_an_overwrite_leaves_the_table_whole() {
-    survives_a_crash_at_every_write("r1", Mode::Overwrite).await;
+    survives_a_crash_at_every_write("r1", json!({"mode": "overwrite"})).await;
+}
+
+#[tokio::test]
+async fn a_crash_of_a_merge_leaves_each_row_once() {
+    survives_a_crash_at_every_write("r1", json!({"mode": "merge"})).await;
+    survives_a_crash_at_every_write("r2", json!({"mode": "merge"})).await;
+}
+
+#[tokio::test]
+async fn a_crash_of_an_external_load_leaves_each_row_once() {
+    let append = json!({"mode": "append", "load": "external"});
+    survives_a_crash_at_every_write("r1", append.clone()).await;
+    survives_a_crash_at_every_write("r2", append).await;
+    let overwrite = json!({"mode": "overwrite", "load": "external"});
+    survives_a_crash_at_every_write("r2", overwrite).await;
 }

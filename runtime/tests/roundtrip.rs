@@ -28,6 +28,7 @@ fn schema() -> TableSchema {
         "h": line,
         "i": {"type": "array", "items": line},
         "j": {"type": "array", "items": {"type": "integer"}},
+        "k": {"type": "string", "format": "date", "xetl_format": "%d/%m/%Y"},
     });
     declared::table_schema(&json!({ "properties": properties })).unwrap()
 }
@@ -40,6 +41,7 @@ fn any_value() -> impl Strategy<Value = Json> {
         (-1000..1000i64).prop_map(Json::from),
         (-1000..1000i32).prop_map(|n| json!(f64::from(n) / 8.0)),
         "[a-z~/é\"]{0,5}".prop_map(Json::from),
+        "[0-3][0-9]/[01][0-9]/20[0-9][0-9]".prop_map(Json::from),
         (0..4_000_000_000_000_000i64).prop_map(|micros| jiff::Timestamp::from_microsecond(micros)
             .unwrap()
             .to_string()
@@ -121,6 +123,11 @@ fn cell(column: &Column, array: &dyn Array, row: usize) -> Json {
                 .unwrap()
                 .to_string()
                 .into()
+        }
+        Kind::Date => {
+            let days = array.as_primitive::<Date32Type>().value(row);
+            let date = jiff::civil::date(1970, 1, 1) + jiff::Span::new().days(days);
+            date.strftime("%d/%m/%Y").to_string().into()
         }
         Kind::Struct(columns) => {
             let array = array.as_struct();

@@ -12,8 +12,13 @@ use crate::execution::{Execution, ExecutionState, RunSummary};
 use crate::names;
 
 impl Cloud {
-    /// Starts an execution of a job; `args` replace the job's own.
-    pub async fn start(&self, job: &str, args: Option<Vec<String>>) -> Result<String, CloudError> {
+    /// Starts an execution of a job; `args` and `tasks` replace the job's own.
+    pub async fn start(
+        &self,
+        job: &str,
+        args: Option<Vec<String>>,
+        tasks: Option<u32>,
+    ) -> Result<String, CloudError> {
         let what = format!("job {job}");
         let mut run = self
             .jobs()
@@ -22,9 +27,11 @@ impl Cloud {
             .set_name(self.job_name(job))
             // Sent twice, it would be two executions.
             .with_retry_policy(retry::Once);
-        if let Some(args) = args {
-            let container = ContainerOverride::new().set_args(args);
-            run = run.set_overrides(Overrides::new().set_container_overrides([container]));
+        if args.is_some() || tasks.is_some() {
+            let containers = args.map(|args| ContainerOverride::new().set_args(args));
+            let tasks = i32::try_from(tasks.unwrap_or(0)).unwrap_or(i32::MAX);
+            let overrides = Overrides::new().set_task_count(tasks);
+            run = run.set_overrides(overrides.set_container_overrides(containers));
         }
         let operation = run.send().await.map_err(self.failed(&what))?;
         let execution = operation

@@ -11,6 +11,7 @@ use crate::failure::{Failure, Kind};
 use crate::view::{Format, View};
 
 pub mod apply;
+pub mod backfill;
 pub mod completions;
 pub mod destroy;
 pub mod image;
@@ -55,6 +56,7 @@ enum Command {
     Apply(apply::ApplyArgs),
     Destroy(destroy::DestroyArgs),
     Run(run::RunArgs),
+    Backfill(backfill::BackfillArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Query(query::QueryArgs),
@@ -88,6 +90,7 @@ impl Cli {
             Command::Apply(args) => apply::run(&context, view, &args).await?,
             Command::Destroy(args) => destroy::run(&context, view, &args).await?,
             Command::Run(args) => run::run(&context, view, &args).await?,
+            Command::Backfill(args) => backfill::run(&context, view, &args).await?,
             Command::Status(args) => status::run(&context, view, &args).await?,
             Command::Logs(args) => logs::run(&context, view, &args).await?,
             Command::Query(args) => query::run(&context, view, &args).await?,

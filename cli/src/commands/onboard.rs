@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 use secrecy::SecretString;
+use xetl_runtime::bundle::STATE_PASSWORD;
 
 use crate::apply::SecretValues;
 use crate::cloud::CloudError;
@@ -23,7 +24,7 @@ use crate::view::View;
 
 use super::agree;
 use super::run::{Order, execute};
-use super::secrets::read_secret;
+use super::secrets::{read_secret, state_password};
 
 /// Take a client from nothing to rows: questions, plan, resources, first run
 #[derive(clap::Args, Debug)]
@@ -66,7 +67,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 pub async fn run(context: &Context, view: &mut View, args: &OnboardArgs) -> Result<(), Failure> {
     let workspace = context.workspace()?;
-    let (name, secrets) = declare(&workspace, view, args)?;
+    let (name, mut secrets) = declare(&workspace, view, args)?;
+    secrets.extend(given_state_password(args)?);
     let session = context.session(&args.client).await?;
     let values = keep_secrets(&session, view, args, &name, secrets).await?;
     if !apply(context, view, args, &session, &values).await? {
@@ -130,6 +132,7 @@ fn declare(
         memory: None,
         timeout: None,
         streams: BTreeMap::new(),
+        models: IndexMap::new(),
     };
     file.schedule = schedule(workspace, view, args, &name, &file)?;
     let text = with_pipeline(&path, &args.client, before.as_deref(), &name, &file)?;
@@ -180,11 +183,25 @@ fn source(
 fn given(args: &OnboardArgs) -> Result<Vec<(String, Given)>, Failure> {
     let texts = args.config.iter();
     let texts = texts.map(|(path, text)| Ok((path.clone(), Given::Text(text.clone()))));
-    let secrets = args.secret_files.iter().map(|(path, file)| {
+    let secrets = args.secret_files.iter();
+    let secrets = secrets.filter(|(path, _)| path != STATE_PASSWORD);
+    let secrets = secrets.map(|(path, file)| {
         let value = read_secret(&PathBuf::from(file))?;
         Ok((path.clone(), Given::Secret(value)))
     });
     texts.chain(secrets).collect()
+}
+
+/// The password of the state database, which is no answer to the source's questions.
+fn given_state_password(args: &OnboardArgs) -> Result<Option<(String, SecretString)>, Failure> {
+    let files = args.secret_files.iter();
+    let value = match files.rev().find(|(path, _)| path == STATE_PASSWORD) {
+        Some((_, file)) => Some(read_secret(&PathBuf::from(file))?),
+        None => std::env::var(names::secret_env(STATE_PASSWORD))
+            .ok()
+            .map(SecretString::from),
+    };
+    Ok(value.map(|value| (STATE_PASSWORD.to_owned(), value)))
 }
 
 /// Takes the secrets the environment holds, of the fields that are open by now.
@@ -301,6 +318,7 @@ fn schedule(
             client: args.client.clone(),
             project: None,
             region: None,
+            state: None,
             pipelines: IndexMap::from([(name.to_owned(), file)]),
         };
         workspace.settle(&workspace.client_file(&args.client), &args.client, &client)
@@ -355,9 +373,10 @@ async fn keep_secrets(
 ) -> Result<SecretValues, Failure> {
     let client = &session.client.name;
     let pipeline = session.client.pipeline(name)?;
-    let specification = pipeline.manifest.specification();
-    let fields =
+    let specification = &pipeline.specification;
+    let mut fields =
         Interview::new(specification, pipeline.config.clone(), Default::default()).fields();
+    fields.extend(state_password(pipeline));
     let owner = Owner::pipeline(client, name);
     let (mut later, mut missing) = (SecretValues::new(), Vec::new());
     for path in &pipeline.secrets {

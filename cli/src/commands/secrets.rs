@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use serde_json::json;
+use xetl_runtime::bundle::STATE_PASSWORD;
 
 use crate::cloud::{SecretVersion, Stored};
 use crate::config::Pipeline;
@@ -89,19 +90,26 @@ async fn set(context: &Context, view: &mut View, args: &SetArgs) -> Result<(), F
 }
 
 fn interview(pipeline: &Pipeline) -> Interview<'_> {
-    let specification = pipeline.manifest.specification();
+    let specification = &pipeline.specification;
     Interview::new(specification, pipeline.config.clone(), Default::default())
 }
 
 fn secret_field(pipeline: &Pipeline, path: &str) -> Result<Field, Failure> {
     let mut fields = interview(pipeline).fields();
     fields.retain(|field| field.secret);
+    fields.extend(state_password(pipeline));
     let known: Vec<_> = fields.iter().map(|field| field.path.clone()).collect();
     let found = fields.into_iter().find(|field| field.path == path);
     found.ok_or_else(|| {
         let sentence = format!("pipeline `{}` has no secret field `{path}`", pipeline.name);
         Failure::new(Kind::Usage, sentence).hint(format!("its secret fields: {}", known.join(", ")))
     })
+}
+
+/// The password of the pipeline's state database, where it has one.
+pub fn state_password(pipeline: &Pipeline) -> Option<Field> {
+    let is_used = pipeline.secrets.iter().any(|path| path == STATE_PASSWORD);
+    is_used.then(|| Field::secret(STATE_PASSWORD, "Password of the state database"))
 }
 
 /// A secret's value from a file, without the line's end an editor leaves.

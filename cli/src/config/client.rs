@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-use xetl_runtime::bundle::StreamOptions;
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+use xetl_runtime::bundle::{HASH_KEY, Model};
+use xetl_runtime::options::{self, StreamOptions};
+use xetl_runtime::pipeline::table_name;
+use xetl_runtime::reshape::{Around, Steps};
+use xetl_runtime::source::declared_key;
 
 use super::clash;
 use super::error::{nearest, shown};
+use super::models::{self, Tables};
+use super::state::{self, State};
 use super::value::{
     check_cron, check_dataset, check_memory, check_name, check_project, duration, time_zone,
 };
@@ -22,6 +29,7 @@ pub struct Client {
     pub region: String,
     /// A pinned image of the user's own, instead of the one xetl builds.
     pub image: Option<String>,
+    pub state: State,
     pub pipelines: Vec<Pipeline>,
 }
 
@@ -32,6 +40,8 @@ pub struct Pipeline {
     pub source: String,
     pub manifest: Manifest,
     pub config: Map<String, Value>,
+    /// What its config can hold, as JSON Schema: the source's, and what its streams need.
+    pub specification: Value,
     /// Dotted paths of the secret fields it uses.
     pub secrets: Vec<String>,
     pub schedule: Option<Schedule>,
@@ -41,6 +51,8 @@ pub struct Pipeline {
     pub memory: String,
     pub timeout: Duration,
     pub streams: BTreeMap<String, StreamOptions>,
+    /// Its models, in the order in which they run.
+    pub models: Vec<Model>,
 }
 
 /// When a pipeline runs.
@@ -49,6 +61,16 @@ pub struct Schedule {
     pub cron: String,
     pub time_zone: String,
     pub paused: bool,
+}
+
+impl Pipeline {
+    /// The streams it loads, as far as they are known before a run.
+    pub fn stream_names(&self) -> Vec<String> {
+        match self.streams.is_empty() {
+            true => self.manifest.stream_names(),
+            false => self.streams.keys().cloned().collect(),
+        }
+    }
 }
 
 impl Client {
@@ -91,21 +113,25 @@ pub(super) fn settle(
                 hint: Some(format!("add `{key}: ...` to xetl.yaml")),
             })
     };
+    let state = state::settle(workspace, path, file)?;
+    let project = wanted("project", &file.project, &workspace.file.project)?;
+    check_project(&at("project"), &project)?;
     let pipelines = file
         .pipelines
         .iter()
         .map(|(pipeline, file)| {
             let at = format!("{}: pipelines.{pipeline}", shown(path));
-            settle_pipeline(workspace, &at, name, pipeline, file)
+            let mut settled = settle_pipeline(workspace, &at, name, pipeline, file)?;
+            state.add_secret(&at, &mut settled.secrets)?;
+            with_models(settled, &at, &project, file)
         })
         .collect::<Result<_, _>>()?;
-    let project = wanted("project", &file.project, &workspace.file.project)?;
-    check_project(&at("project"), &project)?;
     let client = Client {
         name: name.to_owned(),
         project,
         region: wanted("region", &file.region, &workspace.file.region)?,
         image: workspace.file.image.clone(),
+        state,
         pipelines,
     };
     clash::within(&at("pipelines"), &client)?;
@@ -131,8 +157,10 @@ fn settle_pipeline(
     Ok(Pipeline {
         name: name.to_owned(),
         source: file.source.clone(),
+        specification: specification(&manifest, file),
         secrets: secrets(at, &manifest, file)?,
         streams: streams(at, &manifest, file)?,
+        models: Vec::new(),
         manifest,
         config: file.config.clone(),
         schedule: file
@@ -146,6 +174,36 @@ fn settle_pipeline(
         memory,
         timeout: duration(at, timeout.unwrap_or("1h"))?,
     })
+}
+
+/// The pipeline with its models settled over its tables.
+fn with_models(
+    mut pipeline: Pipeline,
+    at: &str,
+    project: &str,
+    file: &PipelineFile,
+) -> Result<Pipeline, ConfigError> {
+    let known = pipeline.manifest.stream_names();
+    let chosen = pipeline.streams.keys().cloned();
+    let streams: Vec<String> = match pipeline.streams.is_empty() {
+        true => known.clone(),
+        false => chosen.collect(),
+    };
+    let tables = Tables {
+        dataset: format!("{project}.{}", pipeline.dataset),
+        is_open: known.is_empty() && streams.is_empty(),
+        streams: streams
+            .into_iter()
+            .map(|stream| (table_name(&stream), stream))
+            .collect(),
+    };
+    let settled = models::settle(&file.models, &tables);
+    pipeline.models = settled.map_err(|error| ConfigError::Invalid {
+        at: format!("{at}.models"),
+        hint: error.hint(),
+        problem: error.to_string(),
+    })?;
+    Ok(pipeline)
 }
 
 fn settle_schedule(
@@ -190,8 +248,68 @@ fn streams(
                 None => format!("its streams: {}", known.join(", ")),
             }),
         }),
-        _ => Ok(file.streams.clone()),
+        _ => {
+            check_transformations(at, file)?;
+            let mut options = file.streams.iter();
+            options.try_for_each(|(name, options)| check_options(at, manifest, name, options))?;
+            Ok(file.streams.clone())
+        }
     }
+}
+
+/// What the runtime would refuse, while there is still somebody to read it.
+fn check_transformations(at: &str, file: &PipelineFile) -> Result<(), ConfigError> {
+    let around = Around {
+        config: &file.config,
+        hash_key: Some(&SecretString::default()),
+    };
+    for (stream, options) in &file.streams {
+        if let Err(error) = Steps::open(stream, &options.transformations, &around) {
+            return Err(ConfigError::invalid(
+                format!("{at}.streams"),
+                error.to_string(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn specification(manifest: &Manifest, file: &PipelineFile) -> Value {
+    let mut specification = manifest.specification().clone();
+    if hashes(file) && specification.is_object() {
+        specification["properties"][HASH_KEY] = json!({
+            "type": "string",
+            "title": "Key of the hashes",
+            "description": "Any long random text. Another key gives other hashes: keep it.",
+            "minLength": 1,
+            "airbyte_secret": true,
+        });
+    }
+    specification
+}
+
+fn hashes(file: &PipelineFile) -> bool {
+    let mut steps = file
+        .streams
+        .values()
+        .flat_map(|options| &options.transformations);
+    steps.any(|step| step.hash.is_some())
+}
+
+/// That a stream's options go together, and with what the source declares of it.
+fn check_options(
+    at: &str,
+    manifest: &Manifest,
+    stream: &str,
+    options: &StreamOptions,
+) -> Result<(), ConfigError> {
+    if *options == StreamOptions::default() {
+        return Ok(());
+    }
+    // What is wrong with a manifest is said where it is read.
+    let key = declared_key(&manifest.0, stream).unwrap_or_default();
+    options::check(stream, key, options)
+        .map_err(|error| ConfigError::invalid(format!("{at}.streams.{stream}"), error.to_string()))
 }
 
 /// The secret fields in use: the required ones, and the optional ones the file names.
@@ -222,10 +340,12 @@ fn secrets(at: &str, manifest: &Manifest, file: &PipelineFile) -> Result<Vec<Str
             )),
         });
     }
+    let key = hashes(file).then(|| HASH_KEY.to_owned());
     Ok(fields
         .into_iter()
         .filter(|field| field.required || file.secrets.contains(&field.path))
         .map(|field| field.path)
+        .chain(key)
         .collect())
 }
 

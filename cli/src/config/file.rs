@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use xetl_runtime::bundle::StreamOptions;
+use xetl_runtime::bundle::ModelKind;
+use xetl_runtime::options::StreamOptions;
 
 /// xetl.yaml: what all clients of the workspace share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,9 +24,40 @@ pub struct WorkspaceFile {
     /// Image the jobs run, pinned (`...@sha256:...`); by default xetl builds and pushes its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// Where clients that say nothing keep checkpoints and the records of runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateFile>,
     /// What pipelines that say nothing get.
     #[serde(default, skip_serializing_if = "Defaults::is_empty")]
     pub defaults: Defaults,
+}
+
+/// Where checkpoints and the records of runs are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateFile {
+    pub backend: StateBackend,
+    /// Address of a server without the password, which is the secret field `state.password`:
+    /// `postgres://USER@HOST/DATABASE` or `mysql://USER@HOST/DATABASE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// File of a SQLite database, from the workspace's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// A kind of store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StateBackend {
+    /// Objects in the client's bucket.
+    Bucket,
+    /// A file; for `target: local` only.
+    Sqlite,
+    /// A PostgreSQL server.
+    Postgres,
+    /// A MySQL or MariaDB server.
+    Mysql,
 }
 
 /// Where resources are made.
@@ -74,6 +106,10 @@ pub struct ClientFile {
     /// Region of all its resources; by default the workspace's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// Where its checkpoints and the records of its runs are kept; by default the workspace's,
+    /// else its bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateFile>,
     /// Its pipelines by name.
     pub pipelines: IndexMap<String, PipelineFile>,
 }
@@ -111,6 +147,43 @@ pub struct PipelineFile {
     /// Streams to load, with their options; all of the source's where left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub streams: BTreeMap<String, StreamOptions>,
+    /// SQL in the warehouse after the load: a SELECT each, over the pipeline's tables and other models.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub models: IndexMap<String, ModelFile>,
+}
+
+/// A model: its SQL, kept as a view or as a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ModelFile {
+    /// The SQL of a view.
+    Sql(String),
+    Kept(KeptModel),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeptModel {
+    pub sql: String,
+    /// A view is computed when it is read, a table after each run; `view` by default.
+    #[serde(default, rename = "as")]
+    pub kind: ModelKind,
+}
+
+impl ModelFile {
+    pub fn sql(&self) -> &str {
+        match self {
+            ModelFile::Sql(sql) => sql,
+            ModelFile::Kept(model) => &model.sql,
+        }
+    }
+
+    pub fn kind(&self) -> ModelKind {
+        match self {
+            ModelFile::Sql(_) => ModelKind::View,
+            ModelFile::Kept(model) => model.kind,
+        }
+    }
 }
 
 /// When a pipeline runs.

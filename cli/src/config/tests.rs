@@ -75,8 +75,23 @@ fn a_wrong_key_is_told_with_its_place_and_the_nearest() {
 
 #[test]
 fn what_is_not_built_is_no_key() {
-    assert!(told("    models: {a: SELECT 1}\n").contains("5:5: unknown key `models`"));
-    assert!(told("    streams: {accounts: {load: external}}\n").contains("unknown key `load`"));
+    assert!(told("    model: {a: SELECT 1}\n").contains("5:5: unknown key `model`"));
+}
+
+#[test]
+fn a_wrong_option_of_a_stream_is_told_with_the_nearest() {
+    insta::assert_snapshot!(
+        told("    streams: {invoices: {clusters: [a]}}\n"),
+        @"clients/acme.yaml:5:25: unknown key `clusters` (did you mean `cluster`?)"
+    );
+}
+
+#[test]
+fn options_that_do_not_go_together_are_refused() {
+    insta::assert_snapshot!(
+        told("    streams: {invoices: {mode: merge, key: [id], load: external}}\n"),
+        @"clients/acme.yaml: pipelines.xero.streams.invoices: mode `merge` changes rows, which an external table's files cannot do; take `load: table`, or mode `append` or `overwrite`"
+    );
 }
 
 #[test]
@@ -113,4 +128,26 @@ fn two_pipelines_with_one_dataset_are_refused() {
     );
     let error = workspace.client("acme").unwrap_err().to_string();
     assert!(error.contains("pipelines `a` and `b` would share `d`"));
+}
+
+#[test]
+fn a_transformation_that_cannot_be_taken_is_told_with_its_place() {
+    let steps = |steps: &str| {
+        told(&format!(
+            "    streams: {{invoices: {{transformations: {steps}}}}}\n"
+        ))
+    };
+    insta::assert_snapshot!(steps("[{hide: [a]}]"), @"clients/acme.yaml:5:45: unknown key `hide` (known keys: add, remove, rename, cast, hash, mask, time_zone, component)");
+    insta::assert_snapshot!(steps("[{cast: {amount: MONEY}}]"), @"clients/acme.yaml:5:60: unknown variant `MONEY`, expected one of STRING, INT64, FLOAT64, NUMERIC, BIGNUMERIC, BOOL, TIMESTAMP, DATE, DATETIME, TIME, JSON ()");
+    insta::assert_snapshot!(steps("[{time_zone: {fields: [a], from: Mars}}]"), @"clients/acme.yaml: pipelines.xero.streams: stream `invoices`, transformations[0]: there is no time zone `Mars`; name one such as Europe/London ()");
+}
+
+#[test]
+fn a_hash_makes_the_pipeline_need_its_key() {
+    let (_folder, workspace) = workspace(
+        "client: acme\npipelines:\n  xero:\n    source: tiny\n    \
+         streams: {invoices: {transformations: [{hash: [email]}]}}\n",
+    );
+    let client = workspace.client("acme").unwrap();
+    assert_eq!(client.pipelines[0].secrets, ["key", "hash_key"]);
 }

@@ -21,6 +21,7 @@ pub fn with_pipeline(
             client: client.to_owned(),
             project: None,
             region: None,
+            state: None,
             pipelines: IndexMap::from([(name.to_owned(), pipeline.clone())]),
         };
         return yaml(path, &file);

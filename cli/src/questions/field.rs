@@ -60,6 +60,20 @@ impl Variant {
 }
 
 impl Field {
+    /// A secret that no specification tells of.
+    pub fn secret(path: &str, title: &str) -> Field {
+        Field {
+            path: path.to_owned(),
+            title: title.to_owned(),
+            help: None,
+            kind: Kind::Text,
+            default: None,
+            required: true,
+            secret: true,
+            rules: Rules::default(),
+        }
+    }
+
     /// The answers there are, where they are few.
     pub fn values(&self) -> Vec<String> {
         match &self.kind {

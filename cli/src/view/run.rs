@@ -44,6 +44,21 @@ impl View {
                 self.line(format!("{RED}{}{RED:#}: {error}", stream.stream))?;
             }
         }
+        self.models(summary)
+    }
+
+    /// One line for the models that are built, and one for each that is not.
+    fn models(&mut self, summary: &RunSummary) -> io::Result<()> {
+        let built = summary.models.iter().filter(|model| model.error.is_none());
+        let built: Vec<&str> = built.map(|model| model.model.as_str()).collect();
+        if !built.is_empty() {
+            self.line(format!("models: {}", built.join(", ")))?;
+        }
+        for model in &summary.models {
+            if let Some(error) = &model.error {
+                self.line(format!("{RED}model {}{RED:#}: {error}", model.model))?;
+            }
+        }
         Ok(())
     }
 

@@ -125,14 +125,17 @@ impl Drop for World {
     }
 }
 
-/// A binary that `make build` puts into `bin/`.
+/// A binary of the workspace: the image's static runtime from `bin/`, the others from
+/// beside the xetl under test, so that all are of one build.
 pub fn built(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../bin")
-        .join(name);
+    let folder = match name {
+        "xetl-runtime" => Path::new(env!("CARGO_MANIFEST_DIR")).join("../bin"),
+        _ => Path::new(env!("CARGO_BIN_EXE_xetl")).with_file_name(""),
+    };
+    let path = folder.join(name);
     assert!(
         path.exists(),
-        "`{}` is missing: `make build` makes it, and `make test` does that first",
+        "`{}` is missing: `make test` makes it",
         path.display()
     );
     path

@@ -6,7 +6,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -71,6 +72,7 @@ impl Part {
             name: std::mem::take(&mut self.name),
             rows: self.rows,
             bytes,
+            arrived: None,
         })
     }
 }
@@ -141,6 +143,29 @@ impl Iterator for Batches {
                 .map_err(io::Error::other),
         )
     }
+}
+
+/// A file with just the rows that `keep` says; itself if these are all, `None` if there are none.
+pub fn sieve<E: From<io::Error>>(
+    folder: &Path,
+    file: &DataFile,
+    schema: &Schema,
+    mut keep: impl FnMut(&RecordBatch) -> Result<BooleanArray, E>,
+) -> Result<Option<DataFile>, E> {
+    let mut part = Part::create(folder, schema.arrow())?;
+    for batch in Source::open(&folder.join(&file.name))?.batches(schema)? {
+        let batch = batch?;
+        let kept = filter_record_batch(&batch, &keep(&batch)?).map_err(io::Error::other)?;
+        part.write(&kept)?;
+    }
+    Ok(match part.rows {
+        0 => None,
+        rows if rows == file.rows => Some(file.clone()),
+        _ => Some(DataFile {
+            arrived: file.arrived,
+            ..part.finish()?
+        }),
+    })
 }
 
 /// Removes old results and the files no table names: leftovers of jobs cut off.

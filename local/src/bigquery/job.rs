@@ -1,5 +1,6 @@
 //! A job's document: what was asked, how it stands, what came of it.
 
+use std::collections::HashMap;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,11 @@ impl Job {
         key(&self.project, &self.location, &self.id)
     }
 
+    /// `LOAD`, `QUERY`, `COPY` or `EXTRACT`.
+    pub fn kind(&self) -> &str {
+        self.configuration["jobType"].as_str().unwrap_or_default()
+    }
+
     pub fn reference(&self) -> Value {
         json!({"projectId": self.project, "jobId": self.id, "location": self.location})
     }
@@ -57,14 +63,6 @@ impl Job {
     /// Where a query's rows are.
     pub fn results(&self) -> Option<TableRef> {
         serde_json::from_value(self.configuration["query"]["destinationTable"].clone()).ok()
-    }
-
-    /// The table the job writes, if it is a kind that writes one.
-    fn destination(&self) -> Option<TableRef> {
-        let load = &self.configuration["load"]["destinationTable"];
-        serde_json::from_value(load.clone())
-            .ok()
-            .or_else(|| self.results())
     }
 
     fn status(&self) -> Value {
@@ -122,17 +120,17 @@ impl Job {
 
 /// Jobs that ran when the process died: done if their commit is in the table, failed if not.
 pub fn settle_interrupted(service: &BigQuery) -> io::Result<()> {
+    let tables = service.tables.list("").into_iter();
+    let mut commits: HashMap<String, Object> = tables
+        .flat_map(|(_, table)| table.commits)
+        .map(|commit| (commit.job, commit.statistics))
+        .collect();
     for (key, mut job) in service.jobs.list("") {
         if job.state == State::Done {
             continue;
         }
-        let table = job
-            .destination()
-            .and_then(|table| service.tables.get(&table.key()));
-        let commit =
-            table.and_then(|table| table.commits.into_iter().find(|commit| commit.job == key));
-        match commit {
-            Some(commit) => job.statistics = commit.statistics,
+        match commits.remove(&key) {
+            Some(statistics) => job.statistics = statistics,
             None => {
                 job.failure = Some(Failure {
                     reason: "backendError".to_owned(),

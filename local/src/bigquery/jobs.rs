@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use super::files::RESULTS;
 use super::job::{Failure, Job, State, key};
 use super::load;
-use super::load::Load;
 use super::reference::TableRef;
-use super::resource::{Object, check_labels, now_ms, page};
-use super::sql::{self, Query};
+use super::resource::{Object, now_ms, page};
+use super::sql;
+use super::work::Work;
+use super::{copy, extract};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
@@ -37,76 +38,6 @@ pub fn routes() -> Vec<Route> {
             cancel,
         ),
     ]
-}
-
-/// What a configuration asks for, checked.
-enum Work {
-    Load(Box<Load>),
-    Query(Box<Query>),
-}
-
-impl Work {
-    fn parse(project: &str, configuration: &mut Value) -> Result<Work, ApiError> {
-        check_labels(configuration.as_object().unwrap_or(&Object::new()))?;
-        if configuration["load"].is_object() {
-            own_project(project, &mut configuration["load"]["destinationTable"]);
-            configuration["jobType"] = "LOAD".into();
-            return Ok(Work::Load(Box::new(Load::parse(&configuration["load"])?)));
-        }
-        if configuration["query"].is_object() {
-            own_project(project, &mut configuration["query"]["destinationTable"]);
-            own_project(project, &mut configuration["query"]["defaultDataset"]);
-            configuration["jobType"] = "QUERY".into();
-            return Ok(Work::Query(Box::new(Query::parse(
-                project,
-                &configuration["query"],
-            )?)));
-        }
-        for kind in ["copy", "extract"] {
-            if configuration[kind].is_object() {
-                return Err(ApiError::unimplemented(format!(
-                    "the local cloud runs no {kind} jobs"
-                )));
-            }
-        }
-        Err(ApiError::invalid(
-            "Required parameter is missing: configuration.load or configuration.query",
-        ))
-    }
-
-    /// Where the job runs when the request does not say.
-    fn location(&self, cloud: &Cloud) -> Result<String, ApiError> {
-        match self {
-            Work::Load(load) => Ok(cloud
-                .bigquery
-                .dataset(&load.destination.dataset())?
-                .location),
-            Work::Query(query) => Ok(sql::location(cloud, query)),
-        }
-    }
-
-    fn check_location(&self, cloud: &Cloud, location: &str) -> Result<(), ApiError> {
-        let dataset = match self {
-            Work::Load(load) => load.destination.dataset(),
-            Work::Query(_) => return Ok(()),
-        };
-        let place = cloud.bigquery.dataset(&dataset)?.location;
-        if place.eq_ignore_ascii_case(location) {
-            return Ok(());
-        }
-        Err(ApiError::not_found(format!(
-            "Not found: Dataset {dataset} was not found in location {location}"
-        )))
-    }
-}
-
-/// A reference without a project means the job's.
-fn own_project(project: &str, reference: &mut Value) {
-    if let Value::Object(reference) = reference {
-        reference
-            .entry("projectId")
-            .or_insert_with(|| project.into());
-    }
 }
 
 async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
@@ -244,6 +175,7 @@ async fn execute(cloud: &Arc<Cloud>, key: &str, work: Work) {
 }
 
 async fn perform(cloud: &Arc<Cloud>, key: &str, job: &Job, work: Work) -> Result<Object, ApiError> {
+    cloud.bigquery.faults.meet(job.kind(), &job.id)?;
     match work {
         Work::Query(query) => {
             let results = job
@@ -266,6 +198,8 @@ async fn perform(cloud: &Arc<Cloud>, key: &str, job: &Job, work: Work) -> Result
                 Err(ApiError::internal(format!("the load failed: {error}")))
             })
         }
+        Work::Copy(copy) => copy::run(cloud, &copy, key),
+        Work::Extract(extract) => extract::run(cloud, &extract).await,
     }
 }
 

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::datasets::Dataset;
+use super::commit::{Change, apply};
 use super::files::{Part, Source as ParquetSource};
 use super::load_plan::{Plan, plan};
 pub use super::objects::{Object, resolve};
@@ -15,7 +15,7 @@ use super::reference::TableRef;
 use super::resource::Object as Settings;
 use super::schema::{Field, Mode, Schema, Type};
 use super::table::{Commit, DataFile, Kind, Table};
-use super::{conform, tables};
+use super::{conform, layout, partitions, tables};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 
@@ -44,6 +44,8 @@ pub enum Write {
 #[derive(Debug, Clone)]
 pub struct Load {
     pub destination: TableRef,
+    /// `20240131` of a destination `t$20240131`.
+    pub partition: Option<String>,
     pub source: Source,
     pub write: Write,
     pub create: bool,
@@ -54,7 +56,14 @@ pub struct Load {
     pub settings: Settings,
 }
 
-fn texts(value: &Value) -> Vec<String> {
+impl Load {
+    /// WRITE_TRUNCATE of a whole table replaces its schema too.
+    pub fn keeps_schema(&self) -> bool {
+        self.write != Write::Truncate || self.partition.is_some()
+    }
+}
+
+pub fn texts(value: &Value) -> Vec<String> {
     let items = value.as_array().into_iter().flatten();
     items
         .filter_map(|item| Some(item.as_str()?.to_owned()))
@@ -112,6 +121,7 @@ impl Load {
     pub fn parse(config: &Value) -> Result<Load, ApiError> {
         let destination: TableRef = parse("destinationTable", &config["destinationTable"])?
             .ok_or_else(|| ApiError::invalid("Required parameter is missing: destinationTable"))?;
+        let (destination, partition) = destination.undecorated();
         destination.check()?;
         let schema: Option<Schema> = parse("schema", &config["schema"])?;
         let schema = schema.filter(|schema| !schema.fields.is_empty());
@@ -121,10 +131,13 @@ impl Load {
         }
         let options = texts(&config["schemaUpdateOptions"]);
         let has = |name: &str| options.iter().any(|option| option == name);
+        let write = parse("writeDisposition", &config["writeDisposition"])?.unwrap_or_default();
+        check_update_options(&options, write, partition.is_some())?;
         Ok(Load {
             destination,
+            partition,
             source: Source::of(config)?,
-            write: parse("writeDisposition", &config["writeDisposition"])?.unwrap_or_default(),
+            write,
             create: config["createDisposition"].as_str() != Some("CREATE_NEVER"),
             schema,
             add_fields: has("ALLOW_FIELD_ADDITION"),
@@ -134,7 +147,28 @@ impl Load {
     }
 }
 
-fn table_settings(config: &Value) -> Settings {
+/// Which jobs may change the schema of the table they write.
+pub fn check_update_options(
+    options: &[String],
+    write: Write,
+    one_partition: bool,
+) -> Result<(), ApiError> {
+    let served = match write {
+        Write::Append | Write::TruncateData => true,
+        Write::Truncate => one_partition,
+        Write::Empty => false,
+    };
+    if options.is_empty() || served {
+        return Ok(());
+    }
+    Err(ApiError::invalid(
+        "Schema update options should only be specified with WRITE_APPEND disposition, or with WRITE_TRUNCATE \
+         disposition on a table partition.",
+    ))
+}
+
+/// Partitioning and clustering that a job asks for.
+pub fn table_settings(config: &Value) -> Settings {
     let mut settings = Map::new();
     for name in ["timePartitioning", "rangePartitioning", "clustering"] {
         if let Some(value) = config
@@ -204,18 +238,25 @@ pub fn run(cloud: &Cloud, load: &Load, job: &str) -> Result<Settings, ApiError> 
 
 fn attempt(cloud: &Cloud, load: &Load, job: &str) -> Result<Settings, ApiError> {
     let dataset = cloud.bigquery.dataset(&load.destination.dataset())?;
-    let present = cloud.bigquery.tables.get(&load.destination.key());
+    let present = cloud.bigquery.live(&load.destination);
     check_destination(load, present.as_ref())?;
     let objects = resolve(cloud, &load.source.uris, &dataset.location)?;
     check_alike(load, &objects)?;
     let inferred = infer(&objects, &load.source)?;
     let plan = plan(load, &inferred, present.as_ref().map(|table| &table.schema))?;
     plan.table.check()?;
+    check_layout(load, present.as_ref(), &plan.table)?;
     let mut part = Part::create(&cloud.bigquery.data, plan.table.arrow())?;
     for object in &objects {
         copy(object, load, &plan, &mut part)?;
     }
-    let file = part.finish()?;
+    let mut file = part.finish()?;
+    let kept = match &load.partition {
+        Some(name) => {
+            partitions::replaced(cloud, load, name, present.as_ref(), &plan.table, &mut file)?
+        }
+        None => None,
+    };
     let planned_on = present.map(|table| table.schema).unwrap_or_default();
     let statistics = load_statistics(&objects, &file);
     let change = Change {
@@ -223,7 +264,8 @@ fn attempt(cloud: &Cloud, load: &Load, job: &str) -> Result<Settings, ApiError> 
         file,
         write: load.write,
         settings: load.settings.clone(),
-        planned_on: (load.write != Write::Truncate).then_some(planned_on),
+        planned_on: load.keeps_schema().then_some(planned_on),
+        kept,
     };
     let commit = Commit {
         job: job.to_owned(),
@@ -231,6 +273,31 @@ fn attempt(cloud: &Cloud, load: &Load, job: &str) -> Result<Settings, ApiError> 
     };
     apply(cloud, &load.destination, &dataset, &change, commit)?;
     Ok(statistics)
+}
+
+/// Partitioning and clustering of the load against the table's, or its columns.
+fn check_layout(load: &Load, present: Option<&Table>, schema: &Schema) -> Result<(), ApiError> {
+    match present {
+        None => layout::check(&load.settings, schema),
+        Some(table) => {
+            check_same_layout(&load.settings, table)?;
+            layout::check(&table.settings, schema)
+        }
+    }
+}
+
+/// A job that says how its destination is partitioned must say what it is.
+pub fn check_same_layout(settings: &Settings, table: &Table) -> Result<(), ApiError> {
+    let given = ["timePartitioning", "rangePartitioning"]
+        .iter()
+        .any(|name| settings.contains_key(*name));
+    if !given || layout::same(settings, &table.settings)? {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!(
+        "Incompatible table partitioning specification. Table {} exists with another partitioning than the job's.",
+        table.reference
+    )))
 }
 
 fn check_destination(load: &Load, present: Option<&Table>) -> Result<(), ApiError> {
@@ -325,58 +392,4 @@ fn load_statistics(objects: &[Object], file: &DataFile) -> Settings {
         "badRecords": "0",
     }});
     statistics.as_object().cloned().unwrap_or_default()
-}
-
-/// What a job does to a table.
-pub struct Change {
-    pub schema: Schema,
-    pub file: DataFile,
-    pub write: Write,
-    pub settings: Settings,
-    /// The schema that the change was planned on; `None` where it does not matter.
-    pub planned_on: Option<Schema>,
-}
-
-/// The commit: one write of the table's document.
-pub fn apply(
-    cloud: &Cloud,
-    reference: &TableRef,
-    dataset: &Dataset,
-    change: &Change,
-    commit: Commit,
-) -> Result<(), ApiError> {
-    cloud.bigquery.tables.update(&reference.key(), |present| {
-        let table = present.get_or_insert_with(|| {
-            let mut table = Table::new(
-                reference.clone(),
-                Kind::Native,
-                &dataset.location,
-                Schema::default(),
-            );
-            table.settings = tables::with_expiration(change.settings.clone(), dataset);
-            table
-        });
-        if change.write == Write::Empty && table.rows() > 0 {
-            return Err(tables::already_exists(reference));
-        }
-        if change
-            .planned_on
-            .as_ref()
-            .is_some_and(|schema| *schema != table.schema)
-        {
-            return Err(ApiError::aborted(format!(
-                "the schema of table {reference} changed meanwhile; retry"
-            ))
-            .reason("backendError"));
-        }
-        if matches!(change.write, Write::Truncate | Write::TruncateData) {
-            table.files.clear();
-        }
-        table.schema = change.schema.clone();
-        if change.file.rows > 0 {
-            table.files.push(change.file.clone());
-        }
-        table.commit(commit);
-        Ok(())
-    })
 }

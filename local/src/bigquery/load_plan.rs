@@ -1,6 +1,6 @@
 //! What a load will do, decided from schemas alone.
 
-use super::load::{Load, Write};
+use super::load::Load;
 use super::parquet_schema::mismatch;
 use super::schema::{Field, Mode, Schema};
 use crate::error::ApiError;
@@ -21,8 +21,8 @@ pub fn plan(load: &Load, inferred: &Schema, present: Option<&Schema>) -> Result<
         .iter()
         .map(|field| field.name.clone())
         .collect();
-    let keeps = load.write != Write::Truncate;
-    let Some(present) = present.filter(|present| keeps && !present.fields.is_empty()) else {
+    let Some(present) = present.filter(|present| load.keeps_schema() && !present.fields.is_empty())
+    else {
         let table = wanted.clone();
         return Ok(Plan { table, from_files });
     };

@@ -1,28 +1,38 @@
 //! BigQuery v2: datasets, tables, jobs, and SQL over Parquet.
 //!
-//! `datasets`, `tables`, `jobs` and `queries` speak HTTP; `load` and `sql` do
-//! the work of jobs. Only `sql` knows DataFusion, only `files` touches the
-//! Parquet files of tables.
+//! `datasets`, `tables`, `jobs`, `queries` and `faults` speak HTTP; `load`, `copy`,
+//! `extract` and `sql` do the work of jobs, and `commit` makes it a table's.
+//! Only `sql` knows DataFusion, only `files` touches the Parquet files of tables.
 
+mod commit;
 mod conform;
+mod copy;
 mod datasets;
 mod engine;
+mod export;
+mod extract;
+mod faults;
 mod files;
 mod job;
 mod jobs;
+mod layout;
 mod load;
 mod load_plan;
 mod objects;
 mod parquet_schema;
+mod partitioning;
+mod partitions;
 mod queries;
 mod reference;
 mod resource;
 mod schema;
+mod schema_rules;
 mod sql;
 mod table;
 mod tabledata;
 mod tables;
 mod values;
+mod work;
 
 use std::io;
 use std::path::PathBuf;
@@ -34,8 +44,10 @@ use crate::router::{Reply, Request, Route};
 use crate::store::{Collection, Store};
 use datasets::Dataset;
 use engine::Engine;
+use faults::Faults;
 use job::Job;
 use reference::{DatasetRef, TableRef};
+use resource::now_ms;
 use table::Table;
 
 /// The service's state.
@@ -46,6 +58,7 @@ pub struct BigQuery {
     /// Where the Parquet files of tables are.
     data: PathBuf,
     engine: Engine,
+    faults: Faults,
 }
 
 impl BigQuery {
@@ -56,6 +69,7 @@ impl BigQuery {
             jobs: store.collection("bigquery/jobs")?,
             data: store.folder("bigquery/data")?,
             engine: Engine::start()?,
+            faults: Faults::default(),
         };
         job::settle_interrupted(&service)?;
         files::sweep(&service)?;
@@ -69,9 +83,42 @@ impl BigQuery {
     }
 
     fn table(&self, reference: &TableRef) -> Result<Table, ApiError> {
-        self.tables
-            .get(&reference.key())
+        self.live(reference)
             .ok_or_else(|| tables::not_found(reference))
+    }
+
+    /// A table; one past its `expirationTime` goes when it is next looked for.
+    fn live(&self, reference: &TableRef) -> Option<Table> {
+        let key = reference.key();
+        let table = self.tables.get(&key)?;
+        if !table.expired(now_ms()) {
+            let vacuumed = partitions::vacuumed(self, table.clone());
+            return Some(vacuumed.unwrap_or_else(|error| {
+                tracing::error!(table = key, %error, "cannot remove expired partitions");
+                table
+            }));
+        }
+        let forgotten = self.tables.update(&key, |present| {
+            if present
+                .as_ref()
+                .is_some_and(|table| table.expired(now_ms()))
+            {
+                *present = None;
+            }
+            Ok::<_, io::Error>(present.clone())
+        });
+        forgotten.unwrap_or_else(|error| {
+            tracing::error!(table = key, %error, "cannot remove an expired table");
+            None
+        })
+    }
+
+    /// The tables of a dataset, in order of their names.
+    fn tables_of(&self, dataset: &DatasetRef) -> Vec<Table> {
+        let all = self.tables.list(&format!("{}/", dataset.key())).into_iter();
+        all.map(|(_, table)| table)
+            .filter(|table| !table.expired(now_ms()))
+            .collect()
     }
 
     /// Forgets a table; its files go when the next start sweeps, as queries may still read them.
@@ -88,6 +135,7 @@ pub fn routes() -> Vec<Route> {
         jobs::routes(),
         queries::routes(),
         uploads(),
+        faults::routes(),
     ]
     .into_iter()
     .flatten()

@@ -36,7 +36,7 @@ pub fn resolve(cloud: &Cloud, uris: &[String], location: &str) -> Result<Vec<Obj
     Ok(objects)
 }
 
-fn split(uri: &str) -> Result<(&str, &str), ApiError> {
+pub fn split(uri: &str) -> Result<(&str, &str), ApiError> {
     let bad = || {
         ApiError::invalid(format!(
             "Source URI must be a Google Cloud Storage location: {uri}"
@@ -67,7 +67,7 @@ fn fits(pattern: &str, name: &str) -> bool {
     }
 }
 
-fn check_location(cloud: &Cloud, bucket: &str, location: &str) -> Result<(), ApiError> {
+pub fn check_location(cloud: &Cloud, bucket: &str, location: &str) -> Result<(), ApiError> {
     let place = bucket_location(cloud, bucket)
         .ok_or_else(|| ApiError::not_found(format!("Not found: Bucket {bucket}")))?;
     if colocated(&place, location) {

@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::faults::error_of;
 use super::job::{Failure, Job, State};
 use super::jobs;
 use super::resource::number;
@@ -59,6 +60,12 @@ async fn query(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     };
     let mut reply = reply(&cloud, &job, window).await?;
     reply["kind"] = "bigquery#queryResponse".into();
+    let statistics = job.statistics.get("query");
+    for name in ["dmlStats", "statementType"] {
+        if let Some(value) = statistics.and_then(|statistics| statistics.get(name)) {
+            reply[name] = value.clone();
+        }
+    }
     Ok(Json(reply).into_response())
 }
 
@@ -193,7 +200,8 @@ async fn reply(cloud: &Arc<Cloud>, job: &Job, window: Window) -> Result<Value, A
     if let Some(affected) = statistics.get("numDmlAffectedRows") {
         reply["numDmlAffectedRows"] = affected.clone();
     }
-    let select = statistics["statementType"] == "SELECT";
+    let script = statistics["statementType"] == "SCRIPT";
+    let select = script || statistics["statementType"] == "SELECT";
     let table = job
         .results()
         .and_then(|results| cloud.bigquery.tables.get(&results.key()));
@@ -208,7 +216,7 @@ async fn reply(cloud: &Arc<Cloud>, job: &Job, window: Window) -> Result<Value, A
                 reply["pageToken"] = next.into();
             }
         }
-        None if select => {
+        None if select && !script => {
             return Err(ApiError::not_found(format!(
                 "Not found: the results of job {}:{} have expired",
                 job.project, job.id
@@ -228,12 +236,9 @@ fn raised(failure: &Failure) -> ApiError {
     match failure.reason.as_str() {
         "notFound" => ApiError::not_found(message),
         "duplicate" => ApiError::already_exists(message),
-        "invalidQuery" => ApiError::invalid(message).reason("invalidQuery"),
         "notImplemented" => ApiError::unimplemented(message),
         "internalError" => ApiError::internal(message),
-        "backendError" => ApiError::internal(message).reason("backendError"),
-        "stopped" => ApiError::invalid(message).reason("stopped"),
-        _ => ApiError::invalid(message),
+        other => error_of(other, message),
     }
 }
 

@@ -71,6 +71,17 @@ impl TableRef {
         DatasetRef::new(&self.project, &self.dataset)
     }
 
+    /// The table without the partition after its `$`, and that.
+    pub fn undecorated(self) -> (TableRef, Option<String>) {
+        match self.table.split_once('$') {
+            Some((table, partition)) => (
+                TableRef::new(&self.project, &self.dataset, table),
+                Some(partition.to_owned()),
+            ),
+            None => (self, None),
+        }
+    }
+
     pub fn check(&self) -> Result<(), ApiError> {
         self.dataset().check()?;
         let name = &self.table;

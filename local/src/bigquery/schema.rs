@@ -1,7 +1,7 @@
-//! Table schemas: fields in BigQuery's words, the rules for changing them,
-//! and the Arrow types their values are kept in.
+//! Table schemas: fields in BigQuery's words, and the Arrow types their values
+//! are kept in. What a schema may hold and become is in `schema_rules`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{
@@ -10,6 +10,7 @@ use arrow::datatypes::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::schema_rules::{check_fields, check_patch};
 use crate::error::ApiError;
 
 /// Arrow metadata that tells JSON and GEOGRAPHY from STRING.
@@ -149,6 +150,22 @@ impl Field {
         self.name.eq_ignore_ascii_case(name)
     }
 
+    /// The column's type as SQL writes it: `ARRAY<STRUCT<a INT64>>`.
+    pub fn sql_type(&self) -> String {
+        let item = match self.kind {
+            Type::Record => {
+                let fields = self.fields.iter();
+                let fields = fields.map(|field| format!("{} {}", field.name, field.sql_type()));
+                format!("STRUCT<{}>", fields.collect::<Vec<_>>().join(", "))
+            }
+            kind => kind.sql_name().to_owned(),
+        };
+        match self.mode {
+            Mode::Repeated => format!("ARRAY<{item}>"),
+            _ => item,
+        }
+    }
+
     /// The Arrow type of one value, without the list of a REPEATED field.
     pub fn item_type(&self) -> DataType {
         match self.kind {
@@ -275,99 +292,6 @@ impl Schema {
     }
 }
 
-const RESERVED: &[&str] = &[
-    "_TABLE_",
-    "_FILE_",
-    "_PARTITION",
-    "_ROW_TIMESTAMP",
-    "__ROOT__",
-    "_COLIDENTIFIER",
-];
-
-fn check_fields(fields: &[Field], depth: usize) -> Result<(), ApiError> {
-    let mut seen = HashSet::new();
-    for field in fields {
-        check_name(&field.name)?;
-        if !seen.insert(field.name.to_lowercase()) {
-            return Err(ApiError::invalid(format!(
-                "Field {} already exists in schema",
-                field.name
-            )));
-        }
-        if depth > 15 {
-            return Err(ApiError::invalid(
-                "Schema has more than 15 levels of nested RECORDs",
-            ));
-        }
-        match (field.kind, field.fields.is_empty()) {
-            (Type::Record, true) => {
-                return Err(ApiError::invalid(format!(
-                    "Field {} is type RECORD but has no schema",
-                    field.name
-                )));
-            }
-            (Type::Record, false) => check_fields(&field.fields, depth + 1)?,
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn check_name(name: &str) -> Result<(), ApiError> {
-    let good = |c: char| !c.is_control() && !"!\"$()*,./;?@[\\]^`{}~".contains(c);
-    if name.is_empty() || name.chars().count() > 300 || !name.chars().all(good) {
-        return Err(ApiError::invalid(format!(
-            "Invalid field name \"{name}\". Fields must contain the allowed characters, and be at most 300 \
-             characters long. For allowed characters, please refer to \
-             https://cloud.google.com/bigquery/docs/schemas#column_names"
-        )));
-    }
-    let upper = name.to_uppercase();
-    match RESERVED.iter().find(|prefix| upper.starts_with(*prefix)) {
-        Some(_) => Err(ApiError::invalid(format!(
-            "Invalid field name \"{name}\". Field names are not allowed to start with the (case-insensitive) \
-             prefixes _PARTITION, _TABLE_, _FILE_, _ROW_TIMESTAMP, __ROOT__ and _COLIDENTIFIER"
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Says what in `new` an in-place change of `old` may not do.
-fn check_patch(old: &[Field], new: &[Field], path: &str) -> Result<(), String> {
-    for before in old {
-        let name = format!("{path}{}", before.name);
-        let Some(after) = new.iter().find(|field| field.is(&before.name)) else {
-            return Err(format!("Field {name} is missing in new schema"));
-        };
-        if after.kind != before.kind {
-            return Err(format!(
-                "Field {name} has changed type from {} to {}",
-                before.kind.name(),
-                after.kind.name()
-            ));
-        }
-        let relaxed = before.mode == Mode::Required && after.mode == Mode::Nullable;
-        if after.mode != before.mode && !relaxed {
-            return Err(format!(
-                "Field {name} has changed mode from {} to {}",
-                before.mode.name(),
-                after.mode.name()
-            ));
-        }
-        check_patch(&before.fields, &after.fields, &format!("{name}."))?;
-    }
-    let added = new
-        .iter()
-        .filter(|field| !old.iter().any(|before| before.is(&field.name)));
-    match added.into_iter().find(|field| field.mode == Mode::Required) {
-        Some(field) => Err(format!(
-            "Cannot add required fields to an existing schema. (field: {path}{})",
-            field.name
-        )),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -455,5 +379,12 @@ mod tests {
                 {"name": "at", "type": "TIMESTAMP", "mode": "NULLABLE"}]},
         ]));
         assert_eq!(Schema::of_arrow(&given.arrow()), given);
+    }
+
+    #[test]
+    fn types_read_as_in_sql() {
+        let amount = Field::new("amount", Type::Integer, Mode::Nullable);
+        let lines = Field::record("lines", Mode::Repeated, vec![amount]);
+        assert_eq!(lines.sql_type(), "ARRAY<STRUCT<amount INT64>>");
     }
 }

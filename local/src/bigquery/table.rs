@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::layout::number;
 use super::reference::TableRef;
 use super::resource::{Object, etag, now_ms};
 use super::schema::Schema;
@@ -23,6 +24,9 @@ pub struct DataFile {
     pub name: String,
     pub rows: u64,
     pub bytes: u64,
+    /// The partition of all its rows, where they came into one by the time they came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<i64>,
 }
 
 /// A job that wrote the table, with what it reports: a job cut off after its
@@ -91,6 +95,12 @@ impl Table {
 
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Whether the table's `expirationTime` has come.
+    pub fn expired(&self, now_ms: i64) -> bool {
+        let at = self.settings.get("expirationTime").and_then(number);
+        at.is_some_and(|at| at > 0 && at <= now_ms)
     }
 
     /// The query of a view.

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 use super::datasets::Dataset;
+use super::layout;
 use super::load;
 use super::reference::{DatasetRef, TableRef};
 use super::resource::{
@@ -95,7 +96,7 @@ async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     } = &dataset.reference;
     let reference = TableRef::new(project, id, name.unwrap_or_default());
     reference.check()?;
-    if cloud.bigquery.tables.get(&reference.key()).is_some() {
+    if cloud.bigquery.live(&reference).is_some() {
         return Err(already_exists(&reference));
     }
     let table = build(&cloud, &dataset, reference, &body).await?;
@@ -125,7 +126,6 @@ async fn build(
     body: &Object,
 ) -> Result<Table, ApiError> {
     let settings = writable(body, FIXED);
-    check_settings(&settings)?;
     let schema = schema_of(body)?;
     let (kind, schema) = if settings.contains_key("view") {
         let (query, view_schema) = (view_query(&settings)?, schema);
@@ -147,29 +147,23 @@ async fn build(
         }
         (Kind::Native, schema.unwrap_or_default())
     };
+    check_settings(&settings, &schema)?;
     let mut table = Table::new(reference, kind, &dataset.location, schema);
     table.settings = with_expiration(settings, dataset);
     Ok(table)
 }
 
-fn check_settings(settings: &Object) -> Result<(), ApiError> {
+/// Holds settings against the columns they speak of.
+pub fn check_settings(settings: &Object, schema: &Schema) -> Result<(), ApiError> {
     check_labels(settings)?;
-    let clustering = settings
-        .get("clustering")
-        .and_then(|by| by["fields"].as_array());
-    match clustering {
-        Some(fields) if fields.len() > 4 => Err(ApiError::invalid(
-            "At most 4 clustering columns are allowed.",
-        )),
-        _ => Ok(()),
-    }
+    layout::check(settings, schema)
 }
 
 pub fn with_expiration(mut settings: Object, dataset: &Dataset) -> Object {
     let default = dataset
         .settings
         .get("defaultTableExpirationMs")
-        .and_then(number_of);
+        .and_then(layout::number);
     if let (Some(life), false) = (default, settings.contains_key("expirationTime")) {
         settings.insert(
             "expirationTime".to_owned(),
@@ -177,10 +171,6 @@ pub fn with_expiration(mut settings: Object, dataset: &Dataset) -> Object {
         );
     }
     settings
-}
-
-fn number_of(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// The query of a view; legacy SQL is the API's default and is refused.
@@ -258,10 +248,8 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
     let filter = request.query("filter").unwrap_or_default();
     let all: Vec<Table> = cloud
         .bigquery
-        .tables
-        .list(&format!("{}/", dataset.key()))
+        .tables_of(&dataset)
         .into_iter()
-        .map(|(_, table)| table)
         .filter(|table| matches_filter(&table.settings, filter))
         .collect();
     let total = all.len();
@@ -311,7 +299,6 @@ async fn write(
     body: &Object,
     detect: bool,
 ) -> Reply {
-    check_settings(&settings)?;
     check_same_kind(&before, &settings)?;
     let given = schema_of(body)?;
     let schema = match before.kind {
@@ -333,6 +320,7 @@ async fn write(
             external_schema(cloud, &dataset, &settings, given.or(kept))?
         }
     };
+    check_settings(&settings, &schema)?;
     let table = cloud
         .bigquery
         .tables
@@ -365,18 +353,14 @@ fn check_same_kind(table: &Table, settings: &Object) -> Result<(), ApiError> {
             table.reference
         )));
     }
-    for name in ["timePartitioning", "rangePartitioning"] {
-        let by = |settings: &Object| {
-            settings
-                .get(name)
-                .map(|by| (by["type"].clone(), by["field"].clone()))
+    if !layout::same(&table.settings, settings)? {
+        let what = match layout::Partitioning::of(&table.settings)? {
+            Some(_) => "Cannot change partitioning spec for a partitioned table.",
+            None => {
+                "Cannot convert non partitioned/clustered table to partitioned/clustered table."
+            }
         };
-        if kind == Kind::Native && by(&table.settings) != by(settings) {
-            return Err(ApiError::invalid(format!(
-                "Cannot change partitioning of table {}.",
-                table.reference
-            )));
-        }
+        return Err(ApiError::invalid(what));
     }
     Ok(())
 }

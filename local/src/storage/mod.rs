@@ -190,6 +190,22 @@ impl Storage {
         Ok(self.located(object))
     }
 
+    /// Makes a file of this machine the present generation of an object.
+    pub async fn put(
+        &self,
+        bucket: &str,
+        name: &str,
+        path: tempfile::TempPath,
+    ) -> Result<Object, ApiError> {
+        let content = upload::content_of(path).await?;
+        let object = Object {
+            bucket: bucket.to_owned(),
+            name: name.to_owned(),
+            ..Object::default()
+        };
+        self.commit(content, object, &Conditions::default())
+    }
+
     /// Changes what is known of an object, under its conditions.
     fn change(
         &self,

@@ -10,6 +10,7 @@ use futures::future::{BoxFuture, FutureExt};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value as Json, json};
 
+use crate::source::lint::{Finding, Severity, lint};
 use crate::source::{self, Config, SecretSink, SinkError};
 
 /// The states of streams by name.
@@ -36,6 +37,28 @@ pub fn read_manifest(path: &Path) -> Result<Json, FileError> {
         problem: format!("the schemas beside it: {error}"),
     })?;
     Ok(manifest)
+}
+
+/// More errors than this are a list for another day.
+const MOST_PLACES: usize = 5;
+
+/// A line for each error in a manifest's text, with its place.
+pub fn places(path: &Path) -> String {
+    let Ok(text) = fs::read_to_string(path) else {
+        return String::new();
+    };
+    let findings = lint(&text).into_iter();
+    let errors = findings.filter(|finding| finding.severity == Severity::Error);
+    let lines = errors.take(MOST_PLACES).map(|finding| {
+        let Finding {
+            line,
+            column,
+            message,
+            ..
+        } = finding;
+        format!("\n  line {line}, column {column}: {message}")
+    });
+    lines.collect()
 }
 
 /// YAML holds JSON, so one reader reads both.
@@ -140,16 +163,20 @@ pub fn read_states(path: &Path) -> Result<States, FileError> {
     let list = list
         .as_array()
         .ok_or_else(|| malformed(path, "a state is a list of stream states"))?;
-    let entry = |state: &Json| {
-        let stream = &state["stream"];
-        let name = stream["stream_descriptor"]["name"].as_str()?.to_owned();
-        Some((name, stream["stream_state"].clone()))
+    let entries = list.iter().map(entry);
+    let entries: Result<_, String> = entries.collect();
+    entries.map_err(|problem| malformed(path, problem))
+}
+
+fn entry(state: &Json) -> Result<(String, Json), String> {
+    let stream = &state["stream"];
+    let Some(name) = stream["stream_descriptor"]["name"].as_str() else {
+        return Err("a state has no `stream.stream_descriptor.name`".to_owned());
     };
-    let entries = list.iter().map(|state| {
-        entry(state)
-            .ok_or_else(|| malformed(path, "a state has no `stream.stream_descriptor.name`"))
-    });
-    entries.collect()
+    match &stream["stream_state"] {
+        state @ (Json::Object(_) | Json::Null) => Ok((name.to_owned(), state.clone())),
+        _ => Err(format!("the `stream_state` of `{name}` is no mapping")),
+    }
 }
 
 pub fn write_states(path: &Path, states: &States) -> Result<(), FileError> {

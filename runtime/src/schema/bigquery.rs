@@ -1,4 +1,4 @@
-//! A table's schema in BigQuery's JSON, and how it meets the table that is there.
+//! A table's schema in BigQuery's JSON.
 
 use serde_json::{Value as Json, json};
 
@@ -13,8 +13,6 @@ pub enum Mismatch {
         table: String,
         ours: String,
     },
-    #[error("column `{column}` is REQUIRED in the table, and the source has no such field")]
-    Required { column: String },
     #[error("column `{column}` was in the table when it was last loaded, and is gone")]
     Gone { column: String },
 }
@@ -62,14 +60,6 @@ fn type_name(kind: &Kind) -> &'static str {
     }
 }
 
-/// The table's fields with ours added: what to PATCH the table to and to load with.
-///
-/// BigQuery drops a file's column that a load's schema does not name, and refuses
-/// one the table does not have: both get the same list.
-pub fn union(table: &[Json], ours: &[Json]) -> Result<Vec<Json>, Mismatch> {
-    union_at("", table, ours)
-}
-
 /// Complains about a column of `loaded` that the table has no more.
 pub fn still_there(table: &[Json], loaded: &[Json]) -> Result<(), Mismatch> {
     match loaded
@@ -83,58 +73,24 @@ pub fn still_there(table: &[Json], loaded: &[Json]) -> Result<(), Mismatch> {
     }
 }
 
-fn union_at(path: &str, table: &[Json], ours: &[Json]) -> Result<Vec<Json>, Mismatch> {
-    let mut fields = Vec::with_capacity(table.len());
-    for field in table {
-        fields.push(match find(ours, name(field)) {
-            Some(our) => union_of(&format!("{path}{}", name(field)), field, our)?,
-            None if mode(field) == "REQUIRED" => {
-                return Err(Mismatch::Required {
-                    column: format!("{path}{}", name(field)),
-                });
-            }
-            None => field.clone(),
-        });
-    }
-    let new = ours.iter().filter(|our| find(table, name(our)).is_none());
-    fields.extend(new.cloned());
-    Ok(fields)
-}
-
-fn union_of(path: &str, table: &Json, ours: &Json) -> Result<Json, Mismatch> {
-    let same_type = canonical(table) == canonical(ours);
-    if !same_type || (mode(table) == "REPEATED") != (mode(ours) == "REPEATED") {
-        return Err(Mismatch::Type {
-            column: path.to_owned(),
-            table: described(table),
-            ours: described(ours),
-        });
-    }
-    let mut field = table.clone();
-    if canonical(table) == "RECORD" {
-        field["fields"] = union_at(&format!("{path}."), nested(table), nested(ours))?.into();
-    }
-    Ok(field)
-}
-
-fn find<'a>(fields: &'a [Json], name: &str) -> Option<&'a Json> {
+pub(super) fn find<'a>(fields: &'a [Json], name: &str) -> Option<&'a Json> {
     fields
         .iter()
         .find(|field| self::name(field).eq_ignore_ascii_case(name))
 }
 
-fn nested(field: &Json) -> &[Json] {
+pub(super) fn nested(field: &Json) -> &[Json] {
     field
         .get("fields")
         .and_then(Json::as_array)
         .map_or(&[], Vec::as_slice)
 }
 
-fn name(field: &Json) -> &str {
+pub(super) fn name(field: &Json) -> &str {
     field.get("name").and_then(Json::as_str).unwrap_or_default()
 }
 
-fn mode(field: &Json) -> &str {
+pub(super) fn mode(field: &Json) -> &str {
     field
         .get("mode")
         .and_then(Json::as_str)
@@ -142,7 +98,7 @@ fn mode(field: &Json) -> &str {
 }
 
 /// The API gives both the old and the SQL names of types.
-fn canonical(field: &Json) -> &str {
+pub(super) fn canonical(field: &Json) -> &str {
     match field.get("type").and_then(Json::as_str).unwrap_or_default() {
         "BOOL" => "BOOLEAN",
         "INT64" => "INTEGER",
@@ -154,7 +110,7 @@ fn canonical(field: &Json) -> &str {
     }
 }
 
-fn described(field: &Json) -> String {
+pub(super) fn described(field: &Json) -> String {
     match mode(field) {
         "REPEATED" => format!("REPEATED {}", canonical(field)),
         _ => canonical(field).to_owned(),
@@ -189,32 +145,6 @@ mod tests {
           ]
         }
         "#);
-    }
-
-    #[test]
-    fn a_new_field_is_added_after_the_tables_own() {
-        let table = fields(json!({"a": {"type": "string"}, "gone": {"type": "string"}}));
-        let ours = fields(json!({"b": {"type": "integer"}, "a": {"type": "string"}}));
-        let union = union(&table, &ours).unwrap();
-        let names: Vec<_> = union.iter().map(name).collect();
-        assert_eq!(names, ["a", "gone", RUN_ID, EXTRACTED_AT, RESCUED, "b"]);
-    }
-
-    #[test]
-    fn the_old_and_the_new_name_of_a_type_are_one() {
-        let table = [json!({"name": "a", "type": "INT64"})];
-        let ours = [json!({"name": "a", "type": "INTEGER", "mode": "NULLABLE"})];
-        assert_eq!(union(&table, &ours).unwrap(), table);
-    }
-
-    #[test]
-    fn another_type_is_refused_by_column() {
-        let table = fields(json!({"a": {"type": "string"}}));
-        let ours = fields(json!({"a": {"type": "integer"}}));
-        assert_eq!(
-            union(&table, &ours).unwrap_err().to_string(),
-            "column `a` is STRING in the table, but the source's records need INTEGER"
-        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ fn columns(properties: &Map<String, Json>, level: names::Level, depth: usize) ->
             name: names::column_name(field, &columns, level),
             kind,
             repeated,
+            format: date_format(schema),
         });
     }
     columns
@@ -99,6 +100,9 @@ fn kind(schema: &Json, depth: usize) -> Kind {
     if let Some(choices) = choices(schema) {
         return agreed(choices, depth);
     }
+    if date_format(schema).is_some() {
+        return date_kind(schema).unwrap_or(Kind::Timestamp);
+    }
     match one_type(schema) {
         Some("boolean") => Kind::Bool,
         Some("integer") => Kind::Int64,
@@ -111,11 +115,29 @@ fn kind(schema: &Json, depth: usize) -> Kind {
 }
 
 fn string_kind(schema: &Json) -> Kind {
-    match schema.get("format").and_then(Json::as_str) {
-        Some("date-time") => Kind::Timestamp,
-        Some("date") => Kind::Date,
-        _ => Kind::String,
+    date_kind(schema).unwrap_or(Kind::String)
+}
+
+fn date_kind(schema: &Json) -> Option<Kind> {
+    let word = |key| schema.get(key).and_then(Json::as_str);
+    match (word("format")?, word("airbyte_type")) {
+        ("date-time", Some("timestamp_without_timezone")) => Some(Kind::Datetime),
+        ("date-time", _) => Some(Kind::Timestamp),
+        ("date", _) => Some(Kind::Date),
+        ("time", _) => Some(Kind::Time),
+        _ => None,
     }
+}
+
+/// The form of the dates of a field, or of its items.
+fn date_format(schema: &Json) -> Option<String> {
+    let one = match choices(schema).as_deref() {
+        Some([one]) => one,
+        _ => schema,
+    };
+    let own = one.get("xetl_format").and_then(Json::as_str);
+    let items = one.get("items").and_then(|items| items.get("xetl_format"));
+    own.or(items.and_then(Json::as_str)).map(str::to_owned)
 }
 
 fn object_kind(schema: &Json, depth: usize) -> Kind {

@@ -99,6 +99,7 @@ fn columns(fields: &IndexMap<String, Seen>, level: names::Level, depth: usize) -
             name,
             kind,
             repeated,
+            format: None,
         });
     }
     columns

@@ -82,6 +82,7 @@ mod tests {
                 name,
                 kind: Kind::String,
                 repeated: false,
+                format: None,
             });
         }
         columns.into_iter().map(|column| column.name).collect()

@@ -196,6 +196,7 @@ fn info(component: &Component<'_>) -> Result<StreamInfo, SourceError> {
         primary_key: primary_key(component.field("primary_key")),
         cursor_field: None,
         schema: json!({}),
+        types: json!({}),
         mode: mode(component)?,
     })
 }

@@ -23,7 +23,7 @@ pub fn applied(spec: &Json, config: Config) -> Result<Config, SourceError> {
     };
     let mut fields = match Value::from(&Json::Object(config.0)) {
         Value::Object(fields) => fields,
-        _ => Object::new(),
+        _ => Object::default(),
     };
     let migrations = rules.children("config_migrations");
     let mut steps: Vec<Component<'_>> = migrations
@@ -194,7 +194,7 @@ fn validate(validation: &Component<'_>, config: &Object) -> Result<(), SourceErr
     }
     let values = match validation.kind() {
         "DpathValidator" => {
-            let nothing = Scope::new(to_template(&Value::Object(Object::new())));
+            let nothing = Scope::new(to_template(&Value::Object(Object::default())));
             let path = validation.templates("field_path")?;
             let path = dpath_of(&path, &nothing);
             let path = path.map_err(|error| validation.error(error.to_string()))?;

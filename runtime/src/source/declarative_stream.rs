@@ -219,6 +219,10 @@ impl Stream for DeclarativeStream {
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State {
         self.slicer.state_after(&self.migrated(state), done)
     }
+
+    fn condense(&self, done: &mut Vec<SliceDone>) {
+        self.slicer.condense(done);
+    }
 }
 
 impl DeclarativeStream {

@@ -38,6 +38,9 @@ impl Definition {
 /// Takes out the streams under `streams`, with those whose condition holds.
 pub fn written(manifest: &mut Json, scope: &Scope) -> Result<Vec<Definition>, SourceError> {
     let mut found = Vec::new();
+    if !matches!(manifest["streams"], Json::Array(_) | Json::Null) {
+        return Err(Component::new(&manifest["streams"], "streams").error("it is no list"));
+    }
     for (index, stream) in taken(manifest).into_iter().enumerate() {
         let mut stream = definition(stream, format!("streams[{index}]"));
         if stream.fields["type"] != "ConditionalStreams" {

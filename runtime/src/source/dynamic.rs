@@ -234,7 +234,7 @@ fn listed(
 
 /// What is no mapping is kept under a name of its own, with its place in the list.
 fn merged(combination: Vec<(usize, Value)>) -> Value {
-    let mut fields = Object::new();
+    let mut fields = Object::default();
     for (index, (place, value)) in combination.into_iter().enumerate() {
         match value {
             Value::Object(more) => fields.extend(more),

@@ -1,6 +1,6 @@
 //! What to do about a reply: decided from its status and body, nothing else.
 
-use crate::stream::SourceError;
+use crate::stream::{Fault, SourceError};
 
 use super::backoff::Backoff;
 use super::component::Component;
@@ -25,6 +25,7 @@ pub enum Action {
 pub struct Resolution {
     pub action: Action,
     pub message: Option<String>,
+    pub fault: Fault,
 }
 
 /// What a requester does about replies; without a handler in the manifest, the default for their status.
@@ -49,6 +50,7 @@ struct Filter {
     contains: Option<String>,
     predicate: Option<Template>,
     message: Option<Template>,
+    fault: Option<Fault>,
 }
 
 const MAX_RETRIES: u32 = 5;
@@ -168,6 +170,10 @@ impl Filter {
             Some(name) => Some(action(component, name)?),
             None => None,
         };
+        let fault = match component.text("failure_type") {
+            Some(name) => Some(fault(component, name)?),
+            None => None,
+        };
         let codes = component
             .field("http_codes")
             .and_then(|codes| codes.as_array());
@@ -187,6 +193,7 @@ impl Filter {
                 Some(message) => Some(component.compile(message)?),
                 None => None,
             },
+            fault,
         })
     }
 
@@ -206,8 +213,10 @@ impl Filter {
             None => None,
         };
         let message = message.filter(|message| !message.is_empty());
+        let own = self.fault.filter(|_| action == Action::Fail);
         Ok(Some(Resolution {
             action,
+            fault: own.unwrap_or_else(|| blamed(response.status)),
             message: message.or_else(|| default(response.status).and_then(|(_, text)| text)),
         }))
     }
@@ -262,10 +271,30 @@ fn by_status(response: &Response) -> Resolution {
         return Resolution {
             action: Action::Success,
             message: None,
+            fault: Fault::Source,
         };
     }
     let (action, message) = default(response.status).unwrap_or((Action::Retry, None));
-    Resolution { action, message }
+    Resolution {
+        action,
+        message,
+        fault: blamed(response.status),
+    }
+}
+
+fn fault(component: &Component<'_>, name: &str) -> Result<Fault, SourceError> {
+    match name {
+        "config_error" => Ok(Fault::Config),
+        "system_error" | "transient_error" => Ok(Fault::Source),
+        other => Err(component.error(format!("`failure_type: {other}` is not known"))),
+    }
+}
+
+fn blamed(status: u16) -> Fault {
+    match status {
+        401 | 403 => Fault::Config,
+        _ => Fault::Source,
+    }
 }
 
 /// The reference's default for a status; other errors are tried again.

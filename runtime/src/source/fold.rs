@@ -33,7 +33,7 @@ fn pair(id: &str, value: Value) -> Value {
         Value::Null | Value::String(_) => value,
         other => Value::String(serde_json::to_string(&other).unwrap_or_default()),
     };
-    let mut pair = Object::new();
+    let mut pair = Object::default();
     pair.insert("id".into(), Value::String(id.into()));
     pair.insert("value".into(), value);
     Value::Object(pair)

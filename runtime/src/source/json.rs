@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use indexmap::IndexMap;
 use jiter::{Jiter, JiterError, JiterResult, Peek};
 
@@ -42,6 +43,65 @@ pub fn fields(bytes: &[u8]) -> Result<Option<IndexMap<String, Range<usize>>>, St
     let mut reader = Jiter::new(bytes).with_allow_inf_nan();
     let found = field_spans(&mut reader);
     found.map_err(|error| shown(&reader, &error))
+}
+
+/// The elements of the list under `keys`, none for a list that is the whole document; `None`
+/// where there is no such list. All of the document is checked first.
+pub fn elements(body: &Bytes, keys: &[&str]) -> Result<Option<Elements>, String> {
+    checked_elements(body, keys).or_else(|problem| match with_whole_letters(body) {
+        Some(repaired) => checked_elements(&repaired.into(), keys),
+        None => Err(problem),
+    })
+}
+
+fn checked_elements(body: &Bytes, keys: &[&str]) -> Result<Option<Elements>, String> {
+    let start = body.len() - body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body).len();
+    let mut span = start..body.len();
+    if keys.is_empty() {
+        let mut reader = Jiter::new(&body[span.clone()]).with_allow_inf_nan();
+        let skipped = reader.next_skip().and_then(|()| reader.finish());
+        skipped.map_err(|error| shown(&reader, &error))?;
+    }
+    for key in keys {
+        let found = fields(&body[span.clone()])?;
+        let Some(found) = found.as_ref().and_then(|found| found.get(*key)) else {
+            return Ok(None);
+        };
+        span = span.start + found.start..span.start + found.end;
+    }
+    let list = body[span.clone()].trim_ascii();
+    Ok(list.strip_prefix(b"[").map(|rest| Elements {
+        body: body.slice_ref(rest),
+    }))
+}
+
+/// The elements of a list, each decoded when it is asked for.
+pub struct Elements {
+    /// From the next element on.
+    body: Bytes,
+}
+
+impl Iterator for Elements {
+    type Item = Result<Value, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.body.trim_ascii_start();
+        if rest.is_empty() || rest.starts_with(b"]") {
+            return None;
+        }
+        let mut reader = Jiter::new(rest).with_allow_inf_nan();
+        if let Err(error) = reader.next_skip() {
+            let problem = shown(&reader, &error);
+            self.body.clear();
+            return Some(Err(problem));
+        }
+        let (element, rest) = rest.split_at(reader.current_index());
+        let rest = rest.trim_ascii_start();
+        let next = self.body.slice_ref(rest.strip_prefix(b",").unwrap_or(rest));
+        let decoded = decode(element);
+        self.body = next;
+        Some(decoded)
+    }
 }
 
 fn field_spans(reader: &mut Jiter<'_>) -> JiterResult<Option<IndexMap<String, Range<usize>>>> {
@@ -118,7 +178,7 @@ fn array(reader: &mut Jiter<'_>, depth: usize) -> JiterResult<Vec<Value>> {
 }
 
 fn object(reader: &mut Jiter<'_>, depth: usize) -> JiterResult<Object> {
-    let mut fields = Object::new();
+    let mut fields = Object::default();
     let mut key = reader.known_object()?.map(str::to_owned);
     while let Some(name) = key {
         let peek = reader.peek()?;
@@ -135,7 +195,7 @@ fn walk(
     found: &mut Vec<Range<usize>>,
 ) -> JiterResult<()> {
     match (peek, path.split_first()) {
-        (Peek::Array, None) => elements(reader, found),
+        (Peek::Array, None) => element_spans(reader, found),
         (Peek::Array, Some((&"item", rest))) => {
             let mut next = reader.known_array()?;
             while let Some(peek) = next {
@@ -160,7 +220,7 @@ fn walk(
     }
 }
 
-fn elements(reader: &mut Jiter<'_>, found: &mut Vec<Range<usize>>) -> JiterResult<()> {
+fn element_spans(reader: &mut Jiter<'_>, found: &mut Vec<Range<usize>>) -> JiterResult<()> {
     let mut next = reader.known_array()?;
     while let Some(peek) = next {
         let start = reader.current_index();
@@ -252,6 +312,43 @@ mod tests {
         let problem = decode(deep(100_000).as_bytes()).unwrap_err();
         assert!(problem.starts_with("recursion limit exceeded"), "{problem}");
         assert!(spans(deep(100_000).as_bytes(), &[]).is_err());
+    }
+
+    #[test]
+    fn elements_are_those_of_the_whole_document() {
+        for (text, keys) in [
+            (r#"[1, {"a": [2, 3]} , "x,]", [] ]"#, vec![]),
+            (
+                r#" {"a": 1, "b": {"c": [ 0.10,"\ud83d" ]}, "d": []} "#,
+                vec!["b", "c"],
+            ),
+            (r#"{"a": [1], "a": [2, null]}"#, vec!["a"]),
+            ("{\"a\": [ ]}", vec!["a"]),
+            ("\u{feff}[NaN]", vec![]),
+        ] {
+            let body = Bytes::copy_from_slice(text.as_bytes());
+            let elements = elements(&body, &keys).unwrap().unwrap();
+            let one_by_one: Result<Vec<Value>, String> = elements.collect();
+            let whole = keys
+                .iter()
+                .fold(decode(text.as_bytes()).unwrap(), |it, key| {
+                    it.get(key).cloned().unwrap()
+                });
+            assert_eq!(Value::Array(one_by_one.unwrap()), whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_element_is_given_of_a_document_that_breaks_off() {
+        let found = |text: &'static str, keys: &[&str]| {
+            elements(&Bytes::from_static(text.as_bytes()), keys).map(|found| found.is_some())
+        };
+        assert!(found("[1, 2", &[]).is_err());
+        assert!(found("[1] 2", &[]).is_err());
+        assert!(found("{\"a\": [1, 2], \"b\": ", &["a"]).is_err());
+        assert_eq!(found("{\"a\": {}}", &["a"]), Ok(false));
+        assert_eq!(found("{\"a\": [1]}", &["b"]), Ok(false));
+        assert_eq!(found("[[1]]", &["a"]), Ok(false));
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl<'t> Reader<'t> {
     fn braced(&mut self) -> Option<Value> {
         self.rest = &self.rest[1..];
         self.inside(|reader| {
-            let (mut fields, mut values) = (Object::new(), Vec::new());
+            let (mut fields, mut values) = (Object::default(), Vec::new());
             while !reader.take('}') {
                 let key = reader.value()?;
                 if reader.take(':') {

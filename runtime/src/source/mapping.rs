@@ -45,7 +45,7 @@ impl Mapping {
 
     /// The values in `scope`; one that renders to nothing is null.
     pub fn values(&self, scope: &Scope, accept: Accept) -> Result<Object, TemplateError> {
-        let mut object = Object::new();
+        let mut object = Object::default();
         for (key, entry) in &self.0 {
             let key = key.entry(scope, Accept::Text)?;
             let value = match entry {

@@ -77,6 +77,7 @@ pub use config::{Config, Redactor, SecretSink, SinkError};
 use definitions::Definition;
 pub use outside::{Found, Objects, ObjectsError, Outside};
 pub use schema_loader::attach_files;
+pub use transform::Alone;
 pub use watch::{Exchange, Seen, Watcher};
 
 /// Which streams of a source to open.
@@ -201,6 +202,16 @@ pub fn reads_by_time(manifest: &Json, stream: &str) -> Result<Option<bool>, Sour
     let streams = manifest["streams"].as_array().into_iter().flatten();
     let found = streams.into_iter().find(|found| found["name"] == stream);
     Ok(found.map(ranged::has_time))
+}
+
+/// The key a manifest declares for a stream; `None` where that shows only while it runs.
+pub fn declared_key(manifest: &Json, stream: &str) -> Result<Option<Vec<String>>, SourceError> {
+    let manifest = blueprint::resolved(manifest)?;
+    let streams = manifest["streams"].as_array().into_iter().flatten();
+    let found = streams
+        .filter(|found| found["name"] == stream)
+        .find(|found| found["type"] == "DeclarativeStream");
+    Ok(found.map(|found| declarative_stream::primary_key(found.get("primary_key"))))
 }
 
 /// The streams there are; those made from templates only if one of them may be wanted.

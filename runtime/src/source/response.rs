@@ -108,6 +108,17 @@ impl Response {
         }
     }
 
+    /// What a reply says went wrong though its status says nothing did.
+    pub fn hidden_error(&self) -> Option<String> {
+        if self.body.len() > LONGEST_MESSAGE {
+            return None;
+        }
+        let body = self.json().ok()?;
+        let fields = ERRORS.iter().filter_map(|name| body.get(name));
+        let said = fields.filter(|said| super::python::truth(said));
+        said.filter_map(error_text).find(|said| !said.is_empty())
+    }
+
     /// What the body says went wrong, found as the reference finds it.
     pub fn error_text(&self) -> Option<String> {
         match self.json() {
@@ -116,6 +127,11 @@ impl Response {
         }
     }
 }
+
+/// A longer body is no mere message.
+const LONGEST_MESSAGE: usize = 64 * 1024;
+/// Fields that a reply without an error does not have, or has empty.
+const ERRORS: [&str; 5] = ["error", "errors", "err", "failure", "failures"];
 
 const ERROR_FIELDS: [&str; 12] = [
     "message",

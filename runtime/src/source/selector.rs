@@ -30,8 +30,36 @@ pub type Keep<'k> = &'k (dyn Fn(&Value) -> bool + Send + Sync);
 /// The records of a page, and how many the reply had.
 #[derive(Debug, Default)]
 pub struct Selected {
+    /// The last of them; the others were taken in batches.
     pub records: Vec<Value>,
     pub extracted: usize,
+    /// How many were taken before.
+    taken: usize,
+    /// What was wrong with the record after them.
+    pub failed: Option<RecordError>,
+}
+
+impl Selected {
+    /// How many records the page has.
+    pub fn kept(&self) -> usize {
+        self.taken + self.records.len()
+    }
+
+    pub fn last(&self) -> Option<&Value> {
+        self.records.last()
+    }
+
+    /// Adds a batch; the one before it is returned.
+    pub fn replace(&mut self, batch: Vec<Value>) -> Vec<Value> {
+        self.taken += self.records.len();
+        std::mem::replace(&mut self.records, batch)
+    }
+
+    /// How the selection of its records came to its end.
+    pub fn ended(&mut self, selection: Selection<'_>) {
+        self.extracted = selection.extracted;
+        self.failed = selection.failed;
+    }
 }
 
 impl Selector {
@@ -62,21 +90,16 @@ impl Selector {
         })
     }
 
-    /// The records of a reply as they are kept.
-    pub fn page(
-        &self,
+    /// The records of a reply as they are kept, one by one.
+    pub fn selection<'s>(
+        &'s self,
         response: &Response,
         scope: &Scope,
-        keep: Option<Keep<'_>>,
-        schema: &Json,
-    ) -> Result<Selected, RecordError> {
+        keep: Option<Keep<'s>>,
+        schema: &'s Json,
+    ) -> Result<Selection<'s>, RecordError> {
         let records = self.extractor.records(&self.decoder, response, scope)?;
-        let mut selection = self.select(records, scope, keep, schema);
-        let records = selection.by_ref().collect::<Result<_, _>>()?;
-        Ok(Selected {
-            records,
-            extracted: selection.extracted,
-        })
+        Ok(self.select(records, scope, keep, schema))
     }
 
     /// The records of a reply whose lists the source cut short, where those are fetched.
@@ -96,6 +119,8 @@ impl Selector {
             selector: self,
             records,
             extracted: 0,
+            is_done: false,
+            failed: None,
             steps: Steps::new(&self.transformations, scope.clone()).for_schema(schema),
             scope: scope.clone(),
             keep,
@@ -110,6 +135,9 @@ pub struct Selection<'s> {
     records: Records<'s>,
     /// Records seen so far, those dropped included.
     pub extracted: usize,
+    is_done: bool,
+    /// What was wrong with the record after the last one.
+    failed: Option<RecordError>,
     steps: Steps<'s>,
     scope: Scope,
     keep: Option<Keep<'s>>,
@@ -117,6 +145,23 @@ pub struct Selection<'s> {
 }
 
 impl Selection<'_> {
+    /// The next records, `most` of them or the last, or those before one that is wrong;
+    /// `None` at the end.
+    pub fn batch(&mut self, most: usize) -> Option<Vec<Value>> {
+        let mut batch = Vec::new();
+        while !self.is_done && batch.len() < most {
+            match self.next() {
+                Some(Ok(record)) => batch.push(record),
+                Some(Err(error)) => {
+                    self.failed = Some(error);
+                    self.is_done = true;
+                }
+                None => self.is_done = true,
+            }
+        }
+        Some(batch).filter(|batch| !batch.is_empty())
+    }
+
     fn kept(&self, mut record: Value) -> Result<Option<Value>, RecordError> {
         let first = self.selector.transform_first;
         if first {

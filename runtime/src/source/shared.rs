@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::stream::SourceError;
 
-use super::auth::{Login, Rotating};
+use super::auth::{Login, Rotating, Rotation};
 use super::budget::{Budget, Call};
 use super::config::{Config, Redactor, SecretSink};
 use super::moment::Moment;
@@ -19,7 +19,7 @@ use super::watch::{Seen, Watcher};
 /// A wait this long is not worth a running task: the run parks.
 pub const PARK_AFTER: Duration = Duration::from_secs(300);
 /// The source's own window may be an hour long.
-const PARK_AFTER_BUDGET: Duration = Duration::from_secs(3600);
+pub const PARK_AFTER_BUDGET: Duration = Duration::from_secs(3600);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -37,6 +37,8 @@ pub struct Shared {
     jobs: Semaphore,
     /// Tokens the config holds and streams replace.
     pub rotating: Mutex<Vec<Rotating>>,
+    /// Tokens that take turns, each of the manifest's sets once.
+    pub rotations: Mutex<Vec<Arc<Rotation>>>,
     /// Session tokens of logins by name and password.
     pub logins: tokio::sync::Mutex<Vec<Login>>,
     /// Replies that are asked for more than once.
@@ -64,6 +66,7 @@ impl Shared {
             gate: Semaphore::new(concurrency.max(1)),
             jobs: Semaphore::new(1),
             rotating: Mutex::default(),
+            rotations: Mutex::default(),
             logins: tokio::sync::Mutex::default(),
             cache: Cache::default(),
             watcher: None,

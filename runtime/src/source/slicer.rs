@@ -126,20 +126,24 @@ impl Slicer {
             }
             (Some(router), _) => partitions(router.as_ref(), state),
             (None, cursor) => match self.whole(cursor.as_ref(), state) {
-                Ok(slices) => stream::iter(slices.into_iter().map(Ok)).boxed(),
+                Ok(slices) => stream::iter(slices.map(Ok)).boxed(),
                 Err(error) => failed(self.problem(&error)),
             },
         }
     }
 
-    fn whole(&self, cursor: Option<&Cursor>, state: &State) -> Result<Vec<Slice>, TemplateError> {
-        match cursor {
+    fn whole<'a>(
+        &'a self,
+        cursor: Option<&'a Cursor>,
+        state: &State,
+    ) -> Result<Box<dyn Iterator<Item = Slice> + Send + 'a>, TemplateError> {
+        Ok(match cursor {
             Some(Cursor::Time(cursor)) => {
-                cursor.slices(&cursor.progress(state)?, &self.shared.scope)
+                Box::new(cursor.slices(&cursor.progress(state)?, &self.shared.scope)?)
             }
-            Some(Cursor::Count(cursor)) => Ok(vec![cursor.slice(state)?]),
-            Some(Cursor::Partitioned(_)) | None => Ok(vec![Slice::default()]),
-        }
+            Some(Cursor::Count(cursor)) => Box::new(std::iter::once(cursor.slice(state)?)),
+            Some(Cursor::Partitioned(_)) | None => Box::new(std::iter::once(Slice::default())),
+        })
     }
 
     fn partitioned<'a>(
@@ -248,6 +252,15 @@ impl Slicer {
             }
         }
         Ok(())
+    }
+
+    /// Leaves fewer slices that say the same to `state_after`.
+    pub fn condense(&self, done: &mut Vec<SliceDone>) {
+        match &self.cursor {
+            Some(Cursor::Time(cursor)) => *done = cursor.condensed(done),
+            None => done.clear(),
+            Some(Cursor::Partitioned(_) | Cursor::Count(_)) => {}
+        }
     }
 
     /// The state once these slices are in the warehouse.

@@ -3,6 +3,8 @@
 //! It can cut a connection at the n-th write, before or after the write happens, as a
 //! killed process or a lost answer would look from either side.
 
+mod statement;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +25,7 @@ pub struct World {
     pub objects: BTreeMap<String, (Bytes, i64)>,
     pub tables: BTreeMap<String, Table>,
     pub jobs: BTreeMap<String, Json>,
-    /// Reasons the next load jobs fail with.
+    /// Reasons the next jobs fail with.
     pub failures: Vec<String>,
     generation: i64,
     /// Writes until the process is cut off, and whether the last one still happens.
@@ -227,7 +229,8 @@ async fn insert_table(
             etag: 1,
             ids: Vec::new(),
         };
-        world.tables.insert(id, table);
+        world.tables.insert(id.clone(), table);
+        show_files(world, &id);
         axum::Json(resource).into_response()
     })
     .await
@@ -251,6 +254,14 @@ async fn table(
             },
         );
     }
+    if method == Method::DELETE {
+        return fake
+            .write(|world| match world.tables.remove(&id) {
+                Some(_) => StatusCode::NO_CONTENT.into_response(),
+                None => error(StatusCode::NOT_FOUND, "no such table"),
+            })
+            .await;
+    }
     let etag = headers
         .get("if-match")
         .map(|value| value.to_str().unwrap().to_owned());
@@ -266,7 +277,9 @@ async fn table(
         for (field, value) in patch.as_object().unwrap() {
             table.resource[field] = value.clone();
         }
-        axum::Json(table.resource.clone()).into_response()
+        let resource = table.resource.clone();
+        show_files(world, &id);
+        axum::Json(resource).into_response()
     })
     .await
 }
@@ -278,9 +291,16 @@ async fn insert_job(State(fake): State<Fake>, axum::Json(mut job): axum::Json<Js
             return error(StatusCode::CONFLICT, "duplicate");
         }
         job["status"] = json!({"state": "DONE"});
+        assert_eq!(job["jobReference"]["location"], "australia-southeast1");
+        assert_eq!(job["configuration"]["labels"]["managed-by"], "xetl");
         if world.failures.is_empty() {
-            let rows = load(world, &job["configuration"]["load"]);
-            job["statistics"] = json!({"load": {"outputRows": rows.to_string()}});
+            job["statistics"] = match &job["configuration"]["query"] {
+                Json::Null => {
+                    let rows = load(world, &job["configuration"]["load"]);
+                    json!({"load": {"outputRows": rows.to_string()}})
+                }
+                query => json!({"query": statement::run(world, query)}),
+            };
         } else {
             let reason = world.failures.remove(0);
             job["status"]["errorResult"] = json!({"reason": reason, "message": "as told"});
@@ -303,7 +323,12 @@ fn load(world: &mut World, load: &Json) -> usize {
     let table = world.tables.entry(id.to_owned()).or_default();
     if load["writeDisposition"] == "WRITE_TRUNCATE" {
         table.ids.clear();
-        table.resource = json!({"schema": load["schema"]});
+        table.resource["schema"] = load["schema"].clone();
+        for kept_by in ["timePartitioning", "clustering"] {
+            if !load[kept_by].is_null() {
+                table.resource[kept_by] = load[kept_by].clone();
+            }
+        }
     }
     assert_eq!(
         table.resource["schema"], load["schema"],
@@ -311,6 +336,19 @@ fn load(world: &mut World, load: &Json) -> usize {
     );
     table.ids.extend(ids);
     rows
+}
+
+/// Gives an external table the rows of its files.
+fn show_files(world: &mut World, id: &str) {
+    let files = world.tables[id].resource["externalDataConfiguration"]["sourceUris"].clone();
+    let Some(files) = files.as_array() else {
+        return;
+    };
+    let names = files.iter().map(|uri| uri.as_str().unwrap());
+    let names = names.map(|uri| uri.strip_prefix("gs://bucket/").unwrap());
+    let ids = names.flat_map(|name| ids_of(world.objects[name].0.clone()));
+    let ids = ids.collect();
+    world.tables.get_mut(id).unwrap().ids = ids;
 }
 
 pub fn ids_of(parquet: Bytes) -> Vec<i64> {

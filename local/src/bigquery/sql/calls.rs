@@ -141,6 +141,10 @@ pub fn rename(mut function: Function) -> Result<Expr, ApiError> {
         Some(name) => ("safe_", name.to_owned()),
         None => ("", name),
     };
+    let name = match name.as_str() {
+        "parse_json" if rounds_wide_numbers(&mut function)? => "parse_json_round".to_owned(),
+        _ => name,
+    };
     if let Some(args) = arguments(&function)
         && let Some(expr) = special(&name, &args)
     {
@@ -160,6 +164,33 @@ pub fn rename(mut function: Function) -> Result<Expr, ApiError> {
     };
     function.name = ObjectName::from(vec![Ident::new(name)]);
     Ok(Expr::Function(function))
+}
+
+/// Takes `wide_number_mode=>'round'` out of a call of PARSE_JSON.
+fn rounds_wide_numbers(function: &mut Function) -> Result<bool, ApiError> {
+    let FunctionArguments::List(list) = &mut function.args else {
+        return Ok(false);
+    };
+    let mode = list.args.iter().position(|arg| match arg {
+        FunctionArg::Named { name, .. } => name.value == "wide_number_mode",
+        FunctionArg::ExprNamed { name, .. } => name.to_string() == "wide_number_mode",
+        FunctionArg::Unnamed(_) => false,
+    });
+    let Some(mode) = mode else {
+        return Ok(false);
+    };
+    let (FunctionArg::Named { arg, .. } | FunctionArg::ExprNamed { arg, .. }) =
+        list.args.remove(mode)
+    else {
+        return Ok(false);
+    };
+    match arg.to_string().trim_matches(['\'', '"']) {
+        "round" => Ok(true),
+        "exact" => Ok(false),
+        other => Err(super::invalid(format!(
+            "Invalid `wide_number_mode` specified: {other}"
+        ))),
+    }
 }
 
 /// Functions that are other expressions.

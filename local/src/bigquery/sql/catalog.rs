@@ -1,5 +1,6 @@
 //! The tables a query may name, and their files.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -8,12 +9,15 @@ use datafusion::arrow::array::{
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 
+use serde_json::{Map, Value};
+
 use super::names::{Catalog, Found};
 use super::provider::ParquetTable;
-use crate::bigquery::load;
+use crate::bigquery::layout::Partitioning;
 use crate::bigquery::reference::{DatasetRef, TableRef};
-use crate::bigquery::schema::{Field, Mode, Schema, Type};
+use crate::bigquery::schema::{Mode, Schema};
 use crate::bigquery::table::{Kind, Table};
+use crate::bigquery::{load, partitions};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 
@@ -21,13 +25,59 @@ pub struct Tables<'a> {
     cloud: &'a Cloud,
     /// Where the job runs; data elsewhere is not found.
     location: Option<&'a str>,
+    given: Vec<Given>,
+}
+
+/// Rows that a query may name although they are no table.
+pub struct Given {
+    pub name: String,
+    schema: Schema,
+    pub rows: Arc<dyn TableProvider>,
 }
 
 const INFORMATION: &str = "INFORMATION_SCHEMA.";
 
 impl<'a> Tables<'a> {
     pub fn new(cloud: &'a Cloud, location: Option<&'a str>) -> Tables<'a> {
-        Tables { cloud, location }
+        Tables {
+            cloud,
+            location,
+            given: Vec::new(),
+        }
+    }
+
+    pub fn with(mut self, name: &str, schema: &Schema, rows: ParquetTable) -> Tables<'a> {
+        self.given.push(Given {
+            name: name.to_lowercase(),
+            schema: schema.clone(),
+            rows: Arc::new(rows),
+        });
+        self
+    }
+
+    /// Adds the external tables that a job itself defines.
+    pub fn defining(
+        self,
+        definitions: &Map<String, Value>,
+        location: &str,
+    ) -> Result<Tables<'a>, ApiError> {
+        definitions.iter().try_fold(self, |tables, (name, config)| {
+            let source = load::Source::of_external(config)?;
+            let objects = load::resolve(tables.cloud, &source.uris, location)?;
+            let schema = match config.get("schema").filter(|schema| !schema.is_null()) {
+                Some(schema) => serde_json::from_value(schema.clone()).map_err(|error| {
+                    ApiError::invalid(format!("Invalid value for schema: {error}"))
+                })?,
+                None => load::infer(&objects, &source)?,
+            };
+            let files = objects.into_iter().map(|object| object.path).collect();
+            let rows = ParquetTable::new(&schema, files);
+            Ok(tables.with(name, &schema, rows))
+        })
+    }
+
+    pub fn given(&self) -> &[Given] {
+        &self.given
     }
 
     /// Not found: the thing, and where it was looked for.
@@ -57,7 +107,7 @@ impl<'a> Tables<'a> {
 
     pub fn find(&self, reference: &TableRef) -> Result<Table, ApiError> {
         self.dataset(&reference.dataset())?;
-        let table = self.cloud.bigquery.tables.get(&reference.key());
+        let table = self.cloud.bigquery.live(reference);
         table.ok_or_else(|| self.missing(&format!("Table {reference}")))
     }
 
@@ -84,7 +134,9 @@ impl<'a> Tables<'a> {
                 .map(|file| self.cloud.bigquery.data.join(&file.name))
                 .collect(),
         };
-        Ok(Arc::new(ParquetTable::new(&table.schema, files)))
+        Ok(Arc::new(
+            ParquetTable::new(&table.schema, files).asking(&table),
+        ))
     }
 
     fn information(
@@ -92,14 +144,10 @@ impl<'a> Tables<'a> {
         dataset: &DatasetRef,
         view: &str,
     ) -> Result<Arc<dyn TableProvider>, ApiError> {
-        let tables = self
-            .cloud
-            .bigquery
-            .tables
-            .list(&format!("{}/", dataset.key()));
-        let tables: Vec<Table> = tables.into_iter().map(|(_, table)| table).collect();
+        let tables = self.cloud.bigquery.tables_of(dataset);
         let columns = match view {
             "TABLES" => tables_columns(&tables),
+            "PARTITIONS" => partitions_columns(&self.cloud.bigquery.data, &tables),
             _ => columns_columns(&tables),
         };
         let batch = columns
@@ -112,11 +160,16 @@ impl<'a> Tables<'a> {
 }
 
 impl Catalog for Tables<'_> {
+    fn given(&self, name: &str) -> Option<&Schema> {
+        let given = self.given.iter().find(|given| given.name == name);
+        given.map(|given| &given.schema)
+    }
+
     fn table(&self, reference: &TableRef) -> Result<Found, ApiError> {
         if let Some(view) = reference.table.strip_prefix(INFORMATION) {
             self.dataset(&reference.dataset())?;
             return match view {
-                "TABLES" | "COLUMNS" => Ok(Found::Table(Schema::default())),
+                "TABLES" | "COLUMNS" | "PARTITIONS" => Ok(Found::Table(Schema::default())),
                 other => Err(super::not_served(&format!("INFORMATION_SCHEMA.{other}"))),
             };
         }
@@ -178,6 +231,59 @@ fn tables_columns(tables: &[Table]) -> Result<Columns, datafusion::arrow::error:
     ])
 }
 
+fn partitions_columns(
+    folder: &Path,
+    tables: &[Table],
+) -> Result<Columns, datafusion::arrow::error::ArrowError> {
+    let mut listed: Vec<(&Table, Option<String>, u64)> = Vec::new();
+    for table in tables.iter().filter(|table| table.kind == Kind::Native) {
+        match Partitioning::of(&table.settings).ok().flatten() {
+            None => listed.push((table, None, table.rows())),
+            Some(by) => {
+                let counts = partitions::count(folder, table, &by)?.into_iter();
+                listed.extend(counts.map(|(id, rows)| (table, Some(by.name(id)), rows)));
+            }
+        }
+    }
+    let modified = listed.iter().map(|(table, ..)| table.modified * 1000);
+    Ok(vec![
+        (
+            "table_catalog",
+            texts(listed.iter().map(|row| row.0.reference.project.as_str())),
+        ),
+        (
+            "table_schema",
+            texts(listed.iter().map(|row| row.0.reference.dataset.as_str())),
+        ),
+        (
+            "table_name",
+            texts(listed.iter().map(|row| row.0.reference.table.as_str())),
+        ),
+        (
+            "partition_id",
+            Arc::new(
+                listed
+                    .iter()
+                    .map(|row| row.1.as_deref())
+                    .collect::<StringArray>(),
+            ),
+        ),
+        (
+            "total_rows",
+            Arc::new(
+                listed
+                    .iter()
+                    .map(|row| row.2 as i64)
+                    .collect::<Int64Array>(),
+            ),
+        ),
+        (
+            "last_modified_time",
+            Arc::new(TimestampMicrosecondArray::from_iter_values(modified).with_timezone("UTC")),
+        ),
+    ])
+}
+
 fn columns_columns(tables: &[Table]) -> Result<Columns, datafusion::arrow::error::ArrowError> {
     let columns = || {
         tables.iter().flat_map(|table| {
@@ -218,38 +324,7 @@ fn columns_columns(tables: &[Table]) -> Result<Columns, datafusion::arrow::error
         ),
         (
             "data_type",
-            texts(columns().map(|(_, _, field)| sql_type(field))),
+            texts(columns().map(|(_, _, field)| field.sql_type())),
         ),
     ])
-}
-
-/// A column's type as SQL writes it: `ARRAY<STRUCT<a INT64>>`.
-fn sql_type(field: &Field) -> String {
-    let item = match field.kind {
-        Type::Record => {
-            let fields: Vec<String> = field
-                .fields
-                .iter()
-                .map(|field| format!("{} {}", field.name, sql_type(field)))
-                .collect();
-            format!("STRUCT<{}>", fields.join(", "))
-        }
-        kind => kind.sql_name().to_owned(),
-    };
-    match field.mode {
-        Mode::Repeated => format!("ARRAY<{item}>"),
-        _ => item,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn types_read_as_in_sql() {
-        let amount = Field::new("amount", Type::Integer, Mode::Nullable);
-        let lines = Field::record("lines", Mode::Repeated, vec![amount]);
-        assert_eq!(sql_type(&lines), "ARRAY<STRUCT<amount INT64>>");
-    }
 }

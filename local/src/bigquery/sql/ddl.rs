@@ -1,22 +1,28 @@
 //! Statements that make, change and drop tables and views.
 
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::datatypes::TimestampMicrosecondType;
 use datafusion::sql::sqlparser::ast::{
-    AlterColumnOperation, AlterTableOperation, ColumnDef, ColumnOption, CreateTable, CreateView,
-    DataType, Expr, ObjectName, ObjectType, Statement, WrappedCollection,
+    AlterTable, AlterTableOperation, CreateTable, CreateTableLikeKind, CreateView, Expr,
+    ObjectName, ObjectType, SqlOption, Statement,
 };
 use datafusion::sql::sqlparser::dialect::BigQueryDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use serde_json::{Value, json};
 
-use super::parse::{Text, Written};
+use super::alter::{altered, columns};
+use super::divide::layout;
+use super::options::{TableOption, listed, table_options};
+use super::parse::{Text, Written, before};
+use super::run::plan;
 use super::statements::{Context, statistics};
-use super::types::{scalar_type, schema_field};
+use super::tree::{named, select};
 use super::{describe, invalid, names, not_served};
 use crate::bigquery::load::Write;
 use crate::bigquery::reference::TableRef;
-use crate::bigquery::resource::Object;
-use crate::bigquery::schema::{Field, Mode, Schema, Type};
+use crate::bigquery::resource::{Object, merge};
+use crate::bigquery::schema::Schema;
 use crate::bigquery::table::{Kind, Table};
 use crate::bigquery::tables;
 use crate::error::ApiError;
@@ -44,15 +50,12 @@ impl Context<'_> {
                     Ok(())
                 })
             }
-            Statement::AlterTable(alter) => {
-                let target = self.named(&alter.name, written)?;
-                self.change(&target, kind, |table| {
-                    alter
-                        .operations
-                        .iter()
-                        .try_for_each(|operation| alter_table(table, operation, written))
-                })
-            }
+            Statement::AlterTable(alter) => self.alter(alter, written, kind).await,
+            Statement::StartTransaction { .. }
+            | Statement::Commit { .. }
+            | Statement::Rollback { .. } => Err(not_served(
+                "BEGIN, COMMIT and ROLLBACK of transactions (each DML statement is one by itself)",
+            )),
             _ => Err(not_served(&format!("{kind} statements"))),
         }
     }
@@ -73,13 +76,11 @@ impl Context<'_> {
         written: Written,
         kind: &str,
     ) -> Result<Object, ApiError> {
-        if create.temporary || create.like.is_some() || create.clone.is_some() || create.external {
-            return Err(not_served(
-                "CREATE TABLE with TEMP, LIKE, CLONE or EXTERNAL",
-            ));
+        if create.temporary || create.external {
+            return Err(not_served("CREATE TEMP TABLE and CREATE EXTERNAL TABLE"));
         }
         let target = self.named(&create.name, &written)?;
-        let present = self.cloud.bigquery.tables.get(&target.key());
+        let present = self.cloud.bigquery.live(&target);
         if let Some(table) = &present {
             if create.if_not_exists {
                 return Ok(done(kind, &target, "SKIP"));
@@ -88,7 +89,11 @@ impl Context<'_> {
                 return Err(tables::already_exists(&target));
             }
         }
-        let settings = layout(&create, &written)?;
+        let mut settings = layout(&create, &written)?;
+        merge(
+            &mut settings,
+            &self.settings(listed(&create.table_options)).await?,
+        );
         let schema = Schema {
             fields: columns(&create.columns, &written)?,
         };
@@ -98,6 +103,10 @@ impl Context<'_> {
             "CREATE"
         };
         let statistics = done(kind, &target, operation);
+        if let Some((source, with_rows)) = origin(&create)? {
+            let source = self.named(source, &written)?;
+            return self.create_from(&source, with_rows, &target, settings, statistics);
+        }
         match create.query {
             Some(query) => {
                 let given = (!schema.fields.is_empty()).then_some(schema);
@@ -114,6 +123,7 @@ impl Context<'_> {
             }
             None => {
                 schema.check()?;
+                tables::check_settings(&settings, &schema)?;
                 let dataset = self.tables().dataset(&target.dataset())?;
                 let mut table = Table::new(target.clone(), Kind::Native, &dataset.location, schema);
                 table.settings = tables::with_expiration(settings, &dataset);
@@ -122,6 +132,115 @@ impl Context<'_> {
                 Ok(statistics)
             }
         }
+    }
+
+    /// `LIKE` takes the columns and settings of a table, `CLONE` and `COPY` its rows too.
+    fn create_from(
+        &self,
+        source: &TableRef,
+        with_rows: bool,
+        target: &TableRef,
+        settings: Object,
+        statistics: Object,
+    ) -> Result<Object, ApiError> {
+        let source = self.tables().find(source)?;
+        if source.kind != Kind::Native {
+            return Err(invalid(format!("{} is not a table", source.reference)));
+        }
+        let dataset = self.tables().dataset(&target.dataset())?;
+        let mut table = Table::new(
+            target.clone(),
+            Kind::Native,
+            &dataset.location,
+            source.schema,
+        );
+        let mut taken = source.settings;
+        taken.remove("expirationTime");
+        taken.extend(settings);
+        table.settings = tables::with_expiration(taken, &dataset);
+        if with_rows {
+            table.files = source.files;
+        }
+        table.commit(super::commit(self.job, &statistics));
+        self.cloud.bigquery.tables.put(&target.key(), table)?;
+        Ok(statistics)
+    }
+
+    async fn alter(
+        &self,
+        alter: AlterTable,
+        written: &Written,
+        kind: &str,
+    ) -> Result<Object, ApiError> {
+        let target = self.named(&alter.name, written)?;
+        let mut settings = Object::new();
+        let mut operations = Vec::new();
+        for operation in alter.operations {
+            match operation {
+                AlterTableOperation::SetOptionsParens { options } => {
+                    merge(&mut settings, &self.settings(&options).await?);
+                }
+                other => operations.push(other),
+            }
+        }
+        if alter.if_exists
+            && self
+                .tables()
+                .find(&target)
+                .is_err_and(|error| error.code == 404)
+        {
+            return Ok(done(kind, &target, "SKIP"));
+        }
+        self.change(&target, kind, |table| {
+            let name = table.reference.to_string();
+            for operation in &operations {
+                table.schema = altered(&table.schema, &name, operation, written)?;
+            }
+            merge(&mut table.settings, &settings);
+            tables::check_settings(&table.settings, &table.schema)
+        })
+    }
+
+    /// A table's `OPTIONS(..)` as a patch of its settings.
+    async fn settings(&self, options: &[SqlOption]) -> Result<Object, ApiError> {
+        let mut settings = Object::new();
+        for option in table_options(options)? {
+            match option {
+                TableOption::Set(name, value) => {
+                    settings.insert(name.to_owned(), value);
+                }
+                TableOption::Partitions(name, value) => {
+                    merge(
+                        &mut settings,
+                        &object(json!({"timePartitioning": {name: value}})),
+                    );
+                }
+                TableOption::Expires(expr) => {
+                    let at = self.moment(*expr).await?;
+                    settings.insert("expirationTime".to_owned(), at.to_string().into());
+                }
+            }
+        }
+        Ok(settings)
+    }
+
+    /// The milliseconds of a TIMESTAMP that needs no table.
+    async fn moment(&self, expr: Expr) -> Result<i64, ApiError> {
+        let query = select(vec![named(expr, "at")], Vec::new(), None)?;
+        let nothing = Written::default();
+        let planned = plan(query, nothing, &self.tables(), &self.query.project, None)?;
+        let mut found = None;
+        planned
+            .each(|batch| {
+                let column = batch.column(0);
+                let micros = column.as_primitive_opt::<TimestampMicrosecondType>();
+                found = micros
+                    .filter(|micros| micros.len() == 1 && micros.is_valid(0))
+                    .map(|micros| micros.value(0) / 1000);
+                Ok(())
+            })
+            .await?;
+        found.ok_or_else(|| invalid("expiration_timestamp must be a TIMESTAMP".to_owned()))
     }
 
     fn create_view(
@@ -135,7 +254,7 @@ impl Context<'_> {
         }
         let target = self.named(&create.name, written)?;
         let dataset = self.tables().dataset(&target.dataset())?;
-        let present = self.cloud.bigquery.tables.get(&target.key());
+        let present = self.cloud.bigquery.live(&target);
         if let Some(table) = &present {
             if create.if_not_exists {
                 return Ok(done(kind, &target, "SKIP"));
@@ -221,147 +340,32 @@ impl Context<'_> {
     }
 }
 
+/// The table that a new one is made from, and whether its rows come along.
+fn origin(create: &CreateTable) -> Result<Option<(&ObjectName, bool)>, ApiError> {
+    let like = create.like.as_ref().map(|like| match like {
+        CreateTableLikeKind::Plain(like) | CreateTableLikeKind::Parenthesized(like) => {
+            (&like.name, false)
+        }
+    });
+    let origin = like.or_else(|| create.clone.as_ref().map(|name| (name, true)));
+    if origin.is_some() && (!create.columns.is_empty() || create.query.is_some()) {
+        return Err(not_served(
+            "CREATE TABLE from another table with columns or AS of its own",
+        ));
+    }
+    Ok(origin)
+}
+
+fn object(value: Value) -> Object {
+    value.as_object().cloned().unwrap_or_default()
+}
+
 fn done(kind: &str, target: &TableRef, operation: &str) -> Object {
     statistics(
         kind,
         0,
         json!({"ddlTargetTable": target, "ddlOperationPerformed": operation}),
     )
-}
-
-fn columns(columns: &[ColumnDef], written: &Written) -> Result<Vec<Field>, ApiError> {
-    columns
-        .iter()
-        .map(|column| field(column, written))
-        .collect()
-}
-
-fn field(column: &ColumnDef, written: &Written) -> Result<Field, ApiError> {
-    let name = written.name(&column.name);
-    let mut field = schema_field(&name, &column.data_type)
-        .ok_or_else(|| not_served(&format!("the column type {}", column.data_type)))?;
-    for option in &column.options {
-        match option.option {
-            ColumnOption::NotNull => field.mode = Mode::Required,
-            ColumnOption::Null => {}
-            ColumnOption::Options(_) => {}
-            ref other => return Err(not_served(&format!("the column option {other}"))),
-        }
-    }
-    Ok(field)
-}
-
-/// PARTITION BY and CLUSTER BY as the table's settings.
-fn layout(create: &CreateTable, written: &Written) -> Result<Object, ApiError> {
-    let mut settings = Object::new();
-    if let Some(by) = &create.partition_by {
-        settings.insert("timePartitioning".to_owned(), partitioning(by, written)?);
-    }
-    if let Some(WrappedCollection::NoWrapping(by) | WrappedCollection::Parentheses(by)) =
-        &create.cluster_by
-    {
-        let names = by
-            .iter()
-            .map(|expr| column_name(expr, written))
-            .collect::<Result<Vec<_>, _>>()?;
-        settings.insert("clustering".to_owned(), json!({"fields": names}));
-    }
-    Ok(settings)
-}
-
-fn column_name(expr: &Expr, written: &Written) -> Result<String, ApiError> {
-    match expr {
-        Expr::Identifier(ident) => Ok(written.name(ident)),
-        other => Err(not_served(&format!(
-            "{other} in PARTITION BY or CLUSTER BY"
-        ))),
-    }
-}
-
-/// `d`, `DATE(ts)`, `DATE_TRUNC(d, MONTH)`.
-fn partitioning(by: &Expr, written: &Written) -> Result<Value, ApiError> {
-    let refused = || not_served(&format!("PARTITION BY {by}"));
-    let Expr::Function(function) = by else {
-        return Ok(json!({"type": "DAY", "field": column_name(by, written)?}));
-    };
-    let args = super::rewrite::arguments(function).ok_or_else(refused)?;
-    match (function.name.to_string().as_str(), args.as_slice()) {
-        ("date", [column]) => Ok(json!({"type": "DAY", "field": column_name(column, written)?})),
-        ("date_trunc" | "timestamp_trunc" | "datetime_trunc", [column, part]) => Ok(
-            json!({"type": part.to_string().to_uppercase(), "field": column_name(column, written)?}),
-        ),
-        _ => Err(refused()),
-    }
-}
-
-fn alter_table(
-    table: &mut Table,
-    operation: &AlterTableOperation,
-    written: &Written,
-) -> Result<(), ApiError> {
-    match operation {
-        AlterTableOperation::AddColumn {
-            if_not_exists,
-            column_def,
-            ..
-        } => {
-            let field = field(column_def, written)?;
-            let exists = table.schema.field(&field.name).is_some();
-            match (exists, if_not_exists) {
-                (true, true) => Ok(()),
-                (true, false) => Err(invalid(format!("Column already exists: {}", field.name))),
-                (false, _) => {
-                    let mut schema = table.schema.clone();
-                    schema.fields.push(field);
-                    table.schema = table
-                        .schema
-                        .patched(&schema, &table.reference.to_string())?;
-                    Ok(())
-                }
-            }
-        }
-        AlterTableOperation::AlterColumn { column_name, op } => {
-            let name = written.name(column_name);
-            let column = table.schema.fields.iter_mut().find(|field| field.is(&name));
-            let column = column.ok_or_else(|| invalid(format!("Column not found: {name}")))?;
-            alter_column(column, op)
-        }
-        other => Err(not_served(&format!("ALTER TABLE {other}"))),
-    }
-}
-
-fn alter_column(column: &mut Field, operation: &AlterColumnOperation) -> Result<(), ApiError> {
-    match operation {
-        AlterColumnOperation::DropNotNull => {
-            column.mode = Mode::Nullable;
-            Ok(())
-        }
-        AlterColumnOperation::SetDataType { data_type, .. } => widen(column, data_type),
-        other => Err(not_served(&format!("ALTER COLUMN {other}"))),
-    }
-}
-
-/// Types only widen in place: INT64 -> NUMERIC -> BIGNUMERIC -> FLOAT64.
-fn widen(column: &mut Field, to: &DataType) -> Result<(), ApiError> {
-    let rank = |kind: Type| match kind {
-        Type::Integer => Some(0),
-        Type::Numeric => Some(1),
-        Type::Bignumeric => Some(2),
-        Type::Float => Some(3),
-        _ => None,
-    };
-    let wanted = scalar_type(to).ok_or_else(|| not_served(&format!("the column type {to}")))?;
-    let widens = matches!((rank(column.kind), rank(wanted)), (Some(from), Some(to)) if from <= to);
-    if wanted != column.kind && !widens {
-        return Err(invalid(format!(
-            "ALTER TABLE ALTER COLUMN SET DATA TYPE requires that the existing column type ({}) is assignable to the \
-             new type ({})",
-            column.kind.sql_name(),
-            wanted.sql_name()
-        )));
-    }
-    column.kind = wanted;
-    Ok(())
 }
 
 /// The query of `CREATE VIEW ... AS query`, as written.
@@ -374,18 +378,8 @@ fn view_query(sql: &str) -> Result<String, ApiError> {
         .iter()
         .find(|token| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::AS))
         .ok_or_else(missing)?;
-    let end = keyword.span.end;
-    let line = sql
-        .split_inclusive('\n')
-        .take(end.line as usize - 1)
-        .map(str::len)
-        .sum::<usize>();
-    let column = sql[line..]
-        .chars()
-        .take(end.column as usize - 1)
-        .map(char::len_utf8)
-        .sum::<usize>();
-    Ok(sql[line + column..]
+    let head = before(sql, keyword.span.end).len();
+    Ok(sql[head..]
         .trim()
         .trim_end_matches(';')
         .trim_end()
@@ -403,14 +397,5 @@ mod tests {
             view_query(sql).unwrap(),
             "SELECT 'Ä' AS Name -- all\nFROM d.T"
         );
-    }
-
-    #[test]
-    fn types_widen_and_never_narrow() {
-        let mut column = Field::new("n", Type::Integer, Mode::Nullable);
-        let numeric = DataType::Numeric(datafusion::sql::sqlparser::ast::ExactNumberInfo::None);
-        widen(&mut column, &numeric).unwrap();
-        assert_eq!(column.kind, Type::Numeric);
-        assert!(widen(&mut column, &DataType::Int64).is_err());
     }
 }

@@ -3,18 +3,26 @@
 //! `parse` -> `names` (tables, views) -> `rewrite` (expressions) -> the engine.
 //! DataFusion is used in this folder only.
 
+mod alter;
+mod assign;
 mod calls;
 mod catalog;
+mod changes;
 mod ddl;
+mod divide;
 mod dml;
 mod functions;
+mod merge;
 mod names;
+mod options;
 mod parameters;
 mod parse;
 mod provider;
 mod rewrite;
 mod run;
+mod set;
 mod statements;
+mod tree;
 mod types;
 mod unnest;
 
@@ -22,7 +30,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::load::Write;
+use super::load::{self, Write};
 use super::reference::{DatasetRef, TableRef};
 use super::resource::Object;
 use super::schema::Schema;
@@ -42,9 +50,25 @@ pub struct Query {
     pub write: Write,
     pub create: bool,
     parameters: Value,
+    /// New columns may be added to the destination, and REQUIRED ones relaxed.
+    pub add_fields: bool,
+    pub relax_fields: bool,
+    /// Partitioning and clustering of a destination that the query makes.
+    pub settings: Object,
+    /// External tables that exist for this query alone, by name.
+    definitions: Object,
 }
 
 impl Query {
+    /// One statement of this script.
+    fn of(&self, sql: &str) -> Query {
+        Query {
+            sql: sql.to_owned(),
+            write: Write::Truncate,
+            ..self.clone()
+        }
+    }
+
     pub fn parse(project: &str, config: &Value) -> Result<Query, ApiError> {
         if config["useLegacySql"].as_bool().unwrap_or(true) {
             return Err(legacy("useLegacySql"));
@@ -63,7 +87,17 @@ impl Query {
         if let Some(destination) = &destination {
             destination.check()?;
         }
+        let write: Write = match write {
+            Value::Null => Write::Empty,
+            given => serde_json::from_value(given).map_err(bad)?,
+        };
+        let options = load::texts(&config["schemaUpdateOptions"]);
+        load::check_update_options(&options, write, false)?;
+        let may = |name: &str| options.iter().any(|option| option == name);
         Ok(Query {
+            add_fields: may("ALLOW_FIELD_ADDITION"),
+            relax_fields: may("ALLOW_FIELD_RELAXATION"),
+            settings: load::table_settings(config),
             project: project.to_owned(),
             sql: config["query"].as_str().unwrap_or_default().to_owned(),
             default: reference("defaultDataset")?
@@ -71,12 +105,13 @@ impl Query {
                 .transpose()
                 .map_err(bad)?,
             destination,
-            write: match write {
-                Value::Null => Write::Empty,
-                given => serde_json::from_value(given).map_err(bad)?,
-            },
+            write,
             create: config["createDisposition"].as_str() != Some("CREATE_NEVER"),
             parameters: config["queryParameters"].clone(),
+            definitions: config["tableDefinitions"]
+                .as_object()
+                .cloned()
+                .unwrap_or_default(),
         })
     }
 }
@@ -106,10 +141,12 @@ fn read(query: &Query) -> Result<Text, ApiError> {
 
 /// Where a query runs when its job does not say: with the first dataset it names.
 pub fn location(cloud: &Cloud, query: &Query) -> String {
-    let named = read(query)
-        .ok()
-        .map(|text| statements::relations(&text, &query.project, query.default.as_ref()));
-    let datasets = named.into_iter().flatten().map(|table| table.dataset());
+    let statements = parse::split(&query.sql).unwrap_or_default();
+    let named = statements
+        .iter()
+        .filter_map(|sql| read(&query.of(sql)).ok())
+        .flat_map(|text| statements::relations(&text, &query.project, query.default.as_ref()));
+    let datasets = named.map(|table| table.dataset());
     datasets
         .chain(query.destination.as_ref().map(TableRef::dataset))
         .chain(query.default.clone())
@@ -129,11 +166,16 @@ pub fn describe(cloud: &Arc<Cloud>, project: &str, sql: &str) -> Result<Schema, 
 
 /// What a query would return, without running it.
 pub fn dry_run(cloud: &Arc<Cloud>, query: &Query) -> Result<Object, ApiError> {
+    if let [_, _, ..] = parse::split(&query.sql)?.as_slice() {
+        let script = statements::statistics("SCRIPT", 0, json!({}));
+        return Ok(script);
+    }
     let text = read(query)?;
     let kind = statements::kind(&text.statement);
     let schema = match text.statement {
         datafusion::sql::sqlparser::ast::Statement::Query(select) => {
-            let catalog = catalog::Tables::new(cloud, None);
+            let catalog = catalog::Tables::new(cloud, None)
+                .defining(&query.definitions, &location(cloud, query))?;
             run::plan(
                 *select,
                 text.written,
@@ -160,15 +202,66 @@ pub async fn run(
     location: &str,
     job: &str,
 ) -> Result<Object, ApiError> {
-    let text = read(query)?;
-    let context = statements::Context {
+    let place = Place {
         cloud,
-        query,
         results,
         location,
-        job,
     };
-    context.run(text).await
+    match parse::split(&query.sql)?.as_slice() {
+        [] | [_] => place.statement(query, job).await,
+        statements => place.script(query, statements, job).await,
+    }
+}
+
+/// Where statements run and leave their rows.
+struct Place<'a> {
+    cloud: &'a Arc<Cloud>,
+    results: &'a TableRef,
+    location: &'a str,
+}
+
+impl Place<'_> {
+    async fn statement(&self, query: &Query, job: &str) -> Result<Object, ApiError> {
+        let context = statements::Context {
+            cloud: self.cloud,
+            query,
+            results: self.results,
+            location: self.location,
+            job,
+        };
+        context.run(read(query)?).await
+    }
+
+    /// One statement after another; the first that fails ends the script, and those before it stand.
+    async fn script(
+        &self,
+        query: &Query,
+        statements: &[&str],
+        job: &str,
+    ) -> Result<Object, ApiError> {
+        if query.destination.is_some() {
+            return Err(invalid(
+                "configuration.query.destinationTable cannot be set for scripts".to_owned(),
+            ));
+        }
+        for sql in statements {
+            read(&query.of(sql))?;
+        }
+        for (index, sql) in statements.iter().enumerate() {
+            self.statement(&query.of(sql), &format!("{job}#{index}"))
+                .await
+                .map_err(|error| within(error, index))?;
+        }
+        let mut whole = statements::statistics("SCRIPT", 0, json!({}));
+        let children = statements.len().to_string();
+        whole.insert("numChildJobs".to_owned(), children.into());
+        Ok(whole)
+    }
+}
+
+fn within(error: ApiError, index: usize) -> ApiError {
+    let message = format!("{} (statement {} of the script)", error.message, index + 1);
+    ApiError { message, ..error }
 }
 
 /// A commit of this job with these statistics.

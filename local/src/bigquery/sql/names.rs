@@ -25,6 +25,9 @@ pub enum Found {
 
 /// What names are looked up in.
 pub trait Catalog {
+    /// The columns of rows that are no table, if the name stands for such.
+    fn given(&self, name: &str) -> Option<&Schema>;
+
     fn table(&self, reference: &TableRef) -> Result<Found, ApiError>;
 }
 
@@ -130,6 +133,13 @@ impl Names<'_> {
         };
         part.as_ident()
             .is_some_and(|ident| self.with.iter().flatten().any(|with| *with == ident.value))
+    }
+
+    fn given(&self, name: &ObjectName) -> Option<&Schema> {
+        let [part] = name.0.as_slice() else {
+            return None;
+        };
+        self.catalog.given(&part.as_ident()?.value)
     }
 
     /// What stands in place of a table's name.
@@ -263,6 +273,10 @@ impl VisitorMut for Names<'_> {
             return ControlFlow::Break(super::not_served("FOR SYSTEM_TIME AS OF"));
         }
         if self.is_with(name) {
+            return ControlFlow::Continue(());
+        }
+        if let Some(fields) = self.given(name).map(|schema| schema.fields.clone()) {
+            show(&fields, &mut self.resolved.display);
             return ControlFlow::Continue(());
         }
         match self.replace(name, alias.clone()) {

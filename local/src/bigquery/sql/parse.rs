@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Statement};
 use datafusion::sql::sqlparser::dialect::BigQueryDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
@@ -55,6 +56,36 @@ impl Written {
     }
 }
 
+/// The text before which `at` stands.
+pub fn before(sql: &str, at: Location) -> &str {
+    let lines = sql.split_inclusive('\n');
+    let line: usize = lines.take(at.line as usize - 1).map(str::len).sum();
+    let column = sql[line..].chars().take(at.column as usize - 1);
+    &sql[..line + column.map(char::len_utf8).sum::<usize>()]
+}
+
+/// The statements of a script, each as it is written.
+pub fn split(sql: &str) -> Result<Vec<&str>, ApiError> {
+    let tokens = Tokenizer::new(&BigQueryDialect, sql)
+        .tokenize_with_location()
+        .map_err(|error| invalid(format!("Syntax error: {error}")))?;
+    let mut statements = Vec::new();
+    let (mut start, mut empty) = (0, true);
+    for token in &tokens {
+        match token.token {
+            Token::SemiColon => {
+                let end = before(sql, token.span.start).len();
+                statements.extend((!empty).then(|| sql[start..end].trim()));
+                (start, empty) = (end + 1, true);
+            }
+            Token::Whitespace(_) | Token::EOF => {}
+            _ => empty = false,
+        }
+    }
+    statements.extend((!empty).then(|| sql[start..].trim()));
+    Ok(statements)
+}
+
 /// Parses exactly one statement.
 pub fn parse(sql: &str) -> Result<Text, ApiError> {
     let mut tokens = Tokenizer::new(&BigQueryDialect, sql)
@@ -64,6 +95,8 @@ pub fn parse(sql: &str) -> Result<Text, ApiError> {
     for token in &mut tokens {
         lower(token, &mut written);
     }
+    copy_as_clone(&mut tokens);
+    without_options(&mut tokens);
     let parsed = Parser::new(&BigQueryDialect)
         .with_tokens_with_locations(tokens)
         .parse_statements();
@@ -80,6 +113,52 @@ fn lower(token: &mut TokenWithSpan, written: &mut Written) {
         let lower = word.value.to_lowercase();
         let name = std::mem::replace(&mut word.value, lower);
         written.names.insert(token.span.start, name);
+    }
+}
+
+fn is(token: &TokenWithSpan, keyword: Keyword) -> bool {
+    matches!(&token.token, Token::Word(word) if word.keyword == keyword)
+}
+
+/// `ALTER TABLE t SET OPTIONS(..)` is read without the word, as the parser expects.
+fn without_options(tokens: &mut Vec<TokenWithSpan>) {
+    let solid = |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
+    let mut words = tokens.iter().filter(solid);
+    let (first, second) = (words.next(), words.next());
+    let alters = first.is_some_and(|first| is(first, Keyword::ALTER))
+        && second.is_some_and(|second| is(second, Keyword::TABLE));
+    let mut after_set = false;
+    tokens.retain(|token| {
+        if !solid(&token) {
+            return true;
+        }
+        let drop = alters && after_set && is(token, Keyword::OPTIONS);
+        after_set = is(token, Keyword::SET);
+        !drop
+    });
+}
+
+/// `CREATE TABLE a COPY b` is read as `CLONE`, which the parser knows and means the same.
+fn copy_as_clone(tokens: &mut [TokenWithSpan]) {
+    let solid = |token: &&mut TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
+    let mut words = tokens.iter_mut().filter(solid).peekable();
+    if !words.next().is_some_and(|first| is(first, Keyword::CREATE)) {
+        return;
+    }
+    let mut after_dot = false;
+    // A list of columns, or a query, ends the name.
+    for token in
+        words.take_while(|token| !matches!(token.token, Token::LParen) && !is(token, Keyword::AS))
+    {
+        if !after_dot
+            && let Token::Word(word) = &mut token.token
+            && word.keyword == Keyword::COPY
+            && word.quote_style.is_none()
+        {
+            (word.keyword, word.value) = (Keyword::CLONE, "clone".to_owned());
+            return;
+        }
+        after_dot = matches!(token.token, Token::Period);
     }
 }
 
@@ -124,6 +203,21 @@ mod tests {
             text.statement.to_string(),
             "SELECT status FROM d.t WHERE type = 'ACCREC'"
         );
+    }
+
+    #[test]
+    fn a_script_is_cut_at_its_semicolons_only() {
+        let script = "SELECT ';' AS a; -- one; two\n\nDROP TABLE d.t;;\nSELECT 2";
+        let pieces = split(script).unwrap();
+        assert_eq!(
+            pieces,
+            [
+                "SELECT ';' AS a",
+                "-- one; two\n\nDROP TABLE d.t",
+                "SELECT 2"
+            ]
+        );
+        assert_eq!(split("SELECT 1;\n").unwrap(), ["SELECT 1"]);
     }
 
     #[test]

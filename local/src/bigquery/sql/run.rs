@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, SchemaError, TableReference};
 use datafusion::execution::SessionStateBuilder;
@@ -21,7 +22,7 @@ use super::rewrite::rewrite;
 use super::types::BigQueryTypes;
 use super::unnest::UnnestPlanner;
 use super::{invalid, not_served};
-use crate::bigquery::conform::conform;
+use crate::bigquery::conform::{conform, null_violation};
 use crate::bigquery::files::Part;
 use crate::bigquery::reference::{DatasetRef, TableRef};
 use crate::bigquery::schema::{Field, Schema};
@@ -61,6 +62,14 @@ pub fn plan(
             .register_table(TableReference::bare(name.as_str()), provider)
             .map_err(failure)?;
     }
+    for given in catalog.given() {
+        context
+            .register_table(
+                TableReference::bare(given.name.as_str()),
+                Arc::clone(&given.rows),
+            )
+            .map_err(failure)?;
+    }
     let statement = EngineStatement::Statement(Box::new(Statement::Query(Box::new(query))));
     let state = context.state();
     let planning = async { state.statement_to_plan(statement).await };
@@ -78,6 +87,8 @@ fn context() -> Result<SessionContext, ApiError> {
     let mut config = SessionConfig::new()
         .with_target_partitions(2)
         .with_information_schema(false);
+    // CURRENT_TIMESTAMP() is a TIMESTAMP, not a DATETIME.
+    config.options_mut().execution.time_zone = Some("UTC".to_owned());
     let sql = &mut config.options_mut().sql_parser;
     sql.enable_ident_normalization = false;
     sql.map_string_types_to_utf8view = false;
@@ -149,20 +160,47 @@ impl Planned {
 
     /// Runs the query into a file of `folder`, in the form of `schema`.
     pub async fn run(self, folder: &Path, schema: &Schema) -> Result<DataFile, ApiError> {
+        let mut part = Part::create(folder, schema.arrow())?;
+        self.write_to(&mut part, schema).await?;
+        Ok(part.finish()?)
+    }
+
+    /// Runs the query and adds its rows to `part`, in the form of `schema`.
+    pub async fn write_to(self, part: &mut Part, schema: &Schema) -> Result<(), ApiError> {
+        let arrow = schema.arrow();
+        self.each(|batch| Ok(part.write(&conformed(&batch, schema, &arrow)?)?))
+            .await
+    }
+
+    /// Runs the query and gives its rows to `take`, a batch at a time.
+    pub async fn each(
+        self,
+        mut take: impl FnMut(RecordBatch) -> Result<(), ApiError> + Send,
+    ) -> Result<(), ApiError> {
         let frame = DataFrame::new(self.context.state(), self.plan);
         let mut batches = frame.execute_stream().await.map_err(failure)?;
-        let arrow = schema.arrow();
-        let mut part = Part::create(folder, Arc::clone(&arrow))?;
         while let Some(batch) = batches.next().await {
-            let batch = batch.map_err(failure)?;
-            let batch =
-                conform(&batch, schema, &arrow).map_err(|error| invalid(error.to_string()))?;
-            if let Some(what) = crate::bigquery::conform::null_violation(&batch, schema) {
-                return Err(invalid(what));
-            }
-            part.write(&batch)?;
+            take(batch.map_err(failure)?)?;
         }
-        Ok(part.finish()?)
+        Ok(())
+    }
+
+    /// The engine's type of each column.
+    pub fn arrow(&self) -> &SchemaRef {
+        self.plan.schema().inner()
+    }
+}
+
+/// A batch in the form of a table that it goes into.
+pub fn conformed(
+    batch: &RecordBatch,
+    schema: &Schema,
+    arrow: &SchemaRef,
+) -> Result<RecordBatch, ApiError> {
+    let batch = conform(batch, schema, arrow).map_err(|error| invalid(error.to_string()))?;
+    match null_violation(&batch, schema) {
+        Some(what) => Err(invalid(what)),
+        None => Ok(batch),
     }
 }
 

@@ -11,12 +11,13 @@ use super::names::reference;
 use super::parse::{Text, Written};
 use super::run::plan;
 use super::{Query, commit, invalid};
+use crate::bigquery::commit::{Change, apply};
 use crate::bigquery::datasets::Dataset;
 use crate::bigquery::files::RESULTS;
-use crate::bigquery::load::{Change, Write, apply};
+use crate::bigquery::load::{self, Write};
 use crate::bigquery::reference::{DatasetRef, TableRef};
 use crate::bigquery::resource::Object;
-use crate::bigquery::schema::Schema;
+use crate::bigquery::schema::{Mode, Schema};
 use crate::bigquery::table::Kind;
 use crate::bigquery::tables;
 use crate::cloud::Cloud;
@@ -70,7 +71,7 @@ impl Context<'_> {
             Statement::Insert(_)
             | Statement::Update(_)
             | Statement::Delete(_)
-            | Statement::Merge(_) => self.modify(text, kind).await,
+            | Statement::Merge(_) => self.modify(text).await,
             _ => self.define(text, kind).await,
         }
     }
@@ -79,8 +80,14 @@ impl Context<'_> {
         Tables::new(self.cloud, Some(self.location))
     }
 
+    /// What a query may read: also what its job defines.
+    pub fn readable(&self) -> Result<Tables<'_>, ApiError> {
+        self.tables()
+            .defining(&self.query.definitions, self.location)
+    }
+
     async fn select(&self, query: SqlQuery, written: Written) -> Result<Object, ApiError> {
-        let present = self.cloud.bigquery.tables.get(&self.results.key());
+        let present = self.cloud.bigquery.live(self.results);
         match &present {
             None if !self.query.create => return Err(tables::not_found(self.results)),
             Some(table) if table.kind != Kind::Native => {
@@ -90,6 +97,9 @@ impl Context<'_> {
                 )));
             }
             _ => {}
+        }
+        if let Some(table) = &present {
+            load::check_same_layout(&self.query.settings, table)?;
         }
         // Rows that are added take the table's columns.
         let adds = !matches!(self.query.write, Write::Truncate);
@@ -103,7 +113,7 @@ impl Context<'_> {
             self.results,
             self.query.write,
             given,
-            Object::new(),
+            self.query.settings.clone(),
             statistics,
         )
         .await
@@ -128,18 +138,19 @@ impl Context<'_> {
         let planned = plan(
             query,
             written,
-            &self.tables(),
+            &self.readable()?,
             &self.query.project,
             self.query.default.as_ref(),
         )?;
         self.count(&mut statistics, &planned.tables);
         let schema = match &given {
-            Some(given) => fitting(&planned.schema, given, target)?,
+            Some(given) => fitting(&planned.schema, given, target, self.query)?,
             None => planned.schema.clone(),
         };
         if target.dataset != RESULTS {
             schema.check()?;
         }
+        tables::check_settings(&settings, &schema)?;
         let file = planned.run(&self.cloud.bigquery.data, &schema).await?;
         let planned_on = given.filter(|_| !matches!(write, Write::Truncate));
         let change = Change {
@@ -148,6 +159,7 @@ impl Context<'_> {
             write,
             settings,
             planned_on,
+            kept: None,
         };
         apply(
             self.cloud,
@@ -160,7 +172,7 @@ impl Context<'_> {
     }
 
     /// Adds what a query reads to its statistics.
-    fn count(&self, statistics: &mut Object, tables: &[TableRef]) {
+    pub fn count(&self, statistics: &mut Object, tables: &[TableRef]) {
         let bytes = self.bytes(tables).to_string();
         if let Some(query) = statistics.get_mut("query") {
             query["totalBytesProcessed"] = bytes.clone().into();
@@ -186,15 +198,22 @@ impl Context<'_> {
     }
 }
 
-/// `given`, if every column of a result has its place and type in it.
-fn fitting(result: &Schema, given: &Schema, target: &TableRef) -> Result<Schema, ApiError> {
+/// The table's columns after rows of `result` were added to `given`.
+fn fitting(
+    result: &Schema,
+    given: &Schema,
+    target: &TableRef,
+    query: &Query,
+) -> Result<Schema, ApiError> {
     let refuse = |what: String| {
         Err(ApiError::invalid(format!(
             "Provided Schema does not match Table {target}. {what}"
         )))
     };
+    let mut schema = given.clone();
     for field in &result.fields {
         match given.field(&field.name) {
+            None if query.add_fields => schema.fields.push(field.clone()),
             None => return refuse(format!("Cannot add fields (field: {})", field.name)),
             Some(have) if have.kind != field.kind => {
                 return refuse(format!(
@@ -207,7 +226,13 @@ fn fitting(result: &Schema, given: &Schema, target: &TableRef) -> Result<Schema,
             Some(_) => {}
         }
     }
-    Ok(given.clone())
+    if query.relax_fields {
+        let required = schema.fields.iter_mut();
+        for field in required.filter(|field| field.mode == Mode::Required) {
+            field.mode = Mode::Nullable;
+        }
+    }
+    Ok(schema)
 }
 
 pub fn statistics(kind: &str, bytes: u64, more: Value) -> Object {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use datafusion::common::Result;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, TimezoneInfo};
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, TimezoneInfo,
+};
+use serde_json::{Map, Value};
 
 use crate::bigquery::schema::{self, Mode, Type};
 
@@ -80,12 +83,34 @@ pub fn schema_field(name: &str, sql_type: &SqlType) -> Option<schema::Field> {
                 fields.collect::<Option<_>>()?,
             ))
         }
-        other => Some(schema::Field::new(
-            name,
-            scalar_type(other)?,
-            Mode::Nullable,
-        )),
+        other => Some(schema::Field {
+            other: parameters(other),
+            ..schema::Field::new(name, scalar_type(other)?, Mode::Nullable)
+        }),
     }
+}
+
+/// `STRING(10)`, `NUMERIC(12, 2)`: the API has their parameters as attributes.
+fn parameters(sql_type: &SqlType) -> Map<String, Value> {
+    let given: Vec<(&str, i64)> = match sql_type {
+        SqlType::String(Some(length)) => vec![("maxLength", length.cast_signed())],
+        SqlType::Bytes(Some(length)) => vec![("maxLength", length.cast_signed())],
+        SqlType::Numeric(info)
+        | SqlType::Decimal(info)
+        | SqlType::BigNumeric(info)
+        | SqlType::BigDecimal(info) => match info {
+            ExactNumberInfo::None => Vec::new(),
+            ExactNumberInfo::Precision(precision) => vec![("precision", precision.cast_signed())],
+            ExactNumberInfo::PrecisionAndScale(precision, scale) => {
+                vec![("precision", precision.cast_signed()), ("scale", *scale)]
+            }
+        },
+        _ => Vec::new(),
+    };
+    let named = given
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_string().into()));
+    named.collect()
 }
 
 /// TIMESTAMP's Arrow type.

@@ -3,6 +3,7 @@
 mod jwt;
 mod legacy;
 mod oauth;
+mod rotation;
 mod session;
 mod signing;
 
@@ -23,6 +24,7 @@ use jwt::Jwt;
 use legacy::Legacy;
 pub use legacy::Login;
 pub use oauth::{OAuth, Rotating};
+pub use rotation::Rotation;
 use session::Session;
 
 pub enum Authenticator {
@@ -33,6 +35,8 @@ pub enum Authenticator {
     OAuth(Arc<OAuth>),
     Jwt(Box<Jwt>),
     Legacy(Box<Legacy>),
+    /// Signs each request by itself, when it is whole.
+    Rotating(Arc<Rotation>),
 }
 
 /// Where a token comes from.
@@ -85,8 +89,8 @@ impl Authenticator {
     pub async fn headers(&self, shared: &Shared) -> Result<Object, SourceError> {
         let scope = &shared.scope;
         match self {
-            Authenticator::None => Ok(Object::new()),
-            Authenticator::Key(option, _) if !option.is_header() => Ok(Object::new()),
+            Authenticator::None | Authenticator::Rotating(_) => Ok(Object::default()),
+            Authenticator::Key(option, _) if !option.is_header() => Ok(Object::default()),
             Authenticator::Key(option, token) => {
                 let token = token.ask(3, shared).await?;
                 Ok(injected(option, token, scope)?.headers)
@@ -157,6 +161,9 @@ fn open(
             let base = requester.text("url").filter(|url| !url.is_empty());
             let base = base.or(requester.text("url_base")).unwrap_or_default();
             Authenticator::Legacy(Box::new(Legacy::open(component, base)?))
+        }
+        "RateLimitedMultipleTokenAuthenticator" => {
+            Authenticator::Rotating(Rotation::open(component, shared)?)
         }
         "SelectiveAuthenticator" => open(&select(component, shared)?, requester, shared)?,
         _ => return Err(component.unknown("an authenticator")),

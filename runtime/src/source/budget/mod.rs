@@ -16,7 +16,7 @@ use super::moment::{Moment, Span};
 use super::ratelimit::Groups;
 use super::response::Response;
 use super::template::Scope;
-use matcher::Matcher;
+pub use matcher::Matcher;
 use window::{Fixed, Moving};
 
 /// What a policy looks at in a request.

@@ -75,7 +75,11 @@ impl DatetimeCursor {
     }
 
     /// The windows to read next.
-    pub fn slices(&self, progress: &Progress, scope: &Scope) -> Result<Vec<Slice>, TemplateError> {
+    pub fn slices<'c>(
+        &'c self,
+        progress: &Progress,
+        scope: &Scope,
+    ) -> Result<impl Iterator<Item = Slice> + Send + use<'c>, TemplateError> {
         if progress.done.is_empty() {
             return Err(TemplateError {
                 template: self.field.clone(),
@@ -85,15 +89,14 @@ impl DatetimeCursor {
         let since = self.since(progress);
         let done = merge(progress.done.clone(), self.touching());
         let slices = self.cut.slices(&done, self.end(scope)?);
-        let slices = slices.into_iter().map(|(from, to)| Slice {
+        Ok(slices.into_iter().map(move |(from, to)| Slice {
             interval: Map::from_iter([
                 (self.start_field.clone(), self.written(from).into()),
                 (self.end_field.clone(), self.written(to).into()),
             ]),
             since: since.clone(),
             ..Slice::default()
-        });
-        Ok(slices.collect())
+        }))
     }
 
     /// The oldest value that counts as new, for cursors that filter here.
@@ -259,15 +262,12 @@ mod tests {
     fn slices(cursor: &DatetimeCursor, state: Json) -> Vec<Json> {
         let progress = cursor.progress(&state).unwrap();
         let slices = cursor.slices(&progress, &scope()).unwrap();
-        slices
-            .into_iter()
-            .map(|slice| Json::Object(slice.interval))
-            .collect()
+        slices.map(|slice| Json::Object(slice.interval)).collect()
     }
 
     fn first_slice(cursor: &DatetimeCursor, state: Json) -> Slice {
         let progress = cursor.progress(&state).unwrap();
-        cursor.slices(&progress, &scope()).unwrap().remove(0)
+        cursor.slices(&progress, &scope()).unwrap().next().unwrap()
     }
 
     #[test]
@@ -317,6 +317,13 @@ mod tests {
         assert_eq!(
             state(&[first.clone(), second.clone()]),
             json!({"other": 1, "updated": "2024-01-15"})
+        );
+        let both = cursor.condensed(&[first, second.clone()]);
+        assert_eq!(both.len(), 1);
+        assert_eq!(state(&both), json!({"other": 1, "updated": "2024-01-15"}));
+        assert_eq!(
+            state(&cursor.condensed(std::slice::from_ref(&second))),
+            state(std::slice::from_ref(&second))
         );
         assert_eq!(
             state(&[second]),

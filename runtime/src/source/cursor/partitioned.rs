@@ -36,7 +36,7 @@ impl PartitionedCursor {
             true => self.each.since(&self.all(book)?),
             false => self.each.since(&progress),
         };
-        let slices = self.each.slices(&progress, scope)?.into_iter();
+        let slices = self.each.slices(&progress, scope)?;
         let slices: Vec<_> = slices
             .map(|slice| Slice {
                 partition: partition.fields.clone(),

@@ -40,6 +40,8 @@ pub enum Decoder {
     Lines,
 }
 
+/// Of a body this long no more than a record is decoded at a time.
+const LARGE: usize = 4 * 1024 * 1024;
 const TYPES: &str = "JsonDecoder, JsonlDecoder, JsonItemsDecoder, CsvDecoder, XmlDecoder, GzipDecoder, \
                      ZipfileDecoder or IterableDecoder";
 
@@ -77,11 +79,29 @@ impl Decoder {
     pub fn documents(&self, response: &Response) -> Documents {
         let body = response.body.clone();
         match self {
-            Decoder::Json => lenient(json::decode(&body), &body, begins_as_json),
+            Decoder::Json => self
+                .elements(response, &[])
+                .unwrap_or_else(|| lenient(json::decode(&body), &body, begins_as_json)),
             Decoder::Xml => lenient(parser::xml(response), &body, begins_as_xml),
             Decoder::Parsed(parser) => parser.documents(reader(body)),
             Decoder::Zip(parser) => parser::unzipped(body, parser.clone()),
             Decoder::Lines => Box::new(lines(body)),
+        }
+    }
+
+    /// The elements of the list under `keys` in a large JSON body; `None` where the body is
+    /// better decoded as a whole.
+    pub fn elements(&self, response: &Response, keys: &[&str]) -> Option<Documents> {
+        let body = &response.body;
+        let start = body.trim_ascii_start();
+        let is_list = start.starts_with(b"[");
+        let fits = is_list == keys.is_empty() && (is_list || start.starts_with(b"{"));
+        if !matches!(self, Decoder::Json) || body.len() < LARGE || !fits {
+            return None;
+        }
+        match json::elements(body, keys) {
+            Ok(elements) => Some(Box::new(elements?)),
+            Err(problem) => Some(one(Err(problem))),
         }
     }
 
@@ -100,7 +120,7 @@ fn reader(body: Bytes) -> Box<dyn Read + Send> {
 }
 
 fn empty() -> Value {
-    Value::Object(Object::new())
+    Value::Object(Object::default())
 }
 
 /// One document or a list's elements, and an empty object where there are none.
@@ -113,6 +133,10 @@ fn lenient(decoded: Result<Value, String>, body: &[u8], is_ours: fn(&[u8]) -> bo
         Ok(Value::Array(_) | Value::Null) => one(Ok(empty())),
         Ok(document) => one(Ok(document)),
         Err(problem) if is_ours(body) => one(Err(problem)),
+        Err(_) if is_html(body) => one(Err(format!(
+            "it is a page of HTML{}: a login, an error or a notice, and no document",
+            title(body)
+        ))),
         Err(problem) => {
             tracing::warn!(
                 problem,
@@ -126,6 +150,31 @@ fn lenient(decoded: Result<Value, String>, body: &[u8], is_ours: fn(&[u8]) -> bo
 
 fn one(document: Result<Value, String>) -> Documents {
     Box::new(std::iter::once(document))
+}
+
+fn is_html(body: &[u8]) -> bool {
+    let start = body.trim_ascii_start();
+    let begins = |with: &[u8]| {
+        let start = start.get(..with.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(with))
+    };
+    begins(b"<!doctype html") || begins(b"<html")
+}
+
+/// What a page of HTML calls itself, as part of a sentence.
+fn title(body: &[u8]) -> String {
+    let start = &body[..body.len().min(10_000)];
+    let text = String::from_utf8_lossy(start);
+    let title = text.split_once("<title>");
+    let title = title.and_then(|(_, rest)| rest.split_once("</title>"));
+    match title {
+        Some((title, _)) => {
+            let words: Vec<&str> = title.split_whitespace().collect();
+            let title: String = words.join(" ").chars().take(100).collect();
+            format!(" (`{title}`)")
+        }
+        None => String::new(),
+    }
 }
 
 fn begins_as_json(body: &[u8]) -> bool {
@@ -151,7 +200,7 @@ fn lines(body: Bytes) -> impl Iterator<Item = Result<Value, String>> {
         };
         at += line.len() + ending;
         Some(match std::str::from_utf8(line) {
-            Ok(line) => Ok(Value::Object(Object::from([(
+            Ok(line) => Ok(Value::Object(Object::from_iter([(
                 "record".to_owned(),
                 line.into(),
             )]))),

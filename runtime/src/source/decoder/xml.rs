@@ -96,7 +96,7 @@ impl Tree {
         let (name, value) = element.closed();
         match self.open.last_mut() {
             Some(parent) => push(&mut parent.fields, name, value),
-            None => self.root = Some(Object::from([(name, value)])),
+            None => self.root = Some(Object::from_iter([(name, value)])),
         }
     }
 

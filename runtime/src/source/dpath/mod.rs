@@ -50,6 +50,14 @@ impl Step {
         }
     }
 
+    /// The key that this is of a mapping.
+    pub fn as_key(&self) -> Option<&str> {
+        match self {
+            Step::Key(key, _) => Some(key),
+            _ => None,
+        }
+    }
+
     fn takes_key(&self, name: &str) -> bool {
         match self {
             Step::Key(key, _) => key == name,

@@ -58,7 +58,7 @@ fn put(node: &mut Value, path: &[String], value: Value) -> Result<(), Unwritable
 fn holder(key: &str) -> Value {
     match index(key) {
         Some(_) => Value::Array(Vec::new()),
-        None => Value::Object(Object::new()),
+        None => Value::Object(Object::default()),
     }
 }
 

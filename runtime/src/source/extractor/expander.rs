@@ -118,7 +118,7 @@ impl Expander {
         let carries = self.keeps_original || !self.copied.is_empty() || self.merges;
         let mut fields = match item {
             Value::Object(fields) => fields,
-            item if carries => Object::from([("value".to_owned(), item)]),
+            item if carries => Object::from_iter([("value".to_owned(), item)]),
             item => return Ok(item),
         };
         if let Some(base) = base {
@@ -143,7 +143,7 @@ impl Expander {
         dpath::remove_lists(&mut whole, &self.path);
         match whole {
             Value::Object(fields) => fields,
-            _ => Object::new(),
+            _ => Object::default(),
         }
     }
 }

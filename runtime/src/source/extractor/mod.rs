@@ -86,7 +86,7 @@ impl Extractor {
         else {
             return Ok(Vec::new());
         };
-        let records = at_path(decoder.documents(response), steps(path, scope)?);
+        let records = found_in(decoder, response, steps(path, scope)?);
         let is_cut = |record: &Result<Value, _>| {
             record
                 .as_ref()
@@ -103,7 +103,7 @@ impl Extractor {
     ) -> Result<Records<'e>, RecordError> {
         match self {
             Extractor::Path { path, expander } => {
-                let records = at_path(decoder.documents(response), steps(path, scope)?);
+                let records = found_in(decoder, response, steps(path, scope)?);
                 Ok(match expander {
                     None => Box::new(records.map(|record| record.map(Some))),
                     Some(expander) => expanded(records, expander, response.whole_lists.clone()),
@@ -192,6 +192,18 @@ fn expanded<'e>(
         Ok(records) => each(records),
         Err(error) => vec![Err(error)],
     }))
+}
+
+type Found = Box<dyn Iterator<Item = Result<Value, RecordError>> + Send>;
+
+/// The records at `path` in a reply, decoded one by one where they are many.
+fn found_in(decoder: &Decoder, response: &Response, path: Vec<Step>) -> Found {
+    let keys: Option<Vec<&str>> = path.iter().map(Step::as_key).collect();
+    let keys = keys.filter(|keys| !keys.is_empty());
+    match keys.and_then(|keys| decoder.elements(response, &keys)) {
+        Some(records) => Box::new(records.map(|record| record.map_err(RecordError::Decode))),
+        None => Box::new(at_path(decoder.documents(response), path)),
+    }
 }
 
 fn at_path(

@@ -215,6 +215,7 @@ mod tests {
             primary_key: Vec::new(),
             cursor_field: Some("at".to_owned()),
             schema: json!({}),
+            types: json!({}),
             mode: None,
         };
         let stream = Many {

@@ -48,7 +48,7 @@ impl Nested {
                 Value::Array(items.collect::<Result<_, _>>()?)
             }
             Nested::Fields(fields) => {
-                let mut object = Object::new();
+                let mut object = Object::default();
                 for (key, value) in fields {
                     let key = python::text(&key.entry(scope, Accept::Any)?);
                     match value.value(scope)? {

@@ -35,7 +35,10 @@ impl RequestOption {
             }
         };
         let path = component.templates("field_path")?;
-        let path = match (component.template("field_name")?, path.is_empty()) {
+        // An empty name is none, as in the reference.
+        let name = component.text("field_name") != Some("");
+        let name = component.template("field_name")?.filter(|_| name);
+        let path = match (name, path.is_empty()) {
             (Some(name), true) => vec![name],
             (None, false) if place == Place::Json => path,
             (None, false) => {
@@ -90,9 +93,9 @@ fn insert(target: &mut Object, path: &[String], value: Value) {
     for parent in parents {
         let next = target
             .entry(parent.clone())
-            .or_insert_with(|| Value::Object(Object::new()));
+            .or_insert_with(|| Value::Object(Object::default()));
         if !matches!(next, Value::Object(_)) {
-            *next = Value::Object(Object::new());
+            *next = Value::Object(Object::default());
         }
         let Value::Object(fields) = next else { return };
         target = fields;

@@ -306,7 +306,7 @@ mod tests {
     fn params(json: Json) -> Object {
         match Value::from(&json) {
             Value::Object(fields) => fields,
-            _ => Object::new(),
+            _ => Object::default(),
         }
     }
 
@@ -380,7 +380,7 @@ mod tests {
             ("http://a.example/a/../b/./c/..", "http://a.example/b/"),
             ("http://a.example/x?", "http://a.example/x"),
         ] {
-            assert_eq!(with_params(url, &Object::new()).unwrap(), sent, "{url}");
+            assert_eq!(with_params(url, &Object::default()).unwrap(), sent, "{url}");
         }
         let params = params(json!({"f[a]": "ü&=~/'", "d": "2024-01-01T00:00:00+00:00"}));
         assert_eq!(

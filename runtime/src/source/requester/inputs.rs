@@ -47,9 +47,9 @@ pub enum InputError {
 impl Inputs {
     pub fn open(component: &Component<'_>) -> Result<Inputs, SourceError> {
         Ok(Inputs {
-            url: component.template_or("url", "")?,
-            base: component.template_or("url_base", "")?,
-            path: component.template_or("path", "")?,
+            url: address(component, "url")?,
+            base: address(component, "url_base")?,
+            path: address(component, "path")?,
             params: Fields::open(component, "request_parameters")?,
             properties: properties(component),
             headers: Fields::open(component, "request_headers")?,
@@ -74,7 +74,7 @@ impl Inputs {
             // As in the reference, a text that is no mapping is no parameters.
             params: match self.params.value(scope, Accept::TextOrList)? {
                 Value::Object(params) => params,
-                _ => Object::new(),
+                _ => Object::default(),
             },
             headers: match self.headers.value(scope, Accept::Any)? {
                 Value::Object(headers) => headers,
@@ -106,12 +106,21 @@ fn json_fields(value: Value) -> Result<Object, InputError> {
         Value::String(text) => Err(wrong(&format!(
             "`request_body_json` is the text `{text}`, which is no mapping"
         ))),
-        _ => Ok(Object::new()),
+        _ => Ok(Object::default()),
     }
 }
 
 fn wrong(problem: &str) -> InputError {
     InputError::Value(problem.to_owned())
+}
+
+fn address(component: &Component<'_>, name: &str) -> Result<Template, SourceError> {
+    match component.field(name) {
+        Some(Json::Object(_) | Json::Array(_)) => {
+            Err(component.error(format!("`{name}` is no text")))
+        }
+        _ => component.template_or(name, ""),
+    }
 }
 
 impl Fields {

@@ -9,7 +9,7 @@ use crate::source::moment::Moment;
 use crate::source::response::Response;
 use crate::source::retries::Cause;
 use crate::source::shared::PARK_AFTER;
-use crate::stream::SourceError;
+use crate::stream::{Fault, SourceError};
 
 use super::{Answer, Attempt, Next, Requester};
 
@@ -117,13 +117,16 @@ impl Requester {
         };
         let message = self.shared.redactor.clean(&message);
         let (method, status) = (self.method.as_str(), response.status);
-        match status {
-            401 => SourceError::Credentials(format!("{method} {url} answered 401: {message}")),
+        match (status, resolution.fault) {
+            (401, Fault::Config) => {
+                SourceError::Credentials(format!("{method} {url} answered 401: {message}"))
+            }
             _ => SourceError::Response {
                 method: method.to_owned(),
                 url: url.to_owned(),
                 status,
                 message,
+                fault: resolution.fault,
             },
         }
     }

@@ -16,10 +16,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::stream::SourceError;
-use crate::value::Object;
+use crate::value::{Object, Value};
 
 use super::auth::Authenticator;
-use super::budget::Call;
 use super::component::Component;
 use super::error_handler::{Action, ErrorHandler};
 use super::request::{Options, form_text, with_params};
@@ -68,6 +67,9 @@ pub enum Answer {
     /// The slice is too large to ask for at once.
     Split(Option<String>),
 }
+
+/// Seconds before a request goes out with another token.
+const ROTATION_WAIT: f64 = 0.1;
 
 /// What to do after an attempt.
 enum Next {
@@ -131,7 +133,8 @@ impl Requester {
         path: Option<&str>,
         more: Vec<Options>,
     ) -> Result<Answer, SourceError> {
-        let attempt = self.first_attempt(scope, path, more).await?;
+        let mut attempt = self.first_attempt(scope, path, more).await?;
+        self.sign(&mut attempt.outgoing).await?;
         let cache = &self.shared.cache;
         let place = match self.cached {
             true => cache.place(&self.stream, &attempt.outgoing),
@@ -172,7 +175,22 @@ impl Requester {
             tokio::time::sleep(wait).await;
             let headers = self.authenticator.headers(&self.shared).await?;
             self.set_headers(&mut attempt.outgoing.headers, &headers)?;
+            self.sign(&mut attempt.outgoing).await?;
         }
+    }
+
+    /// Adds what an authenticator says of this very request.
+    async fn sign(&self, outgoing: &mut Outgoing) -> Result<(), SourceError> {
+        let Authenticator::Rotating(rotation) = &self.authenticator else {
+            return Ok(());
+        };
+        let headers = outgoing.header_texts();
+        let call = outgoing.call(&headers);
+        let (name, value) = rotation.take(call, &self.shared).await?;
+        let header = HeaderName::from_bytes(name.as_bytes());
+        outgoing.secret_headers.extend(header);
+        let header = Object::from_iter([(name, Value::String(value))]);
+        self.set_headers(&mut outgoing.headers, &header)
     }
 
     async fn first_attempt(
@@ -241,7 +259,7 @@ impl Requester {
         let is_secret = |name: &HeaderName, value: &HeaderValue| {
             let mut own = auth.headers.keys();
             own.any(|own| own.eq_ignore_ascii_case(name.as_str()))
-                || matches!(name.as_str(), "authorization" | "cookie")
+                || sounds_secret(name.as_str())
                 || self.is_secret(&String::from_utf8_lossy(value.as_bytes()))
         };
         let secret = headers
@@ -288,7 +306,20 @@ impl Requester {
                 return Ok(Next::Again(Cause::Token, error));
             }
         }
+        if resolution.action == Action::RateLimited && self.can_rotate(&attempt.outgoing).await {
+            let error = self.failure(&response, &attempt.shown, &resolution);
+            return Ok(Next::Again(Cause::Asked(ROTATION_WAIT), error));
+        }
         self.judge(response, &resolution, attempt)
+    }
+
+    /// Whether another token has calls left where this request's has none.
+    async fn can_rotate(&self, outgoing: &Outgoing) -> bool {
+        let Authenticator::Rotating(rotation) = &self.authenticator else {
+            return false;
+        };
+        let headers = outgoing.header_texts();
+        rotation.has_other(outgoing.call(&headers)).await
     }
 
     async fn replace_token(
@@ -309,23 +340,15 @@ impl Requester {
         &self,
         outgoing: &Outgoing,
     ) -> Result<Result<Response, WireError>, SourceError> {
-        let headers: Vec<(String, String)> = outgoing
-            .headers
-            .iter()
-            .map(|(name, value)| {
-                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                (name.as_str().to_owned(), value)
-            })
-            .collect();
-        let call = Call {
-            method: self.method.as_str(),
-            url: &outgoing.url,
-            headers: &headers,
-        };
+        let headers = outgoing.header_texts();
+        let call = outgoing.call(&headers);
         let _permit = self.shared.enter(call).await?;
         let response = self.wire.exchange(outgoing.clone()).await;
         if let Ok(response) = &response {
             self.shared.learn(call, response);
+            if let Authenticator::Rotating(rotation) = &self.authenticator {
+                rotation.learn(call, response).await;
+            }
             self.shared
                 .tell(|redactor| Seen::of(outgoing, response, redactor));
         }
@@ -353,6 +376,22 @@ pub fn bare(scope: &Scope) -> Scope {
         scope.set(name, nothing());
     }
     scope
+}
+
+/// Whether a header is, by its name, for one host alone.
+fn sounds_secret(name: &str) -> bool {
+    let words = [
+        "auth",
+        "cookie",
+        "credential",
+        "key",
+        "password",
+        "secret",
+        "session",
+        "signature",
+        "token",
+    ];
+    words.iter().any(|word| name.contains(word))
 }
 
 fn takes_body(method: &Method) -> bool {

@@ -6,6 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cookie_store::{CookieStore, RawCookie};
 use reqwest::header::{
     CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE,
@@ -13,6 +14,7 @@ use reqwest::header::{
 use reqwest::{Client, Method};
 use url::Url;
 
+use crate::source::budget::Call;
 use crate::source::component::Component;
 use crate::source::response::Response;
 use crate::source::shared::{Shared, Timeouts};
@@ -20,6 +22,8 @@ use crate::stream::SourceError;
 
 /// As `requests`; more is a circle.
 const MOST_REDIRECTS: usize = 30;
+/// A reply is held as a whole, and a small packed one can hide an endless one.
+const LONGEST: usize = 1024 * 1024 * 1024;
 
 /// A request as it goes out.
 #[derive(Debug, Clone)]
@@ -31,6 +35,25 @@ pub struct Outgoing {
     /// Headers that must not reach another host.
     pub secret_headers: Vec<HeaderName>,
     pub secret_body: bool,
+}
+
+impl Outgoing {
+    pub fn header_texts(&self) -> Vec<(String, String)> {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = self.headers.iter();
+        headers
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect()
+    }
+
+    /// What policies look at; `headers` are this request's.
+    pub fn call<'r>(&'r self, headers: &'r [(String, String)]) -> Call<'r> {
+        Call {
+            method: self.method.as_str(),
+            url: &self.url,
+            headers,
+        }
+    }
 }
 
 /// Why there is no reply.
@@ -188,8 +211,24 @@ async fn read(response: reqwest::Response, url: &Url) -> Result<Response, WireEr
         (name.as_str().to_owned(), value)
     });
     let headers = headers.collect();
-    let body = response.bytes().await.map_err(failed)?;
+    let body = body(response).await?;
     Ok(Response::new(status, url.to_string(), headers, body))
+}
+
+/// The body, held once; one that has no end is refused.
+async fn body(mut response: reqwest::Response) -> Result<Bytes, WireError> {
+    let announced = response.content_length().unwrap_or_default();
+    let announced = usize::try_from(announced).unwrap_or(LONGEST);
+    let mut body = Vec::with_capacity(announced.min(LONGEST));
+    while let Some(part) = response.chunk().await.map_err(failed)? {
+        if body.len() + part.len() > LONGEST {
+            return Err(WireError::Final(format!(
+                "the reply is longer than {LONGEST} bytes; ask for less at once"
+            )));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body.into())
 }
 
 fn failed(error: reqwest::Error) -> WireError {

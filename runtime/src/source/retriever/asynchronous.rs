@@ -21,7 +21,6 @@ use crate::value::Value;
 use super::super::component::Component;
 use super::super::decoder::Decoder;
 use super::super::extractor::Extractor;
-use super::super::record_error::RecordError;
 use super::super::request::Options;
 use super::super::requester::Requester;
 use super::super::response::Response;
@@ -81,7 +80,9 @@ impl AsyncRetriever {
                     let scope = replies.clone().with_extra_fields(&[("download_target", target)]);
                     let mut pages = self.download.pages(whole(scope));
                     while let Some(records) = pages.try_next().await? {
-                        yield self.select(records, &part)?;
+                        let (records, failed) = self.select(records, &part);
+                        yield records;
+                        failed.map_or(Ok(()), Err)?;
                     }
                 }
                 self.clean_up(&done, &part.scope).await?;
@@ -90,14 +91,21 @@ impl AsyncRetriever {
         Box::pin(pages)
     }
 
-    /// What is left of downloaded records by the stream's filter, transformations and types.
-    fn select(&self, records: Records, part: &Part<'_>) -> Result<Records, SourceError> {
+    /// What is left of downloaded records by the stream's filter, transformations and types, up to
+    /// one that fails.
+    fn select(&self, records: Records, part: &Part<'_>) -> (Records, Option<SourceError>) {
         let records = Box::new(records.into_iter().map(|record| Ok(Some(record))));
-        let kept = self
+        let selection = self
             .selector
             .select(records, &part.scope, None, &part.schema);
-        kept.collect::<Result<_, _>>()
-            .map_err(|error: RecordError| self.problem(error))
+        let mut kept = Records::new();
+        for record in selection {
+            match record {
+                Ok(record) => kept.push(record),
+                Err(error) => return (kept, Some(self.problem(error))),
+            }
+        }
+        (kept, None)
     }
 
     /// Without an extractor there is one download, of no target.

@@ -33,6 +33,8 @@ pub struct Paging<'s> {
     pub waiting: Vec<(Window<'s>, u32)>,
     pub tally: Tally,
     pub done: bool,
+    /// What went wrong after the records that were read last.
+    pub failed: Option<SourceError>,
 }
 
 impl<'s> Paging<'s> {
@@ -48,6 +50,7 @@ impl<'s> Paging<'s> {
             waiting: Vec::new(),
             tally: Tally::default(),
             done: false,
+            failed: None,
         }
     }
 
@@ -89,8 +92,16 @@ impl Splitting {
 }
 
 impl SimpleRetriever {
-    /// Goes on to the page after this one.
-    pub(super) fn turn(&self, read: Read, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
+    /// Goes on to the page after this one; where that fails, it fails after this one's records.
+    pub(super) fn turn(
+        &self,
+        mut read: Read,
+        paging: &mut Paging<'_>,
+    ) -> Result<Records, SourceError> {
+        if let Some(error) = read.selected.failed.take() {
+            paging.failed = Some(self.unread(&read.response, error));
+            return Ok(read.selected.records);
+        }
         if let Some(shrinking) = &self.shrinking {
             shrinking.succeeded(&mut paging.size);
         }
@@ -99,23 +110,21 @@ impl SimpleRetriever {
             paging.done = true;
             return Ok(read.selected.records);
         }
+        if read.selected.extracted == 0 {
+            self.tell_of_hidden_error(&read.response);
+        }
         self.tell(&read, paging)
             .map_err(|error| self.problem(&error))?;
-        let kept = read.selected.records.len();
-        if let Some(window) = paging
-            .part
-            .window
-            .as_mut()
-            .filter(|_| self.resets.by_cursor)
-        {
-            window.observe(&read.selected.records)?;
-        }
+        let kept = read.selected.kept();
+        self.observe(&read.selected.records, &mut paging.part.window)?;
         if self.resets.is_due(&mut paging.resetting, kept) {
             self.begin_anew(paging)?;
             return Ok(read.selected.records);
         }
-        self.advance(&read, paging)
-            .map_err(|error| self.problem(&error))?;
+        if let Err(error) = self.advance(&read, paging) {
+            paging.failed = Some(self.problem(&error));
+            return Ok(read.selected.records);
+        }
         let body = &read.response.body;
         if !paging.done && paging.endless.is_reached(paging.asked.as_ref(), body) {
             return Err(self.wrong(
@@ -124,6 +133,18 @@ impl SimpleRetriever {
             ));
         }
         Ok(read.selected.records)
+    }
+
+    /// Takes note of how far records are, where the pages may begin anew behind them.
+    pub(super) fn observe(
+        &self,
+        records: &[Value],
+        window: &mut Option<Window<'_>>,
+    ) -> Result<(), SourceError> {
+        match window.as_mut().filter(|_| self.resets.by_cursor) {
+            Some(window) => window.observe(records),
+            None => Ok(()),
+        }
     }
 
     /// Counts a page's records, where the source says how many there are.
@@ -136,7 +157,7 @@ impl SimpleRetriever {
     }
 
     fn advance(&self, read: &Read, paging: &mut Paging<'_>) -> Result<(), TemplateError> {
-        let last_record = read.selected.records.last();
+        let last_record = read.selected.last();
         let stop = paging.part.stop.as_ref().zip(last_record);
         if stop.is_some_and(|(stop, last)| stop(last)) {
             paging.done = true;
@@ -145,7 +166,7 @@ impl SimpleRetriever {
         let seen = Seen {
             response: &read.response,
             extracted: read.selected.extracted,
-            kept: read.selected.records.len(),
+            kept: read.selected.kept(),
             last_record,
             size: paging.size.now,
         };

@@ -274,7 +274,7 @@ impl Chunking {
 }
 
 fn empty() -> Value {
-    Value::Object(Object::new())
+    Value::Object(Object::default())
 }
 
 fn merge(target: &mut Value, source: Value) {

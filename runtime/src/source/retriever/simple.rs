@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use async_stream::try_stream;
+use futures::stream::BoxStream;
+use serde_json::Value as Json;
 
 use crate::stream::SourceError;
 
@@ -13,7 +14,7 @@ use super::super::paginator::Paginator;
 use super::super::record_error::RecordError;
 use super::super::requester::{Answer, Requester};
 use super::super::response::Response;
-use super::super::selector::{Selected, Selector};
+use super::super::selector::{Keep, Selected, Selection, Selector};
 use super::super::shared::Shared;
 use super::super::template::{Scope, TemplateError};
 use super::counted::Count;
@@ -23,6 +24,9 @@ use super::paging::{Paging, Splitting};
 use super::properties::{Properties, with_properties};
 use super::reset::Resets;
 use super::{Part, Records, StreamFacts};
+
+/// A page of more records is given in several parts.
+const BATCH: usize = 1000;
 
 pub struct SimpleRetriever {
     at: String,
@@ -44,10 +48,27 @@ pub struct SimpleRetriever {
 
 /// What came of asking for a page.
 enum Asked {
-    Page(Box<Read>),
+    Page(Box<Reply>),
     Reset,
     Smaller(Option<String>),
     Split(Option<String>),
+}
+
+/// A reply, and what its records know of their request.
+struct Reply {
+    response: Response,
+    scope: Scope,
+    /// The records, where they are not those of this reply alone.
+    merged: Option<Selected>,
+}
+
+impl Reply {
+    fn read(self, selected: Selected) -> Read {
+        Read {
+            selected,
+            response: self.response,
+        }
+    }
 }
 
 /// A page: its records, and the reply that says what comes after it.
@@ -125,20 +146,70 @@ impl SimpleRetriever {
         if let Some(count) = &self.count {
             return self.counted(count, paging);
         }
-        stream::try_unfold(paging, move |mut paging| async move {
-            if paging.done && !self.begin_next(&mut paging)? {
-                return Ok(None);
-            }
-            let records = self.page(&mut paging).await?;
-            Ok(Some((records, paging)))
-        })
-        .boxed()
+        self.in_batches(paging)
     }
 
+    /// Pages, long ones in batches, so that never all of their records are held at once.
+    fn in_batches<'a>(
+        &'a self,
+        mut paging: Paging<'a>,
+    ) -> BoxStream<'a, Result<Records, SourceError>> {
+        Box::pin(try_stream! {
+            while paging.failed.is_some() || !paging.done || self.begin_next(&mut paging)? {
+                let mut reply = self.reply(&mut paging).await?;
+                let selected = match reply.merged.take() {
+                    Some(selected) => selected,
+                    None => {
+                        let keep = paging.part.keep.as_deref();
+                        let mut selection = self.selection(&reply, keep, &paging.part.schema)?;
+                        let mut page = Selected::default();
+                        while let Some(batch) = selection.batch(BATCH) {
+                            let before = page.replace(batch);
+                            if !before.is_empty() {
+                                self.observe(&before, &mut paging.part.window)?;
+                                yield before;
+                            }
+                        }
+                        page.ended(selection);
+                        page
+                    }
+                };
+                yield self.turn(reply.read(selected), &mut paging)?;
+            }
+        })
+    }
+
+    fn selection<'s>(
+        &'s self,
+        reply: &Reply,
+        keep: Option<Keep<'s>>,
+        schema: &'s Json,
+    ) -> Result<Selection<'s>, SourceError> {
+        let response = &reply.response;
+        let selection = self
+            .selector
+            .selection(response, &reply.scope, keep, schema);
+        selection.map_err(|error| self.unread(response, error))
+    }
+
+    /// A page as a whole.
     pub(super) async fn page(&self, paging: &mut Paging<'_>) -> Result<Records, SourceError> {
+        let mut reply = self.reply(paging).await?;
+        let selected = match reply.merged.take() {
+            Some(selected) => selected,
+            None => self.read(&reply, paging)?,
+        };
+        self.turn(reply.read(selected), paging)
+    }
+
+    /// The reply of the next page, once the source and the error handler agree on how to ask.
+    async fn reply(&self, paging: &mut Paging<'_>) -> Result<Reply, SourceError> {
+        if let Some(error) = paging.failed.take() {
+            return Err(error);
+        }
         loop {
             match self.ask(paging).await? {
-                Asked::Page(read) => return self.turn(*read, paging),
+                Asked::Page(reply) => return Ok(*reply),
                 Asked::Reset => self.begin_anew(paging)?,
                 Asked::Smaller(said) => {
                     let wait = self.shrink(paging, said)?;
@@ -153,7 +224,7 @@ impl SimpleRetriever {
         paging.asked.clone_from(&paging.token);
         if let Some(body) = paging.part.first.take() {
             let response = Response::new(200, String::new(), Vec::new(), body);
-            return self.page_of(response, &paging.page_scope(), paging).await;
+            return self.page_of(response, &paging.page_scope()).await;
         }
         let scope = paging.page_scope();
         let Some(properties) = &self.properties else {
@@ -164,43 +235,54 @@ impl SimpleRetriever {
         for chunk in properties.chunks(&paging.part.schema, &self.shared).await? {
             let scope = with_properties(&scope, &chunk);
             match self.ask_once(&scope, paging).await? {
-                Asked::Page(mut read) => {
-                    pieces.push(std::mem::take(&mut read.selected.records));
-                    last = Some(read);
+                Asked::Page(mut reply) => {
+                    let mut selected = match reply.merged.take() {
+                        Some(selected) => selected,
+                        None => self.read(&reply, paging)?,
+                    };
+                    if let Some(error) = selected.failed.take() {
+                        return Err(self.unread(&reply.response, error));
+                    }
+                    pieces.push(std::mem::take(&mut selected.records));
+                    last = Some((reply, selected));
                 }
                 other => return Ok(other),
             }
         }
-        let mut read = last.ok_or_else(|| self.wrong("there are no properties to ask for"))?;
-        read.selected.records = properties.merged(pieces);
-        Ok(Asked::Page(read))
+        let last = last.ok_or_else(|| self.wrong("there are no properties to ask for"))?;
+        let (mut reply, mut selected) = last;
+        selected.records = properties.merged(pieces);
+        reply.merged = Some(selected);
+        Ok(Asked::Page(reply))
     }
 
     async fn ask_once(&self, scope: &Scope, paging: &Paging<'_>) -> Result<Asked, SourceError> {
         match self.request(scope, paging).await? {
-            Answer::Page(response) => self.page_of(*response, scope, paging).await,
+            Answer::Page(response) => self.page_of(*response, scope).await,
             Answer::Reset => Ok(Asked::Reset),
             Answer::Smaller(said) => Ok(Asked::Smaller(said)),
             Answer::Split(said) => Ok(Asked::Split(said)),
         }
     }
 
-    async fn page_of(
-        &self,
-        mut response: Response,
-        scope: &Scope,
-        paging: &Paging<'_>,
-    ) -> Result<Asked, SourceError> {
+    async fn page_of(&self, mut response: Response, scope: &Scope) -> Result<Asked, SourceError> {
         response.decoder = self.selector.decoder.clone();
-        let selected = match response.ok() {
+        let merged = match response.ok() {
             true => {
                 self.complete(&mut response).await?;
-                self.read(&response, scope, paging)?
+                None
             }
             // An ignored error has no records.
-            false => Selected::default(),
+            false => Some(Selected::default()),
         };
-        Ok(Asked::Page(Box::new(Read { selected, response })))
+        // As in the reference, records know nothing of the page they are on.
+        let nothing = minijinja::Value::from(());
+        let scope = scope.clone().with("next_page_token", nothing);
+        Ok(Asked::Page(Box::new(Reply {
+            response,
+            scope,
+            merged,
+        })))
     }
 
     async fn request(&self, scope: &Scope, paging: &Paging<'_>) -> Result<Answer, SourceError> {
@@ -227,21 +309,35 @@ impl SimpleRetriever {
         Ok(())
     }
 
-    fn read(
-        &self,
-        response: &Response,
-        scope: &Scope,
-        paging: &Paging<'_>,
-    ) -> Result<Selected, SourceError> {
-        // As in the reference, records know nothing of the page they are on.
-        let scope = scope
-            .clone()
-            .with("next_page_token", minijinja::Value::from(()));
+    fn read(&self, reply: &Reply, paging: &Paging<'_>) -> Result<Selected, SourceError> {
         let keep = paging.part.keep.as_deref();
-        let selected = self
-            .selector
-            .page(response, &scope, keep, &paging.part.schema);
-        selected.map_err(|error| self.unread(response, error))
+        let mut selection = self.selection(reply, keep, &paging.part.schema)?;
+        let mut page = Selected::default();
+        while let Some(batch) = selection.batch(BATCH) {
+            page.records.extend(batch);
+        }
+        page.ended(selection);
+        Ok(page)
+    }
+
+    /// No handler calls the reply an error, and there is nothing in it.
+    pub(super) fn tell_of_hidden_error(&self, response: &Response) {
+        if let Some(said) = response.hidden_error() {
+            let url = self.shared.redactor.clean(&response.plain_url());
+            let said: String = self
+                .shared
+                .redactor
+                .clean(&said)
+                .chars()
+                .take(300)
+                .collect();
+            tracing::warn!(
+                stream = self.name,
+                url,
+                said,
+                "a reply without records speaks of an error; a response filter could fail there"
+            );
+        }
     }
 
     pub(super) fn wrong(&self, problem: &str) -> SourceError {
@@ -251,7 +347,7 @@ impl SimpleRetriever {
         }
     }
 
-    fn unread(&self, response: &Response, error: RecordError) -> SourceError {
+    pub(super) fn unread(&self, response: &Response, error: RecordError) -> SourceError {
         let problem = self.shared.redactor.clean(&error.to_string());
         match error {
             RecordError::Decode(_) => SourceError::Decode {

@@ -72,7 +72,7 @@ impl Dynamic {
     pub async fn load(&self) -> Result<Json, SourceError> {
         let properties = match self.first_record().await? {
             Some(record) if python::truth(&record) => self.properties(record)?,
-            _ => Object::new(),
+            _ => Object::default(),
         };
         let properties = self.refined(properties)?;
         Ok(json!({

@@ -17,7 +17,7 @@ pub struct Flatten {
 impl Flatten {
     /// From the first list on, and where a name is taken, a leaf's name is its path.
     pub fn apply(&self, record: &mut Object) {
-        let mut flat = Object::new();
+        let mut flat = Object::default();
         let mut with_path = false;
         let mut stack = vec![(Value::Object(std::mem::take(record)), "_".to_owned())];
         while let Some((value, name)) = stack.pop() {

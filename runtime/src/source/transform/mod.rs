@@ -1,6 +1,7 @@
 //! Transformations of records, in the order the manifest gives them.
 
 mod add;
+mod alone;
 mod declared;
 mod flatten;
 mod keys;
@@ -19,6 +20,7 @@ use super::fold::FoldFields;
 use super::record_error::RecordError;
 use super::template::Scope;
 use add::{AddFields, Once};
+pub use alone::Alone;
 use declared::{Declared, DeclaredTypes};
 use flatten::{Flatten, FlattenAt};
 use keys::Rename;

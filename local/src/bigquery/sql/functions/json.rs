@@ -25,7 +25,12 @@ pub const ALL: &[Spec] = &[
     Spec {
         name: "parse_json",
         result: |types| arity(types, 1, 1, DataType::Utf8),
-        call: parse_json,
+        call: |call| parse_json(call, Wide::Exact),
+    },
+    Spec {
+        name: "parse_json_round",
+        result: |types| arity(types, 1, 1, DataType::Utf8),
+        call: |call| parse_json(call, Wide::Round),
     },
     Spec {
         name: "json_value",
@@ -107,15 +112,83 @@ fn json(array: &ArrayRef, row: usize) -> Value {
     }
 }
 
-fn parse_json(call: &Call) -> Result<ArrayRef> {
+/// What becomes of numbers that a double does not hold.
+#[derive(Clone, Copy, PartialEq)]
+enum Wide {
+    Exact,
+    Round,
+}
+
+fn parse_json(call: &Call, wide: Wide) -> Result<ArrayRef> {
     let texts = call.texts(0)?;
+    let invalid =
+        |what: String| DataFusionError::Execution(format!("Invalid input to PARSE_JSON: {what}"));
     let parsed: StringArray = call.each(|row| {
-        let value: Value = serde_json::from_str(texts.value(row)).map_err(|error| {
-            DataFusionError::Execution(format!("Invalid input to PARSE_JSON: {error}"))
-        })?;
+        let text = texts.value(row);
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+        if let (Wide::Exact, Some(number)) = (wide, too_wide(text)) {
+            return Err(invalid(format!(
+                "Input number: {number} cannot round-trip through string representation"
+            )));
+        }
         Ok(Some(value.to_string()))
     })?;
     Ok(Arc::new(parsed))
+}
+
+/// The first number of a JSON text that a double does not give back.
+fn too_wide(text: &str) -> Option<&str> {
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        let token = &rest[start..];
+        let length = match token.starts_with('"') {
+            true => string_length(token),
+            false => token
+                .find(|c: char| !c.is_ascii_digit() && !"+-.eE".contains(c))
+                .unwrap_or(token.len()),
+        };
+        let (token, after) = token.split_at(length);
+        if !token.starts_with('"') && !round_trips(token) {
+            return Some(token);
+        }
+        rest = after;
+    }
+    None
+}
+
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, c)| {
+        let ends = *c == '"' && !escaped;
+        escaped = *c == '\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |(at, _)| at + 1)
+}
+
+fn round_trips(number: &str) -> bool {
+    if number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() {
+        return true;
+    }
+    let double: f64 = number.parse().unwrap_or(f64::NAN);
+    digits(&format!("{double:e}")) == digits(number)
+}
+
+/// Digits without zeros at either end, and the power of ten of the last.
+fn digits(number: &str) -> Option<(String, i64)> {
+    let number = number.trim_start_matches('-').to_ascii_lowercase();
+    let (mantissa, exponent) = number.split_once('e').unwrap_or((&number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent: i64 = exponent.trim_start_matches('+').parse().ok()?;
+    let all = format!("{whole}{fraction}");
+    let kept = all.trim_end_matches('0');
+    let cut = (all.len() - kept.len()) as i64;
+    let kept = kept.trim_start_matches('0').to_owned();
+    match kept.is_empty() {
+        true => Some((kept, 0)),
+        false => Some((kept, exponent - fraction.len() as i64 + cut)),
+    }
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -238,5 +311,22 @@ mod tests {
         assert_eq!(lookup(&value, "$['a']['b c'][0]").unwrap(), Some(&json!(1)));
         assert_eq!(lookup(&value, "$.nope.d").unwrap(), None);
         assert!(lookup(&value, "a").is_err());
+    }
+
+    #[test]
+    fn only_numbers_that_a_double_gives_back_are_exact() {
+        assert_eq!(
+            too_wide(r#"{"a": [1, 2.50, -0.1, 1e3, 0.0], "b\"1.00000000000000000001": "x"}"#),
+            None
+        );
+        assert_eq!(too_wide("[18446744073709551615, 1e300]"), None);
+        assert_eq!(
+            too_wide("[1, 123456789.1234567891]"),
+            Some("123456789.1234567891")
+        );
+        assert_eq!(
+            too_wide("18446744073709551617"),
+            Some("18446744073709551617")
+        );
     }
 }

@@ -17,9 +17,10 @@ use crate::source::requester::causes;
 use crate::source::shared::Shared;
 use crate::source::watch::Seen;
 use crate::source::{json, python};
-use crate::stream::SourceError;
+use crate::stream::{Fault, SourceError};
 use crate::value::Value;
-use reply::{date, expiry, find};
+pub use reply::date;
+use reply::{expiry, find};
 use settings::{Ask, Settings, path};
 
 /// A token this young was rejected for what it asks, not for its age.
@@ -220,6 +221,7 @@ impl OAuth {
                 url: endpoint,
                 status,
                 message: reason,
+                fault: Fault::Source,
             });
         }
         Err(SourceError::Credentials(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use minijinja::Value as Shown;
 use serde_json::Value as Json;
 
-use crate::stream::SourceError;
+use crate::stream::{Fault, SourceError};
 use crate::value::Value;
 
 use super::super::super::component::Component;
@@ -151,6 +151,7 @@ impl Jobs {
                 url: self.shared.redactor.clean(&created.plain_url()),
                 status: created.status,
                 message: "there is no job to follow".to_owned(),
+                fault: Fault::Source,
             }),
         }
     }
@@ -241,7 +242,10 @@ fn longer(wait: Duration) -> Duration {
 fn is_final(error: &SourceError) -> bool {
     !matches!(
         error,
-        SourceError::Response { status, .. } if *status != 403
+        SourceError::Response {
+            fault: Fault::Source,
+            ..
+        }
     ) && !matches!(
         error,
         SourceError::Unreachable { .. } | SourceError::Decode { .. }

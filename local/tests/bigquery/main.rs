@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "A test that cannot go on fails")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod jobs;
+mod layout;
+mod merge;
+mod merge_model;
+mod schema;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,6 +123,40 @@ async fn query(cloud: &Cloud, sql: &str) -> (u16, Value) {
             json!({"query": sql, "useLegacySql": false}),
         )
         .await
+}
+
+/// The reply to a statement that must succeed.
+async fn done(cloud: &Cloud, sql: &str) -> Value {
+    let (status, reply) = query(cloud, sql).await;
+    assert_eq!(status, 200, "{sql}\n{reply}");
+    reply
+}
+
+/// The message of a statement that must be refused.
+async fn refused(cloud: &Cloud, sql: &str) -> String {
+    let (status, reply) = query(cloud, sql).await;
+    assert_eq!(status, 400, "{sql}\n{reply}");
+    reply["error"]["message"].as_str().unwrap().to_owned()
+}
+
+/// A finished job of any kind.
+async fn finished(cloud: &Cloud, configuration: Value) -> Value {
+    let body = json!({"configuration": configuration});
+    let (status, mut job) = cloud.post(&format!("{API}/jobs"), body).await;
+    assert_eq!(status, 200, "{job}");
+    while job["status"]["state"] != "DONE" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let (id, place) = (
+            &job["jobReference"]["jobId"],
+            &job["jobReference"]["location"],
+        );
+        let (id, place) = (id.as_str().unwrap(), place.as_str().unwrap());
+        job = cloud
+            .get(&format!("{API}/jobs/{id}?location={place}"))
+            .await
+            .1;
+    }
+    job
 }
 
 /// The rows of a query, each value as text.

@@ -1,0 +1,121 @@
+//! Reads the slices of this task, and the manifests of all that are read.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt};
+
+use super::columns::RunSchema;
+use super::{StreamError, StreamRun, Task};
+use crate::fetch::{FetchError, SliceReader};
+use crate::google::storage::Precondition;
+use crate::load::Loader;
+use crate::state::{self, Plan, SliceManifest, StoreError};
+
+/// Slices of one stream that are read side by side.
+const SLICES_AT_ONCE: usize = 4;
+
+impl StreamRun<'_> {
+    /// Reads this task's slices that are not finished yet. The first failure stops the
+    /// others; what is finished by then stays.
+    pub(super) async fn read_slices(
+        &self,
+        plan: &Plan,
+        schema: &RunSchema<'_>,
+    ) -> Result<(), StreamError> {
+        let Loader {
+            bucket,
+            layout,
+            run,
+            ..
+        } = self.loader();
+        let finished = self.finished(run).await?;
+        let Task { index, count } = self.pipeline.task;
+        let mine = (0..plan.slices.len())
+            .filter(|slice| slice % count == index && !finished.contains(slice));
+        let stop = self.pipeline.stop.child_token();
+        let reader = SliceReader {
+            source: self.pipeline.source.clone(),
+            stream: self.index,
+            bucket,
+            layout,
+            plan,
+            schema,
+            options: &self.options,
+            stop: stop.clone(),
+        };
+        let mut slices = futures::stream::iter(mine)
+            .map(|slice| self.read_slice(&reader, slice))
+            .buffer_unordered(SLICES_AT_ONCE);
+        let mut first_failure = Ok(());
+        while let Some(read) = slices.next().await {
+            if let Err(error) = read
+                && first_failure.is_ok()
+            {
+                stop.cancel();
+                first_failure = Err(error.into());
+            }
+        }
+        first_failure
+    }
+
+    async fn read_slice(&self, reader: &SliceReader<'_>, slice: usize) -> Result<(), FetchError> {
+        let _permit = self.pipeline.readers.acquire().await;
+        if reader.stop.is_cancelled() {
+            return Err(FetchError::Stopped);
+        }
+        let manifest = reader.read(slice).await?;
+        let Loader {
+            bucket,
+            layout,
+            run,
+            ..
+        } = self.loader();
+        let name = layout.slice(self.name(), run, slice);
+        state::write(bucket, &name, &manifest, Precondition::None).await?;
+        Ok(())
+    }
+
+    async fn finished(&self, run: &str) -> Result<BTreeSet<usize>, StreamError> {
+        let prefix = self.loader().layout.slices(self.name(), run);
+        let listed = self
+            .loader()
+            .bucket
+            .list(&prefix)
+            .await
+            .map_err(StoreError::from)?;
+        let number = |name: &str| {
+            name.strip_prefix(&prefix)?
+                .strip_suffix(".json")?
+                .parse()
+                .ok()
+        };
+        Ok(listed
+            .iter()
+            .filter_map(|object| number(&object.name))
+            .collect())
+    }
+
+    pub(super) async fn manifests(&self) -> Result<Vec<SliceManifest>, StreamError> {
+        let Loader {
+            bucket,
+            layout,
+            run,
+            ..
+        } = self.loader();
+        let names = self
+            .finished(run)
+            .await?
+            .into_iter()
+            .map(|slice| layout.slice(self.name(), run, slice));
+        let read = futures::stream::iter(names)
+            .map(|name| async move { state::read::<SliceManifest>(bucket, &name).await })
+            .buffered(16)
+            .try_collect::<Vec<_>>()
+            .await?;
+        Ok(read
+            .into_iter()
+            .flatten()
+            .map(|stored| stored.value)
+            .collect())
+    }
+}
