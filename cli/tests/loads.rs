@@ -58,6 +58,14 @@ fn loaded(world: &World, table: &str) -> BTreeMap<String, String> {
     loaded
 }
 
+/// That each record the source has is there in its newest version; those deleted in the
+/// source since stay, as these streams do not tell of them.
+fn has_all(loaded: &BTreeMap<String, String>, truth: &BTreeMap<String, String>) {
+    for (id, updated) in truth {
+        assert_eq!(loaded.get(id), Some(updated), "{id}");
+    }
+}
+
 fn onboarded(streams: &str) -> (World, String) {
     let mut world = World::new();
     let close = world.sandbox_of("close", &["--calls", "1000000", "--leads", "60"]);
@@ -99,7 +107,7 @@ fn a_merged_table_has_what_the_source_has() {
         let summary = run(&world, &[]);
         assert_eq!(summary["outcome"], "done", "{summary}");
         for stream in ["leads", "contacts"] {
-            assert_eq!(loaded(&world, stream), truth(&close, stream), "{stream}");
+            has_all(&loaded(&world, stream), &truth(&close, stream));
         }
     }
     let staged = "select table_name from acme_close.INFORMATION_SCHEMA.TABLES where table_name like '%staging%'";
@@ -108,9 +116,11 @@ fn a_merged_table_has_what_the_source_has() {
     // Older rows come again, and change nothing.
     let mut backfill = vec!["backfill", "--client", "acme", "--from", START];
     backfill.extend(["--to", "2025-01-31", "--tasks", "2", "--wait"]);
+    let before = loaded(&world, "leads");
     world.ok(&backfill);
-    assert_eq!(loaded(&world, "leads"), truth(&close, "leads"));
+    assert_eq!(loaded(&world, "leads"), before);
 
+    // Only a refresh hears of what is deleted.
     let summary = run(&world, &["--full-refresh", "--stream", "leads"]);
     assert_eq!(summary["streams"][0]["mode"], "merge", "{summary}");
     assert_eq!(loaded(&world, "leads"), truth(&close, "leads"));
@@ -126,6 +136,9 @@ fn an_external_table_has_what_the_source_has() {
         let summary = run(&world, &[]);
         assert_eq!(summary["outcome"], "done", "{summary}");
         assert_eq!(loaded(&world, "leads"), truth(&close, "leads"));
-        assert_eq!(loaded(&world, "contacts_latest"), truth(&close, "contacts"));
+        has_all(
+            &loaded(&world, "contacts_latest"),
+            &truth(&close, "contacts"),
+        );
     }
 }

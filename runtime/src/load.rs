@@ -33,7 +33,7 @@ pub enum CommitError {
     )]
     Mismatch { table: String, mismatch: Mismatch },
     #[error(
-        "table `{table}` is gone, but its state {state} is not. To load all of it again, delete that state"
+        "table `{table}` is gone, but its state {state} is not. To load all of it again, run with --full-refresh"
     )]
     TableGone { table: String, state: String },
     #[error("`{table}` is a view where the rows should go. Rename or delete it")]

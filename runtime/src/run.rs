@@ -246,7 +246,7 @@ pub async fn execute(
         let (holder, stop) = (holder.clone(), setup.stop.clone());
         async move { holder.keep(stop).await }
     });
-    let done = load_all(&setup, open, started_at).await;
+    let done = Box::pin(load_all(&setup, open, started_at)).await;
     keeper.abort();
     if let Err(error) = holder.give_back().await {
         tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
@@ -301,7 +301,8 @@ async fn note_begin(pipeline: &Pipeline, streams: &[usize]) -> Result<(), StoreE
 }
 
 async fn load_and_note(pipeline: &Pipeline, index: usize) -> Result<StreamSummary, StoreError> {
-    let summary = pipeline.load_stream(index).await;
+    // On the heap: many of these are moved about, and a debug build's stack is soon full.
+    let summary = Box::pin(pipeline.load_stream(index)).await;
     let status = match summary.outcome {
         Outcome::Loaded => Status::Success,
         Outcome::Failed => Status::Failed,
@@ -320,7 +321,15 @@ async fn store(setup: &Setup, layout: &Layout) -> Result<Store, StoreError> {
     let Setup { google, bundle, .. } = setup;
     let (options, password) = (&bundle.state, &setup.state_password);
     let bucket = google.storage().bucket(&bundle.bucket);
-    Store::open(options, password, &bundle.client, bucket, layout.clone()).await
+    // A large future that is over soon: it need not be part of the run's.
+    Box::pin(Store::open(
+        options,
+        password,
+        &bundle.client,
+        bucket,
+        layout.clone(),
+    ))
+    .await
 }
 
 /// Builds the models whose streams are all in; the task that loads the last of them does.

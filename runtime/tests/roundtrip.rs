@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
 use xetl_runtime::batch::Stamp;
 use xetl_runtime::parts::PartWriter;
+use xetl_runtime::schema::evolution::{Existing, reconciled};
 use xetl_runtime::schema::{Column, Kind, TableSchema, declared};
 use xetl_runtime::value::Value;
 
@@ -31,6 +32,27 @@ fn schema() -> TableSchema {
         "k": {"type": "string", "format": "date", "xetl_format": "%d/%m/%Y"},
     });
     declared::table_schema(&json!({ "properties": properties })).unwrap()
+}
+
+/// As declared, with objects as text, and beside a table whose types are others.
+fn schemas() -> [TableSchema; 3] {
+    let table = json!({
+        "a": {"type": "string"},
+        "b": {"type": "integer"},
+        "c": {"type": "integer"},
+        "h": {"type": "object", "properties": {"a": {"type": "string"}}},
+        "i": {"type": "array", "items": {"type": "string"}},
+        "j": {"type": "integer"},
+    });
+    let table = declared::table_schema(&json!({ "properties": table })).unwrap();
+    let fields = table.bigquery();
+    let existing = Existing {
+        fields: &fields,
+        widens: false,
+        fixed: &[],
+    };
+    let (reconciled, _) = reconciled(&schema(), Some(existing));
+    [schema(), schema().as_text(), reconciled]
 }
 
 /// Any JSON, often of the type its field should have.
@@ -60,12 +82,12 @@ fn any_object(value: impl Strategy<Value = Json>) -> impl Strategy<Value = Map<S
     proptest::collection::vec((field, value), 0..8).prop_map(|fields| fields.into_iter().collect())
 }
 
-fn written(records: &[Json]) -> RecordBatch {
+fn written(schema: &TableSchema, records: &[Json]) -> RecordBatch {
     let stamp = Stamp {
         run_id: "r1".into(),
         extracted_at: 0,
     };
-    let mut writer = PartWriter::new(schema(), stamp);
+    let mut writer = PartWriter::new(schema.clone(), stamp);
     for record in records {
         assert_eq!(writer.push(&Value::from(record)).unwrap(), None);
     }
@@ -76,9 +98,9 @@ fn written(records: &[Json]) -> RecordBatch {
 }
 
 /// The record a row came from, out of its columns and what was rescued.
-fn read_back(batch: &RecordBatch, row: usize) -> Json {
+fn read_back(schema: &TableSchema, batch: &RecordBatch, row: usize) -> Json {
     let mut record = Map::new();
-    for column in &schema().columns {
+    for column in &schema.columns {
         let array = batch.column_by_name(&column.name).unwrap();
         record.insert(column.field.clone(), cell(column, array.as_ref(), row));
     }
@@ -178,9 +200,11 @@ proptest! {
     #[test]
     fn what_goes_in_comes_out(records in proptest::collection::vec(any_object(any_value()), 1..20)) {
         let records: Vec<Json> = records.into_iter().map(Json::from).collect();
-        let batch = written(&records);
-        for (row, record) in records.iter().enumerate() {
-            prop_assert_eq!(canonical(&read_back(&batch, row)), canonical(record));
+        for schema in schemas() {
+            let batch = written(&schema, &records);
+            for (row, record) in records.iter().enumerate() {
+                prop_assert_eq!(canonical(&read_back(&schema, &batch, row)), canonical(record));
+            }
         }
     }
 

@@ -289,6 +289,22 @@ async fn clients_and_pipelines_keep_apart(engine: &Engine) {
     }
 }
 
+/// Runs a test with the stack the program's main thread has: a debug build of Google's
+/// crates needs more than a test's thread.
+fn with_a_main_stack(test: impl AsyncFnOnce() + Send + 'static) {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(test());
+    };
+    let thread = std::thread::Builder::new().stack_size(8 * 1024 * 1024);
+    if let Err(panic) = thread.spawn(run).unwrap().join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
 /// The facts that hold for every store.
 async fn keeps_to_all(engine: &Engine) {
     Box::pin(a_checkpoint_is_read_as_it_was_written(engine)).await;
@@ -299,39 +315,49 @@ async fn keeps_to_all(engine: &Engine) {
     Box::pin(clients_and_pipelines_keep_apart(engine)).await;
 }
 
-#[tokio::test]
-async fn the_bucket_keeps_to_what_all_stores_do() {
-    keeps_to_all(&Engine::Bucket).await;
+#[test]
+fn the_bucket_keeps_to_what_all_stores_do() {
+    with_a_main_stack(async || {
+        keeps_to_all(&Engine::Bucket).await;
+    });
 }
 
-#[tokio::test]
-async fn sqlite_keeps_to_what_all_stores_do() {
-    let engine = Engine::Sqlite(TempDir::new().unwrap());
-    Box::pin(keeps_to_all(&engine)).await;
-    Box::pin(keeps_to_what_databases_do(&engine)).await;
+#[test]
+fn sqlite_keeps_to_what_all_stores_do() {
+    with_a_main_stack(async || {
+        let engine = Engine::Sqlite(TempDir::new().unwrap());
+        Box::pin(keeps_to_all(&engine)).await;
+        Box::pin(keeps_to_what_databases_do(&engine)).await;
+    });
 }
 
-#[tokio::test]
-async fn a_crash_of_any_kind_loses_and_doubles_nothing() {
-    let engine = Engine::Sqlite(TempDir::new().unwrap());
-    for (next, begins_in_bucket) in [("r1", false), ("r2", false), ("r1", true), ("r2", true)] {
-        Box::pin(crashes_lose_and_double_nothing(
-            &engine,
-            next,
-            begins_in_bucket,
-        ))
-        .await;
-    }
+#[test]
+fn a_crash_of_any_kind_loses_and_doubles_nothing() {
+    with_a_main_stack(async || {
+        let engine = Engine::Sqlite(TempDir::new().unwrap());
+        for (next, begins_in_bucket) in [("r1", false), ("r2", false), ("r1", true), ("r2", true)] {
+            Box::pin(crashes_lose_and_double_nothing(
+                &engine,
+                next,
+                begins_in_bucket,
+            ))
+            .await;
+        }
+    });
 }
 
-#[tokio::test]
-async fn postgres_keeps_to_what_all_stores_do() {
-    on(Kind::Postgres).await;
+#[test]
+fn postgres_keeps_to_what_all_stores_do() {
+    with_a_main_stack(async || {
+        on(Kind::Postgres).await;
+    });
 }
 
-#[tokio::test]
-async fn mariadb_keeps_to_what_all_stores_do() {
-    on(Kind::Mariadb).await;
+#[test]
+fn mariadb_keeps_to_what_all_stores_do() {
+    with_a_main_stack(async || {
+        on(Kind::Mariadb).await;
+    });
 }
 
 async fn on(kind: Kind) {
@@ -600,6 +626,7 @@ async fn crashes_lose_and_double_nothing(engine: &Engine, next: &str, begins_in_
     let mut loaded_before_checkpoint = 0;
     let database = format!("crash_{next}_{begins_in_bucket}");
     let shared = engine.place(&database).await;
+    shared.store().await;
     let mut connection = engine.connect(&database).await;
     for happens in [false, true] {
         for write in 1.. {
@@ -700,15 +727,17 @@ async fn a_store_goes_on_after_its_server_restarts(engine: &mut Engine) {
     assert!(read.unwrap().iter().all(|version| *version > replaces));
 }
 
-#[tokio::test]
-async fn a_sqlite_file_that_cannot_be_made_says_so() {
-    let place = Place {
-        fake: Fake::start().await,
-        options: StateStore::Sqlite {
-            path: "/nowhere/at/all/state.db".into(),
-        },
-        client: "acme".into(),
-    };
-    let error = problem(&place, "").await;
-    insta::assert_snapshot!(error, @"cannot reach the state database sqlite /nowhere/at/all/state.db: No such file or directory (os error 2). Does it run, and may this task connect to it?");
+#[test]
+fn a_sqlite_file_that_cannot_be_made_says_so() {
+    with_a_main_stack(async || {
+        let place = Place {
+            fake: Fake::start().await,
+            options: StateStore::Sqlite {
+                path: "/nowhere/at/all/state.db".into(),
+            },
+            client: "acme".into(),
+        };
+        let error = problem(&place, "").await;
+        insta::assert_snapshot!(error, @"cannot reach the state database sqlite /nowhere/at/all/state.db: No such file or directory (os error 2). Does it run, and may this task connect to it?");
+    });
 }

@@ -82,7 +82,7 @@ fn what_is_not_built_is_no_key() {
 fn a_wrong_option_of_a_stream_is_told_with_the_nearest() {
     insta::assert_snapshot!(
         told("    streams: {invoices: {clusters: [a]}}\n"),
-        @"clients/acme.yaml:5:25: unknown key `clusters` (did you mean `cluster`?)"
+        @"clients/acme.yaml:5:26: unknown key `clusters` (did you mean `cluster`?)"
     );
 }
 
@@ -90,7 +90,7 @@ fn a_wrong_option_of_a_stream_is_told_with_the_nearest() {
 fn options_that_do_not_go_together_are_refused() {
     insta::assert_snapshot!(
         told("    streams: {invoices: {mode: merge, key: [id], load: external}}\n"),
-        @"clients/acme.yaml: pipelines.xero.streams.invoices: mode `merge` changes rows, which an external table's files cannot do; take `load: table`, or mode `append` or `overwrite`"
+        @"clients/acme.yaml: pipelines.xero.streams.invoices: mode `merge` changes rows, which an external table's files cannot do; take `load: table`, or mode `append` or `overwrite` ()"
     );
 }
 

@@ -37,7 +37,7 @@ impl Loader {
             }
             for (column, kind) in &widened {
                 let table = self.full_name(&pending.table);
-                let statement = evolution::widening(&table, column, *kind);
+                let statement = evolution::widening(&table, column, kind);
                 self.alter(pending, statement).await?;
             }
             if !widened.is_empty() {

@@ -318,6 +318,51 @@ mod tests {
     }
 
     #[test]
+    fn dates_are_of_the_kind_their_format_says() {
+        let date_time =
+            |zone| json!({"type": "string", "format": "date-time", "airbyte_type": zone});
+        let schema = json!({"properties": {
+            "a": date_time("timestamp_without_timezone"),
+            "b": date_time("timestamp_with_timezone"),
+            "c": {"type": "string", "format": "time"},
+            "d": {"type": "integer", "xetl_format": "%s"},
+            "e": {"type": "string", "format": "date", "xetl_format": "%d/%m/%Y"},
+            "f": {"type": "array", "items": {"type": "integer", "xetl_format": "%ms"}},
+        }});
+        let columns = table_schema(&schema).unwrap().columns;
+        let kinds: Vec<_> = columns
+            .iter()
+            .map(|column| (&column.kind, column.format.as_deref()))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                (&Kind::Datetime, None),
+                (&Kind::Timestamp, None),
+                (&Kind::Time, None),
+                (&Kind::Timestamp, Some("%s")),
+                (&Kind::Date, Some("%d/%m/%Y")),
+                (&Kind::Timestamp, Some("%ms")),
+            ]
+        );
+    }
+
+    #[test]
+    fn structs_are_no_deeper_than_bigquery_has_them() {
+        let mut schema = json!({"type": "string"});
+        for _ in 0..30 {
+            schema = json!({"type": "object", "properties": {"o": schema}});
+        }
+        let mut columns = table_schema(&schema).unwrap().columns;
+        let mut depth = 1;
+        while let Kind::Struct(inner) = &columns[0].kind {
+            columns = inner.clone();
+            depth += 1;
+        }
+        assert_eq!((depth, &columns[0].kind), (DEEPEST, &Kind::Text));
+    }
+
+    #[test]
     fn a_schema_without_fields_declares_nothing() {
         assert_eq!(table_schema(&json!({})), None);
         assert_eq!(table_schema(&json!({"properties": {}})), None);

@@ -110,7 +110,7 @@ impl Reconciliation<'_> {
             let at = format!("{path}{}", our.name);
             match find(fields, &our.name) {
                 Some(field) => columns.extend(self.both(at, our, field)),
-                None => columns.extend(self.new(at, our, is_there)),
+                None => columns.extend(self.added(at, our, is_there)),
             }
         }
         for field in fields.iter().filter(|field| mode(field) == "REQUIRED") {
@@ -120,7 +120,7 @@ impl Reconciliation<'_> {
         columns
     }
 
-    fn new(&mut self, column: String, our: &Column, is_there: bool) -> Option<Column> {
+    fn added(&mut self, column: String, our: &Column, is_there: bool) -> Option<Column> {
         let size = size(our);
         if size > self.room {
             self.changes.push(Change::NoRoom { column });

@@ -72,6 +72,7 @@ fn is_free(name: &str, taken: &[Column], level: Level) -> bool {
 mod tests {
     use super::*;
     use crate::schema::Kind;
+    use proptest::prelude::*;
 
     fn named(fields: &[&str]) -> Vec<String> {
         let mut columns: Vec<Column> = Vec::new();
@@ -104,6 +105,33 @@ mod tests {
     #[test]
     fn a_clash_of_case_gets_a_hash_of_the_field() {
         assert_eq!(named(&["Code", "code"]), ["Code", "code_5694d08a"]);
+    }
+
+    proptest! {
+        /// BigQuery takes each name, and none twice, whatever the source calls its fields.
+        #[test]
+        fn names_are_legal_and_apart(fields in proptest::collection::hash_set(field(), 1..30)) {
+            let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+            let names = named(&fields);
+            let mut apart = std::collections::HashSet::new();
+            for name in &names {
+                let upper = name.to_ascii_uppercase();
+                prop_assert!(name.len() <= 300 && !name.is_empty());
+                prop_assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'), "{name}");
+                prop_assert!(!name.starts_with(|c: char| c.is_ascii_digit()), "{name}");
+                prop_assert!(!REFUSED.iter().any(|prefix| upper.starts_with(prefix)), "{name}");
+                prop_assert!(apart.insert(upper), "{names:?}");
+            }
+        }
+    }
+
+    fn field() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-cA-C_]{0,3}",
+            ".{0,8}",
+            "(_table_|_FILE_|_Partition|__root__|_xetl_run_id)[a-b]{0,2}",
+            "[ab]{280,320}",
+        ]
     }
 
     #[test]
