@@ -7,6 +7,7 @@ mod components;
 mod definitions;
 mod document;
 mod language;
+mod nearest;
 mod streams;
 mod templates;
 mod variables;

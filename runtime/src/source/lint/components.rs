@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::super::manifest;
 use super::document::{Dangling, Document};
 use super::language::{Kind, Language, Shape};
+use super::nearest::nearest;
 use super::{Findings, Severity, templates};
 
 /// Fields that are xetl's own, in any component (docs/native-components.md).
@@ -181,6 +182,7 @@ impl Linter<'_> {
             .get("type")
             .map_or(pointer, String::as_str)
             .to_owned();
+        let kind = full_name(kind);
         if self.language.shape(kind).is_none() {
             let near = nearest(kind, self.language.names());
             return self.error(&at, format!("there is no component `{kind}`{near}"));
@@ -283,6 +285,15 @@ fn components(kinds: &[Kind]) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The component of a type; two are written shorter than they are called.
+fn full_name(kind: &str) -> &str {
+    match kind {
+        "ApiKey" => "SessionTokenRequestApiKeyAuthenticator",
+        "Bearer" => "SessionTokenRequestBearerAuthenticator",
+        kind => kind,
+    }
+}
+
 /// The type of a component that is written without one.
 fn default_kind<'k>(
     place: &str,
@@ -325,23 +336,5 @@ pub fn listed(names: &[&str]) -> String {
         [] => "nothing".to_owned(),
         [only] => (*only).to_owned(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
-    }
-}
-
-/// No one means a name that is longer.
-const LONGEST_NAME: usize = 60;
-
-/// The nearest known name as the end of a sentence, where one is near.
-pub fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    if name.len() > LONGEST_NAME {
-        return String::new();
-    }
-    let near = known
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > 0.8);
-    match near {
-        Some((_, candidate)) => format!("; did you mean `{candidate}`?"),
-        None => String::new(),
     }
 }

@@ -80,7 +80,7 @@ fn check_names(document: &Document, names: &BTreeMap<String, String>, findings: 
         let Json::String(name) = name else { continue };
         if !names.contains_key(name) && !is_dynamic && !name.contains("{{") {
             let at = format!("{pointer}/{index}");
-            let near = super::components::nearest(name, names.keys().map(String::as_str));
+            let near = super::nearest::nearest(name, names.keys().map(String::as_str));
             let message = format!("there is no stream `{name}`{near}");
             findings.add(Severity::Error, &at, document.places.of_value(&at), message);
         }

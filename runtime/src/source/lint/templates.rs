@@ -1,8 +1,9 @@
 //! Templates: whether they compile, and whether there is what they name.
 
 use super::super::template::{self, Name, Role};
-use super::components::{listed, nearest};
+use super::components::listed;
 use super::document::Document;
+use super::nearest::nearest;
 use super::{Findings, Severity, variables};
 
 /// Checks a text of the manifest; `place` is the component and field where it stands.
@@ -38,8 +39,16 @@ fn problem(name: &Name, component: &str, field: &str) -> Option<String> {
     };
     match (known, name.role) {
         (true, _) => None,
-        (_, Role::Filter) => Some(unknown("filter", text, template::filter_names())),
-        (_, Role::Test) => Some(unknown("test", text, template::test_names())),
+        (_, Role::Filter) => Some(unknown(
+            "filter",
+            text,
+            template::filter_names().iter().copied(),
+        )),
+        (_, Role::Test) => Some(unknown(
+            "test",
+            text,
+            template::test_names().iter().copied(),
+        )),
         (_, Role::Function) if !variables::all().contains(&text) => {
             Some(unknown("function", text, template::function_names()))
         }

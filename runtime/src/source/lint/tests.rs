@@ -107,6 +107,22 @@ fn streams_under_conditions_are_known() {
 }
 
 #[test]
+fn a_sessions_authenticators_go_by_their_short_names() {
+    let session = |kind: &str| {
+        let login = "{type: HttpRequester, url: 'https://a.test/login'}";
+        let session = format!(
+            "{{type: SessionTokenAuthenticator, session_token_path: [t], login_requester: {login}, request_authentication: {{type: {kind}}}}}"
+        );
+        GOOD.replace(
+            "{type: BearerAuthenticator, api_token: \"{{ config['token'] }}\"}",
+            &session,
+        )
+    };
+    assert_eq!(shown(&session("Bearer")), "");
+    assert!(shown(&session("Bearr")).contains("no component `Bearr`"));
+}
+
+#[test]
 fn text_that_is_no_yaml_is_one_finding() {
     insta::assert_snapshot!(shown("a: [1\nb: 2"), @"2:2: error: illegal placement of ':' indicator");
 }

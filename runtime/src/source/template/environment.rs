@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, Value};
 
 use super::names::{Role, names};
 use super::{arithmetic, comparison, filters, formatting, json, macros, methods, objects};
@@ -76,29 +76,40 @@ pub fn function_names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Filters to tell people of.
-pub fn filter_names() -> impl Iterator<Item = &'static str> {
-    FILTERS.split_whitespace().filter(|name| is_filter(name))
+pub fn filter_names() -> &'static [&'static str] {
+    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let names = FILTERS.split_whitespace();
+        names.filter(|name| is_filter(name)).collect()
+    });
+    &NAMES
 }
 
 /// Tests to tell people of.
-pub fn test_names() -> impl Iterator<Item = &'static str> {
-    TESTS.split_whitespace().filter(|name| is_test(name))
-}
-
-pub fn is_filter(name: &str) -> bool {
-    asked("name is filter", name)
-}
-
-pub fn is_test(name: &str) -> bool {
-    asked("name is test", name)
+pub fn test_names() -> &'static [&'static str] {
+    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let names = TESTS.split_whitespace();
+        names.filter(|name| is_test(name)).collect()
+    });
+    &NAMES
 }
 
 /// The engine tells what it has to templates only.
-fn asked(question: &'static str, name: &str) -> bool {
-    let answer = ENVIRONMENT
-        .compile_expression(question)
-        .and_then(|question| question.eval(minijinja::context! { name }));
-    answer.is_ok_and(|answer| answer.is_true())
+type Question = LazyLock<Result<Expression<'static, 'static>, Error>>;
+
+pub fn is_filter(name: &str) -> bool {
+    static QUESTION: Question = LazyLock::new(|| ENVIRONMENT.compile_expression("name is filter"));
+    holds(&QUESTION, name)
+}
+
+pub fn is_test(name: &str) -> bool {
+    static QUESTION: Question = LazyLock::new(|| ENVIRONMENT.compile_expression("name is test"));
+    holds(&QUESTION, name)
+}
+
+fn holds(question: &Question, name: &str) -> bool {
+    let answer = question.as_ref().ok();
+    let answer = answer.and_then(|question| question.eval(minijinja::context! { name }).ok());
+    answer.is_some_and(|answer| answer.is_true())
 }
 
 pub fn render(source: &str, context: Value) -> Result<String, Error> {
