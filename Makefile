@@ -9,7 +9,7 @@ RUNTIME_TARGET := x86_64-unknown-linux-gnu
 STATIC := CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static"
 PREFIX ?= $(HOME)/.cargo
 
-.PHONY: help demo build runtime install test check fuzz bench clean
+.PHONY: help demo build runtime install test check fuzz bench bench-load clean
 
 help:
 	@echo 'make demo     build, start the local cloud and a sandbox Xero, onboard a client, query its rows'
@@ -59,8 +59,17 @@ fuzz:
 		($(FUZZ) run --dev --sanitizer none --fuzz-dir . $$target -- -max_total_time=60 -timeout=10) || exit 1; \
 	done
 
-bench: build
+bench: build bench-load
 	bench/run.sh
+
+# dlt lives in an environment of the bench's own.
+DLT := $(CARGO_TARGET_DIR)/bench-dlt
+bench-load: runtime
+	cmp -s bench/requirements.txt $(DLT)/installed || { python3 -m venv $(DLT) && \
+		$(DLT)/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt && cp bench/requirements.txt $(DLT)/installed; }
+	tests/setup.sh
+	PYTHONWARNINGS=ignore python3 bench/load.py --runtime bin/xetl-runtime \
+		--dlt $(DLT)/bin/python --airbyte .venv/bin/python
 
 clean:
 	cargo clean
