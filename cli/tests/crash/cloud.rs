@@ -252,10 +252,14 @@ impl Pipeline {
         state.expect("a state")
     }
 
-    /// Whether no commit is under way.
-    pub async fn is_at_rest(&self) -> bool {
-        let pending = format!("{}/pending/things.json", self.name);
-        self.object(&pending).await.is_none()
+    /// A commit that is under way.
+    pub async fn pending(&self) -> Option<Json> {
+        self.object(&format!("{}/pending/things.json", self.name))
+            .await
+    }
+
+    pub async fn lease(&self) -> Option<Json> {
+        self.object(&format!("{}/lease.json", self.name)).await
     }
 
     /// The rows of the stream's table.
