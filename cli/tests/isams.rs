@@ -46,8 +46,8 @@ const SHAPED: &str = r"
       students:
         transformations:
           - rename: {forename: given_name}
-          - hash: [schoolEmailAddress]
-          - mask: {fields: [surname]}
+          - hash: [surname]
+          - mask: {fields: [dob]}
           - remove: [homeAddresses]
           - add: {adult: {value: '{{ false }}', type: BOOL}}
     models:
@@ -127,8 +127,8 @@ fn records_are_shaped_on_their_way_and_models_join_what_is_loaded() {
         Vec::<Value>::new()
     );
 
-    let seen = "SELECT COUNT(*) n FROM acme_isams.students WHERE surname = '****' \
-        AND LENGTH(schoolEmailAddress) = 64 AND given_name IS NOT NULL AND adult = FALSE";
+    let seen = "SELECT COUNT(*) n FROM acme_isams.students WHERE dob = '****' \
+        AND LENGTH(surname) = 64 AND given_name IS NOT NULL AND adult = FALSE";
     assert_eq!(&rows(&world, seen)[0]["n"], students);
     let again = world.json(&[
         "run",

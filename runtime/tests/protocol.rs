@@ -175,6 +175,7 @@ impl Protocol {
             merge: is_merge.then(staged),
             uris: vec!["gs://b/p".into()],
             rows: 1,
+            bytes: 100,
             replaces: noted.replaces,
             loaded_before: None,
             next: Checkpoint::default(),
