@@ -18,8 +18,7 @@ use crate::options::Settled;
 use crate::parts::{EncodeError, Part, PartWriter};
 use crate::schema::TableSchema;
 use crate::state::{Layout, PartFile, Plan, SliceManifest, StoreError};
-use crate::stream::{Page, Slice, SliceDone, Source, SourceError};
-use crate::value::Value;
+use crate::stream::{Page, Records, Slice, SliceDone, Source, SourceError};
 
 /// Why a slice did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +42,7 @@ pub enum FetchError {
 pub trait SchemaOf: Send + Sync {
     fn schema<'a>(
         &'a self,
-        records: &'a [Value],
+        records: &'a Records,
     ) -> futures::future::BoxFuture<'a, Result<TableSchema, StoreError>>;
 }
 
@@ -217,7 +216,7 @@ impl Read {
 }
 
 struct Encoder {
-    records: mpsc::Sender<Vec<Value>>,
+    records: mpsc::Sender<Records>,
     thread: tokio::task::JoinHandle<Result<(), EncodeError>>,
 }
 
@@ -239,20 +238,20 @@ impl Encoder {
 
 fn encode(
     mut writer: PartWriter,
-    mut pages: mpsc::Receiver<Vec<Value>>,
+    mut pages: mpsc::Receiver<Records>,
     parts: &mpsc::Sender<Part>,
 ) -> Result<(), EncodeError> {
     while let Some(records) = pages.blocking_recv() {
-        for record in records {
-            if let Some(part) = writer.push(&record)?
-                && parts.blocking_send(part).is_err()
-            {
-                return Ok(());
-            }
+        records.each(|record| match writer.push(record)? {
+            // If nobody takes the part any more, the upload has failed and says so.
+            Some(part) => Ok(drop(parts.blocking_send(part))),
+            None => Ok::<(), EncodeError>(()),
+        })?;
+        if parts.is_closed() {
+            return Ok(());
         }
     }
     if let Some(part) = writer.finish()? {
-        // If nobody takes the part any more, the upload has failed and says so.
         let _ = parts.blocking_send(part);
     }
     Ok(())

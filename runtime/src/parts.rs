@@ -9,7 +9,7 @@ use crate::batch::{BatchBuilder, Stamp};
 use crate::layout::touched::Touched;
 use crate::options::Granularity;
 use crate::schema::TableSchema;
-use crate::value::Value;
+use crate::value::Borrowed;
 
 /// A batch is cut at so many rows or so many bytes of values.
 const BATCH_ROWS: usize = 8 * 1024;
@@ -71,7 +71,7 @@ impl PartWriter {
     }
 
     /// Adds a record; gives the part that is full with it.
-    pub fn push(&mut self, record: &Value) -> Result<Option<Part>, EncodeError> {
+    pub fn push(&mut self, record: &Borrowed<'_>) -> Result<Option<Part>, EncodeError> {
         self.batch.push(record);
         if self.batch.rows() < BATCH_ROWS && self.batch.bytes() < BATCH_BYTES {
             return Ok(None);

@@ -3,13 +3,15 @@
 //! A declarative stream and a native one (a BigQuery table, objects in a
 //! bucket) look the same from here on.
 
+mod records;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Mode;
-use crate::value::Value;
+pub use records::{Records, Texts};
 
 /// What is known of a stream before anything is read.
 #[derive(Debug, Clone)]
@@ -77,8 +79,7 @@ pub enum Way {
 /// One reply of the source, decoded, filtered and transformed.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// Objects, in the source's order.
-    pub records: Vec<Value>,
+    pub records: Records,
     /// The newest cursor value seen in this slice so far, in a form of the stream's own.
     pub cursor: Option<String>,
 }

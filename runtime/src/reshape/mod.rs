@@ -111,7 +111,7 @@ impl Stream for ReshapedStream {
         let pages = self.inner().pages(slice);
         let reshaped = pages.map(|page| {
             let mut page = page?;
-            self.steps.apply(&mut page.records)?;
+            self.steps.apply(page.records.values_mut())?;
             Ok(page)
         });
         reshaped.boxed()

@@ -19,7 +19,6 @@ use futures::stream::BoxStream;
 use serde_json::Value as Json;
 
 use crate::stream::SourceError;
-use crate::value::Value;
 
 use super::component::Component;
 use super::request::Options;
@@ -28,11 +27,10 @@ use super::slicer::Test;
 use super::template::Scope;
 use super::window::Window;
 
+/// The records of one reply, filtered and transformed.
+pub use crate::stream::Records;
 use asynchronous::AsyncRetriever;
 pub use simple::SimpleRetriever;
-
-/// The records of one reply, decoded, filtered and transformed.
-pub type Records = Vec<Value>;
 
 /// One slice to read, and what its stream has to say about it.
 pub struct Part<'s> {
