@@ -13,10 +13,11 @@ use crate::value::Borrowed;
 
 /// A batch is cut at so many rows or so many bytes of values.
 const BATCH_ROWS: usize = 8 * 1024;
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 512 << 10;
 /// A row group under construction takes no more memory than this.
 const ROW_GROUP_BYTES: usize = 8 << 20;
-const PAGE_BYTES: usize = 256 << 10;
+/// What zstd holds for each column grows with it.
+const PAGE_BYTES: usize = 64 << 10;
 /// Parts close near this size: it waits in memory while it is uploaded.
 const PART_BYTES: usize = 8 << 20;
 

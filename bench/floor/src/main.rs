@@ -26,9 +26,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Failure = Box<dyn std::error::Error>;
 
 // As the runtime's `parts.rs` has them.
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 512 << 10;
 const ROW_GROUP_BYTES: usize = 8 << 20;
-const PAGE_BYTES: usize = 256 << 10;
+const PAGE_BYTES: usize = 64 << 10;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
