@@ -31,6 +31,7 @@ pub mod source;
 pub mod state;
 pub mod store;
 pub mod stream;
+pub mod task;
 pub mod turns;
 pub mod value;
 pub mod view;

@@ -24,14 +24,8 @@ use crate::options::{self, Settled, StreamOptions};
 use crate::range::Range;
 use crate::state::Checkpoint;
 use crate::stream::{Source, StreamInfo};
+use crate::task::Task;
 use crate::turns::Turns;
-
-/// Which of a run's tasks this process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Task {
-    pub index: usize,
-    pub count: usize,
-}
 
 /// What the streams of a run share.
 pub struct Pipeline {
