@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)] // A test may panic.
 
 mod cloud;
+mod hardship;
 mod proxy;
 mod random;
 mod source;
