@@ -9,6 +9,7 @@ mod commit;
 mod outcome;
 mod pending;
 mod plan;
+mod replay;
 mod slices;
 
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Pipeline {
     pub task: Task,
     /// The only time to read, where one is asked for.
     pub range: Option<Range>,
+    /// When the pages were read that are loaded again, where that is asked for.
+    pub replay: Option<Range>,
     /// Whether all is read anew and replaces what is in the tables.
     pub refresh: bool,
     /// Slices read at once over all streams: each holds pages and a part in memory.
@@ -131,6 +134,14 @@ struct StreamRun<'a> {
 impl<'a> StreamRun<'a> {
     fn name(&self) -> &'a str {
         &self.info.name
+    }
+
+    /// Whether pages are kept as they come.
+    fn keeps_raw(&self) -> bool {
+        let bundle = &self.pipeline.bundle;
+        let options = bundle.streams.get(self.name());
+        let own = options.and_then(|options| options.keep_raw);
+        own.unwrap_or(bundle.keep_raw)
     }
 
     fn loader(&self) -> &'a Loader {

@@ -50,6 +50,9 @@ pub struct RunArgs {
     /// Read all anew, and have it replace what is in the tables
     #[arg(long, conflicts_with = "from")]
     pub full_refresh: bool,
+    /// Load kept pages again instead of asking the source: those of runs from --from to --to
+    #[arg(long, requires = "from", conflicts_with = "full_refresh")]
+    pub replay: bool,
     /// Load what can be read where some streams cannot run
     #[arg(long)]
     pub skip_unsupported: bool,
@@ -177,6 +180,7 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
     let wanted = source::Wanted {
         skip_unsupported: setup.skip_unsupported,
         range: setup.range,
+        offline: setup.replay.is_some(),
         ..source::Wanted::named(&wanted(setup))
     };
     let source = source::open(&bundle.manifest, config, outside, &wanted).await?;
@@ -210,6 +214,8 @@ pub struct Setup {
     pub streams: Vec<String>,
     /// The only time to read of them, where one is asked for.
     pub range: Option<Range>,
+    /// When the pages were read that are loaded again, where that is asked for.
+    pub replay: Option<Range>,
     /// Whether all is read anew and replaces what is in the tables.
     pub full_refresh: bool,
     /// Whether streams that cannot run are left out.
@@ -243,7 +249,7 @@ pub async fn execute(
     match claim {
         Some(Claim::Take(_)) => {}
         // A range comes from a person, who must hear that it was not read.
-        Some(Claim::Held { by, until }) if setup.range.is_some() => {
+        Some(Claim::Held { by, until }) if setup.range.or(setup.replay).is_some() => {
             return Err(RunError::Held { by, until });
         }
         Some(Claim::Held { by, until }) => {
@@ -279,6 +285,7 @@ async fn load_all(
         bundle: setup.bundle.clone(),
         task: setup.task,
         range: setup.range,
+        replay: setup.replay,
         refresh: setup.full_refresh,
         readers: Semaphore::new(READERS),
         turns: Turns::default(),
@@ -542,6 +549,10 @@ pub fn stop_on_signal(stop: CancellationToken) {
 /// Settings and credentials of this process.
 pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
     let range = args.range.range(Timestamp::now())?;
+    let (range, replay) = match args.replay {
+        true => (None, range),
+        false => (range, None),
+    };
     let at = args
         .bundle
         .filter(|at| !at.is_empty())
@@ -557,6 +568,7 @@ pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
         task: settings::task(env),
         streams: args.streams,
         range,
+        replay,
         full_refresh: args.full_refresh,
         skip_unsupported: args.skip_unsupported,
         stop: CancellationToken::new(),

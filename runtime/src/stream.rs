@@ -3,12 +3,13 @@
 //! A declarative stream and a native one (a BigQuery table, objects in a
 //! bucket) look the same from here on.
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Mode;
+use crate::tape::Tape;
 use crate::value::Value;
 
 /// What is known of a stream before anything is read.
@@ -135,6 +136,20 @@ pub trait Stream: Send + Sync {
 
     /// The pages of one slice, each requested when the one before was taken.
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>>;
+
+    /// The same with a tape, which keeps the replies of the pages or has them already.
+    fn pages_on<'a>(
+        &'a self,
+        _slice: &'a Slice,
+        _tape: &'a Tape,
+    ) -> BoxStream<'a, Result<Page, SourceError>> {
+        let error = SourceError::Config {
+            at: format!("stream `{}`", self.info().name),
+            problem: "it is read without replies that could be kept; leave `keep_raw` out"
+                .to_owned(),
+        };
+        futures::stream::once(std::future::ready(Err(error))).boxed()
+    }
 
     /// The state once these slices are in the warehouse: all of the plan that came from
     /// `state` that are, in the plan's order.

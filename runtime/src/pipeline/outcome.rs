@@ -6,6 +6,7 @@ use super::commit::MOST_FILES;
 use crate::fetch::FetchError;
 use crate::load::CommitError;
 use crate::options::{Mode, OptionError};
+use crate::raw::choice::ReplayError;
 use crate::state::{SliceManifest, StoreError};
 use crate::stream::SourceError;
 
@@ -64,6 +65,8 @@ pub enum StreamError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Options(#[from] OptionError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     #[error(
         "run {by} has loaded this stream since this run planned what to read. \
          Start a new execution; nothing is lost"

@@ -41,6 +41,7 @@ impl StreamRun<'_> {
             plan,
             schema,
             options: &self.options,
+            keeps_raw: self.keeps_raw(),
             stop: stop.clone(),
         };
         let mut slices = futures::stream::iter(mine)
@@ -75,7 +76,7 @@ impl StreamRun<'_> {
         Ok(())
     }
 
-    async fn finished(&self, run: &str) -> Result<BTreeSet<usize>, StreamError> {
+    async fn finished(&self, run: &str) -> Result<BTreeSet<usize>, StoreError> {
         let prefix = self.loader().layout.slices(self.name(), run);
         let listed = self
             .loader()
@@ -95,13 +96,13 @@ impl StreamRun<'_> {
             .collect())
     }
 
-    pub(super) async fn manifests(&self) -> Result<Vec<SliceManifest>, StreamError> {
-        let Loader {
-            bucket,
-            layout,
-            run,
-            ..
-        } = self.loader();
+    pub(super) async fn manifests(&self) -> Result<Vec<SliceManifest>, StoreError> {
+        self.manifests_of(&self.loader().run).await
+    }
+
+    /// The manifests of all finished slices of a run, in the plan's order.
+    pub(super) async fn manifests_of(&self, run: &str) -> Result<Vec<SliceManifest>, StoreError> {
+        let Loader { bucket, layout, .. } = self.loader();
         let names = self
             .finished(run)
             .await?

@@ -48,6 +48,7 @@ impl Blueprint {
         config: Config,
         outside: Outside,
         watcher: Option<Watcher>,
+        offline: bool,
     ) -> Result<Blueprint, SourceError> {
         let mut manifest = resolved(manifest)?;
         let root = Component::new(&manifest, "manifest");
@@ -56,7 +57,7 @@ impl Blueprint {
         }
         let config = config_rules::applied(&manifest["spec"], config)?;
         let shared = open_shared(&root, config, outside.clone())?;
-        let shared = Arc::new(shared.watched_by(watcher));
+        let shared = Arc::new(shared.watched_by(watcher).offline(offline));
         schema_loader::place_files(&mut manifest, &shared.scope);
         let mut written = definitions::written(&mut manifest, &shared.scope)?;
         definitions::remember_parents(&mut written);

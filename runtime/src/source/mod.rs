@@ -89,6 +89,8 @@ pub struct Wanted {
     pub skip_unsupported: bool,
     /// The only time to read, where one is asked for.
     pub range: Option<Range>,
+    /// Whether pages come from where they were kept, and the source is asked for nothing.
+    pub offline: bool,
 }
 
 impl Wanted {
@@ -129,7 +131,7 @@ pub async fn open_watched(
     wanted: &Wanted,
     watcher: Option<Watcher>,
 ) -> Result<Box<dyn Source>, SourceError> {
-    let blueprint = Blueprint::new(manifest, config, outside.into(), watcher)?;
+    let blueprint = Blueprint::new(manifest, config, outside.into(), watcher, wanted.offline)?;
     let streams = {
         let known = known(&blueprint, wanted).await?;
         let chosen = chosen(&known, wanted)?;

@@ -44,6 +44,7 @@ pub struct Shared {
     /// Replies that are asked for more than once.
     pub cache: Cache,
     watcher: Option<Watcher>,
+    offline: bool,
 }
 
 impl Shared {
@@ -70,6 +71,7 @@ impl Shared {
             logins: tokio::sync::Mutex::default(),
             cache: Cache::default(),
             watcher: None,
+            offline: false,
         })
     }
 
@@ -78,6 +80,17 @@ impl Shared {
     pub fn watched_by(mut self, watcher: Option<Watcher>) -> Shared {
         self.watcher = watcher;
         self
+    }
+
+    /// This, sending nothing: what is read was kept.
+    #[must_use]
+    pub fn offline(mut self, offline: bool) -> Shared {
+        self.offline = offline;
+        self
+    }
+
+    pub fn is_offline(&self) -> bool {
+        self.offline
     }
 
     pub fn is_watched(&self) -> bool {

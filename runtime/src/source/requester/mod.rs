@@ -6,6 +6,7 @@
 mod cache;
 mod inputs;
 mod judge;
+mod kept;
 mod wire;
 
 use std::sync::Arc;
@@ -133,6 +134,12 @@ impl Requester {
         path: Option<&str>,
         more: Vec<Options>,
     ) -> Result<Answer, SourceError> {
+        if self.shared.is_offline() {
+            return Err(self.problem(
+                "a replay asks the source for nothing, and this is not among the pages that were kept"
+                    .to_owned(),
+            ));
+        }
         let mut attempt = self.first_attempt(scope, path, more).await?;
         self.sign(&mut attempt.outgoing).await?;
         let cache = &self.shared.cache;
