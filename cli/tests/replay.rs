@@ -121,7 +121,7 @@ fn a_school_is_shaped_otherwise_when_its_api_is_gone() {
 
     let refused = |stream: &str, more: &[&str]| {
         let done = world.xetl(&replay(stream, more));
-        assert_eq!(done.code, Some(1), "{}", done.stderr);
+        assert_eq!(done.code, Some(6), "{}", done.stderr);
         done.stdout
     };
     assert!(refused("divisions", &[]).contains("no pages of this stream are kept"));

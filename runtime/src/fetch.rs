@@ -17,6 +17,7 @@ use crate::layout::touched::Touched;
 use crate::merge;
 use crate::options::Settled;
 use crate::parts::{EncodeError, Part, PartWriter};
+use crate::pipeline::Meter;
 use crate::raw::{self, RawError, RawFile, choice};
 use crate::schema::TableSchema;
 use crate::state::{self, Layout, PartFile, Plan, SliceManifest, StoreError};
@@ -65,6 +66,7 @@ pub struct SliceReader<'a> {
     pub plan: &'a Plan,
     pub schema: &'a dyn SchemaOf,
     pub options: &'a Settled,
+    pub meter: &'a Meter,
     /// Whether pages are kept as they come.
     pub keeps_raw: bool,
     pub stop: CancellationToken,
@@ -196,6 +198,7 @@ impl SliceReader<'_> {
                 break;
             };
             read.count(&page);
+            self.meter.read(page.records.len());
             if page.records.is_empty() {
                 continue;
             }

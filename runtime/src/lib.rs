@@ -20,6 +20,7 @@ pub mod objects;
 pub mod options;
 pub mod parts;
 pub mod pipeline;
+pub mod progress;
 pub mod range;
 pub mod raw;
 pub mod read;

@@ -11,6 +11,8 @@ mod pending;
 mod plan;
 mod replay;
 mod slices;
+mod verify;
+mod watch;
 
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ use crate::range::Range;
 use crate::state::Checkpoint;
 use crate::stream::{Source, StreamInfo};
 use crate::turns::Turns;
+pub use watch::Meter;
 
 /// Which of a run's tasks this process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct Pipeline {
     /// Streams of one group take turns.
     pub turns: Turns,
     pub stop: CancellationToken,
+    /// Whether a person looks at how far the run is.
+    pub watched: bool,
 }
 
 impl Pipeline {
@@ -66,27 +71,42 @@ impl Pipeline {
             bytes: 0,
             pages: 0,
             slices: 0,
+            requests: 0,
+            received: 0,
+            retries: 0,
+            waited_seconds: 0.0,
+            schema_changes: Vec::new(),
             seconds: 0.0,
             error: None,
+            state_before: serde_json::Value::Null,
             state: serde_json::Value::Null,
         };
         let _turn = self.turns.take(self.source.group(&info.name)).await;
         // Boxed, here and below: the steps of a load are too large for a thread's stack.
-        match Box::pin(self.load(index, &mut summary)).await {
+        let meter = Meter::default();
+        let before = self.source.usage(&info.name);
+        let loaded = tokio::select! {
+            biased;
+            loaded = Box::pin(self.load(index, &meter, &mut summary)) => loaded,
+            never = self.tell(&info.name, &meter) => match never {},
+        };
+        match loaded {
             Ok(outcome) => summary.outcome = outcome,
             Err(error) => {
                 summary.outcome = error.outcome();
                 summary.error = Some(described(&error));
             }
         }
+        summary.cost(&before, &self.source.usage(&info.name));
         summary.seconds = started.elapsed().as_secs_f64();
-        outcome::report(&summary);
+        outcome::report(&summary, self.task.index);
         summary
     }
 
     async fn load(
         &self,
         index: usize,
+        meter: &Meter,
         summary: &mut StreamSummary,
     ) -> Result<Outcome, StreamError> {
         let info = self.source.streams()[index].info();
@@ -95,6 +115,7 @@ impl Pipeline {
             index,
             info,
             options: Settled::of(info, &self.options(info))?,
+            meter,
         };
         Box::pin(stream.finish_begun()).await?;
         let checkpoint = self.loader.checkpoint(stream.name()).await?;
@@ -105,10 +126,14 @@ impl Pipeline {
             summary.state = done.value.state.clone();
             return Ok(Outcome::Loaded);
         }
+        if let Some(stored) = &checkpoint {
+            summary.state_before = stored.value.state.clone();
+        }
         let plan = stream.plan(checkpoint.as_ref()).await?;
         summary.slices = plan.slices.len();
         let schema = stream.schema(&plan, checkpoint.as_ref());
         let read = Box::pin(stream.read_slices(&plan, &schema)).await;
+        summary.schema_changes = schema.changes();
         let outcome = Box::pin(stream.commit(&plan, &schema, read.is_err(), summary)).await?;
         read?;
         Ok(outcome)
@@ -129,6 +154,7 @@ struct StreamRun<'a> {
     index: usize,
     info: &'a StreamInfo,
     options: Settled,
+    meter: &'a Meter,
 }
 
 impl<'a> StreamRun<'a> {

@@ -70,6 +70,9 @@ pub struct Summary {
     pub finished_at: Timestamp,
     pub rows: u64,
     pub bytes: u64,
+    pub requests: u64,
+    pub retries: u64,
+    pub seconds: f64,
     pub streams: Vec<StreamSummary>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelSummary>,
@@ -290,6 +293,7 @@ async fn load_all(
         readers: Semaphore::new(READERS),
         turns: Turns::default(),
         stop: setup.stop.clone(),
+        watched: crate::log::is_watched(),
     };
     let chosen = chosen(setup, pipeline.source.as_ref())?;
     let count = chosen.len();
@@ -470,6 +474,7 @@ fn summary(
     streams: Vec<StreamSummary>,
     outcome: RunOutcome,
 ) -> Summary {
+    let finished_at = Timestamp::now();
     Summary {
         client: setup.bundle.client.clone(),
         pipeline: setup.bundle.pipeline.clone(),
@@ -477,7 +482,10 @@ fn summary(
         task: setup.task.index,
         outcome,
         started_at,
-        finished_at: Timestamp::now(),
+        finished_at,
+        seconds: finished_at.duration_since(started_at).as_secs_f64(),
+        requests: streams.iter().map(|stream| stream.requests).sum(),
+        retries: streams.iter().map(|stream| stream.retries).sum(),
         rows: streams.iter().map(|stream| stream.rows).sum(),
         bytes: streams.iter().map(|stream| stream.bytes).sum(),
         streams,
@@ -491,6 +499,9 @@ fn log_summary(summary: &Summary) {
     for stream in &mut logged.streams {
         if stream.state.to_string().len() > LONGEST_LOGGED_STATE {
             stream.state = serde_json::Value::Null;
+        }
+        if stream.state_before.to_string().len() > LONGEST_LOGGED_STATE {
+            stream.state_before = serde_json::Value::Null;
         }
     }
     let json = serde_json::to_string(&logged).unwrap_or_default();

@@ -159,6 +159,20 @@ pub trait Stream: Send + Sync {
     fn condense(&self, _done: &mut Vec<SliceDone>) {}
 }
 
+/// What asking a source for a stream has cost so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    pub requests: u64,
+    /// Bytes of the replies' bodies.
+    pub received: u64,
+    /// Requests that were sent again.
+    pub retries: u64,
+    /// For the source's limits, and before retries.
+    pub waited: std::time::Duration,
+    /// Calls that are left, where the source or the manifest says.
+    pub left: Option<u64>,
+}
+
 /// What a manifest and a config make: streams, and a way to try the credentials.
 pub trait Source: Send + Sync {
     fn streams(&self) -> &[Box<dyn Stream>];
@@ -166,6 +180,11 @@ pub trait Source: Send + Sync {
     /// The group of a stream; streams of one group are not read at the same time.
     fn group(&self, _stream: &str) -> Option<&str> {
         None
+    }
+
+    /// What asking for a stream has cost; nothing where nobody counts.
+    fn usage(&self, _stream: &str) -> Usage {
+        Usage::default()
     }
 
     /// Reads as little as shows that the credentials and the config work.

@@ -4,11 +4,12 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::run::{grouped, outcome_style, seconds};
+use super::run::{outcome_style, seconds};
 use super::{BOLD, DIM, GREEN, MissingValue, View, YELLOW};
 use crate::config::Schedule;
 use crate::execution::{Execution, RunSummary};
 use crate::plan::Summary;
+use xetl_runtime::progress::grouped;
 
 /// What a client has and how its last runs went.
 pub struct StatusPicture<'a> {

@@ -45,6 +45,9 @@ impl Next<'_> {
 
 impl StreamRun<'_> {
     pub(super) async fn pending(&self, next: Next<'_>) -> Result<Pending, StreamError> {
+        if self.options.target == Target::External {
+            self.verify(next.new).await?;
+        }
         let files = self.files(&next).await?;
         let commit = self.commit_id(&next, &files);
         let layout = match &next.columns {

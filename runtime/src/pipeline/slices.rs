@@ -32,6 +32,7 @@ impl StreamRun<'_> {
         let Task { index, count } = self.pipeline.task;
         let mine = (0..plan.slices.len())
             .filter(|slice| slice % count == index && !finished.contains(slice));
+        self.meter.begin(mine.clone().count());
         let stop = self.pipeline.stop.child_token();
         let reader = SliceReader {
             source: self.pipeline.source.clone(),
@@ -41,6 +42,7 @@ impl StreamRun<'_> {
             plan,
             schema,
             options: &self.options,
+            meter: self.meter,
             keeps_raw: self.keeps_raw(),
             stop: stop.clone(),
         };
@@ -73,6 +75,7 @@ impl StreamRun<'_> {
         } = self.loader();
         let name = layout.slice(self.name(), run, slice);
         state::write(bucket, &name, &manifest, Precondition::None).await?;
+        self.meter.slice_done();
         Ok(())
     }
 

@@ -18,7 +18,9 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use serde_json::Value as Json;
 
-use crate::stream::{Page, Slice, SliceDone, Source, SourceError, State, Stream, StreamInfo};
+use crate::stream::{
+    Page, Slice, SliceDone, Source, SourceError, State, Stream, StreamInfo, Usage,
+};
 use crate::tape::Tape;
 
 pub use plan::{Around, Steps};
@@ -82,6 +84,10 @@ impl Source for Reshaped {
 
     fn group(&self, stream: &str) -> Option<&str> {
         self.source.group(stream)
+    }
+
+    fn usage(&self, stream: &str) -> Usage {
+        self.source.usage(stream)
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), SourceError>> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::bundle::Mode;
-use crate::stream::{SourceError, Stream, StreamInfo, UnfitStream};
+use crate::stream::{SourceError, Stream, StreamInfo, UnfitStream, Usage};
 use crate::value::Value;
 
 use super::budget::Budget;
@@ -125,6 +125,10 @@ impl Blueprint {
             }
         }
         opened
+    }
+
+    pub fn usage(&self, stream: &str) -> Usage {
+        self.shared.usages.of(stream)
     }
 
     pub fn groups(&self) -> Map<String, Json> {

@@ -59,6 +59,7 @@ mod slicer;
 mod strptime;
 mod template;
 mod transform;
+mod usage;
 mod watch;
 mod window;
 pub mod yaml;
@@ -70,7 +71,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value as Json};
 
 use crate::range::Range;
-use crate::stream::{Source, SourceError, Stream};
+use crate::stream::{Source, SourceError, Stream, Usage};
 
 use blueprint::{Blueprint, Opened, open_stream};
 pub use config::{Config, Redactor, SecretSink, SinkError};
@@ -288,6 +289,10 @@ impl Source for DeclarativeSource {
 
     fn group(&self, stream: &str) -> Option<&str> {
         self.groups.get(stream).and_then(Json::as_str)
+    }
+
+    fn usage(&self, stream: &str) -> Usage {
+        self.blueprint.usage(stream)
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), SourceError>> {
