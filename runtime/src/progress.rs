@@ -92,7 +92,7 @@ impl Progress {
             parts.push(many(self.retries, "retry", "retries"));
         }
         if let Some(left) = self.calls_left {
-            parts.push(format!("{} left to ask", grouped(left)));
+            parts.push(format!("{} calls left", grouped(left)));
         }
         if let Some(eta) = self.eta_seconds {
             parts.push(format!("about {} to go", span(eta)));
@@ -243,18 +243,32 @@ impl Once {
     }
 }
 
-/// Fields as words beside a message; documents are for machines.
+/// Fields as words beside a message, whose they are first; documents are for machines.
 pub fn words(fields: &Map<String, Json>) -> String {
-    let plain = fields.iter().filter(|(name, value)| {
-        !value.is_object() && !value.is_array() && !name.ends_with("_json")
+    const FIRST: [&str; 4] = ["client", "pipeline", "run", "stream"];
+    let first = FIRST.iter().filter_map(|name| fields.get_key_value(*name));
+    let others = fields
+        .iter()
+        .filter(|(name, _)| !FIRST.contains(&name.as_str()));
+    let words = first.chain(others).filter_map(|(name, value)| {
+        let text = match value {
+            Json::Object(_) | Json::Array(_) | Json::Null => return None,
+            _ if name.ends_with("_json") => return None,
+            Json::String(text) => text.clone(),
+            Json::Number(number) if number.is_f64() => short(number.as_f64()?),
+            other => other.to_string(),
+        };
+        Some(format!("{name}={text}"))
     });
-    let words: Vec<String> = plain
-        .map(|(name, value)| match value.as_str() {
-            Some(text) => format!("{name}={text}"),
-            None => format!("{name}={value}"),
-        })
-        .collect();
-    words.join(" ")
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// 5.2, and 5 for what is whole.
+fn short(number: f64) -> String {
+    match number.fract() == 0.0 {
+        true => format!("{number}"),
+        false => format!("{number:.1}"),
+    }
 }
 
 #[cfg(test)]
@@ -280,7 +294,7 @@ mod tests {
         assert!(board.hear(MESSAGE, &told(accounts)));
         insta::assert_snapshot!(shown(&board, 200), @r"
         accounts  80 rows  999 B  1 request
-        invoices  █████████░░░░░░░  7/12 slices  12,345 rows  3.4 MB  124 requests  1 retry  58 left to ask  about 1m 35s to go
+        invoices  █████████░░░░░░░  7/12 slices  12,345 rows  3.4 MB  124 requests  1 retry  58 calls left  about 1m 35s to go
         ");
         insta::assert_snapshot!(shown(&board, 40), @r"
         accounts  80 rows  999 B  1 request
@@ -299,9 +313,9 @@ mod tests {
                 "slices_done": 4 + task, "eta_seconds": 7200 - 60 * task, "calls_left": 9 - task});
             board.hear(MESSAGE, &told(progress));
         }
-        insta::assert_snapshot!(shown(&board, 200), @"frames  ███████░░░░░░░░░  9/20 slices  200 rows  8 left to ask  about 2h 00m to go");
+        insta::assert_snapshot!(shown(&board, 200), @"frames  ███████░░░░░░░░░  9/20 slices  200 rows  8 calls left  about 2h 00m to go");
         board.hear("stream done", &told(json!({"stream": "frames", "task": 1})));
-        insta::assert_snapshot!(shown(&board, 200), @"frames  ███████████░░░░░  14/20 slices  200 rows  8 left to ask  about 2h 00m to go");
+        insta::assert_snapshot!(shown(&board, 200), @"frames  ███████████░░░░░  14/20 slices  200 rows  8 calls left  about 2h 00m to go");
         board.hear("stream done", &told(json!({"stream": "frames", "task": 0})));
         assert_eq!(board.lines(200).len(), 0);
     }
@@ -321,13 +335,13 @@ mod tests {
     fn what_every_line_has_is_shown_once() {
         let mut once = Once::default();
         let mut line = |run: &str| {
-            let fields =
-                json!({"client": "acme", "run": run, "rows": 3, "summary_json": "{}", "a": []});
+            let fields = json!({"seconds": 5.1775, "rows": 3, "run": run, "client": "acme",
+                "summary_json": "{}", "a": []});
             words(&once.fresh(&told(fields)))
         };
-        assert_eq!(line("r1"), "client=acme run=r1 rows=3");
-        assert_eq!(line("r1"), "rows=3");
-        assert_eq!(line("r2"), "run=r2 rows=3");
+        assert_eq!(line("r1"), "client=acme run=r1 seconds=5.2 rows=3");
+        assert_eq!(line("r1"), "seconds=5.2 rows=3");
+        assert_eq!(line("r2"), "run=r2 seconds=5.2 rows=3");
     }
 
     #[test]

@@ -210,9 +210,9 @@ mod tests {
             |run: &str| anstream::adapter::strip_str(&log_text(&line(run), &mut once)).to_string();
         assert_eq!(
             text("r1"),
-            "04:05:06 INFO    loaded client=acme run=r1 rows=3 stream=a"
+            "04:05:06 INFO    loaded client=acme run=r1 stream=a rows=3"
         );
-        assert_eq!(text("r1"), "04:05:06 INFO    loaded rows=3 stream=a");
-        assert_eq!(text("r2"), "04:05:06 INFO    loaded run=r2 rows=3 stream=a");
+        assert_eq!(text("r1"), "04:05:06 INFO    loaded stream=a rows=3");
+        assert_eq!(text("r2"), "04:05:06 INFO    loaded run=r2 stream=a rows=3");
     }
 }
