@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::bundle::Mode;
-use crate::stream::{SourceError, Stream, StreamInfo, UnfitStream};
+use crate::stream::{SourceError, Stream, StreamInfo, UnfitStream, Usage};
 use crate::value::Value;
 
 use super::budget::Budget;
@@ -48,6 +48,7 @@ impl Blueprint {
         config: Config,
         outside: Outside,
         watcher: Option<Watcher>,
+        offline: bool,
     ) -> Result<Blueprint, SourceError> {
         let mut manifest = resolved(manifest)?;
         let root = Component::new(&manifest, "manifest");
@@ -56,7 +57,7 @@ impl Blueprint {
         }
         let config = config_rules::applied(&manifest["spec"], config)?;
         let shared = open_shared(&root, config, outside.clone())?;
-        let shared = Arc::new(shared.watched_by(watcher));
+        let shared = Arc::new(shared.watched_by(watcher).offline(offline));
         schema_loader::place_files(&mut manifest, &shared.scope);
         let mut written = definitions::written(&mut manifest, &shared.scope)?;
         definitions::remember_parents(&mut written);
@@ -124,6 +125,10 @@ impl Blueprint {
             }
         }
         opened
+    }
+
+    pub fn usage(&self, stream: &str) -> Usage {
+        self.shared.usages.of(stream)
     }
 
     pub fn groups(&self) -> Map<String, Json> {

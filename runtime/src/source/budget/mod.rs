@@ -109,6 +109,16 @@ impl Budget {
         }
     }
 
+    /// How many calls like this one the declared limits leave.
+    pub fn left(&self, call: Call<'_>, now: Moment) -> Option<u64> {
+        let policy = self.policies.iter().find(|policy| policy.matches(call))?;
+        match &policy.kind {
+            Kind::Unlimited => None,
+            Kind::Fixed(window) => Some(locked(window).left(now)),
+            Kind::Moving(window) => locked(window).left(now),
+        }
+    }
+
     /// Learns from a reply how many calls are left, and until when.
     pub fn learn(&self, call: Call<'_>, response: &Response, now: Moment) {
         if let Some(groups) = &self.groups {
