@@ -26,6 +26,15 @@ impl StreamRun<'_> {
         if let Some(stored) = state::read(bucket, &name).await? {
             return Ok(stored.value);
         }
+        let plan = match &self.pipeline.replay {
+            Some(range) => self.replay_plan(range, checkpoint).await?,
+            None => self.new_plan(checkpoint).await?,
+        };
+        Ok(state::settle(bucket, &name, plan).await?)
+    }
+
+    /// What the source has new since the checkpoint, or what is asked for.
+    async fn new_plan(&self, checkpoint: Option<&Stored<Checkpoint>>) -> Result<Plan, StreamError> {
         let refresh = self.pipeline.refresh;
         let mode = match self.options.mode {
             Mode::Append if refresh => Mode::Overwrite,
@@ -50,16 +59,16 @@ impl StreamRun<'_> {
             .try_collect()
             .await
             .map_err(FetchError::from)?;
-        let plan = Plan {
-            run: run.clone(),
+        Ok(Plan {
+            run: self.loader().run.clone(),
             mode,
             extracted_at: Timestamp::now().as_microsecond(),
             state,
             replaces: checkpoint.map_or(0, |stored| stored.generation),
             refresh,
             range,
+            replay: Vec::new(),
             slices,
-        };
-        Ok(state::settle(bucket, &name, plan).await?)
+        })
     }
 }
