@@ -312,7 +312,10 @@ fn encode(
     while let Some(records) = pages.blocking_recv() {
         records.each(|record| match writer.push(record)? {
             // If nobody takes the part any more, the upload has failed and says so.
-            Some(part) => Ok(drop(parts.blocking_send(part))),
+            Some(part) => {
+                let _ = parts.blocking_send(part);
+                Ok(())
+            }
             None => Ok::<(), EncodeError>(()),
         })?;
         if parts.is_closed() {
