@@ -34,6 +34,7 @@ pub mod state;
 pub mod store;
 pub mod stream;
 pub mod tape;
+pub mod task;
 pub mod turns;
 pub mod value;
 pub mod view;

@@ -23,19 +23,13 @@ pub use outcome::{Outcome, StreamError, StreamSummary, described};
 
 use crate::bundle::Bundle;
 use crate::load::Loader;
-use crate::options::{self, Settled, StreamOptions};
+use crate::options::{self, Mode, Settled, StreamOptions};
 use crate::range::Range;
-use crate::state::Checkpoint;
+use crate::state::{Checkpoint, Plan, Stored};
 use crate::stream::{Source, StreamInfo};
+use crate::task::Task;
 use crate::turns::Turns;
 pub use watch::Meter;
-
-/// Which of a run's tasks this process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Task {
-    pub index: usize,
-    pub count: usize,
-}
 
 /// What the streams of a run share.
 pub struct Pipeline {
@@ -131,6 +125,7 @@ impl Pipeline {
         }
         let plan = stream.plan(checkpoint.as_ref()).await?;
         summary.slices = plan.slices.len();
+        stream.look(&plan, checkpoint.as_ref()).await?;
         let schema = stream.schema(&plan, checkpoint.as_ref());
         let read = Box::pin(stream.read_slices(&plan, &schema)).await;
         summary.schema_changes = schema.changes();
@@ -158,6 +153,21 @@ struct StreamRun<'a> {
 }
 
 impl<'a> StreamRun<'a> {
+    /// Looks at the table before anything is read: the rows may not fit what is there.
+    async fn look(
+        &self,
+        plan: &Plan,
+        checkpoint: Option<&Stored<Checkpoint>>,
+    ) -> Result<(), StreamError> {
+        let adds = plan.mode != Mode::Overwrite && !plan.refresh;
+        let loaded = checkpoint.and_then(|stored| stored.value.schema.as_ref());
+        let (name, table) = (self.name(), table_name(self.name()));
+        let looked =
+            self.loader()
+                .may_load(name, &table, self.options.target, adds && loaded.is_some());
+        Ok(looked.await?)
+    }
+
     fn name(&self) -> &'a str {
         &self.info.name
     }

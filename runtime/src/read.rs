@@ -14,6 +14,7 @@ use crate::objects::Anywhere;
 use crate::range::{RangeArgs, RangeError};
 use crate::source;
 use crate::stream::{Slice, SliceDone, Source, SourceError, State, Stream};
+use crate::task::Task;
 use crate::turns::Turns;
 pub use files::FileError;
 pub use files::{ConfigFile, States, read_states};
@@ -184,6 +185,7 @@ async fn open(args: &SourceArgs, wanted: &source::Wanted) -> Result<Box<dyn Sour
     let outside = source::Outside {
         secrets: Arc::new(file),
         objects: Arc::new(Anywhere::default()),
+        task: Task::ALONE,
     };
     let opened = source::open(&manifest, config, outside, wanted).await;
     opened.map_err(|error| match error {

@@ -21,7 +21,7 @@ use crate::load::Loader;
 use crate::models::{Builder, ModelOutcome, ModelSummary, Standing};
 use crate::objects::Anywhere;
 pub use crate::pipeline::described;
-use crate::pipeline::{Outcome, Pipeline, StreamSummary, Task, table_name};
+use crate::pipeline::{Outcome, Pipeline, StreamSummary, table_name};
 use crate::range::{Range, RangeArgs, RangeError};
 use crate::reshape::{self, Around};
 use crate::settings::{self, RotatedSecrets, SettingsError};
@@ -29,6 +29,7 @@ use crate::source;
 use crate::state::{self, Layout, StoreError};
 use crate::store::{Status, Store};
 use crate::stream::{Source, SourceError};
+use crate::task::Task;
 use crate::turns::Turns;
 
 /// Slices read at once over all streams.
@@ -178,6 +179,7 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
     let outside = source::Outside {
         secrets: Arc::new(sink),
         objects: Arc::new(Anywhere::with(google.clone())),
+        task: setup.task,
     };
     let config = source::Config(config);
     let wanted = source::Wanted {

@@ -50,6 +50,10 @@ pub struct Slice {
     /// absent where it is as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_state: Option<serde_json::Value>,
+    /// How much there is to read, in a unit that is the same for all slices of the stream, where
+    /// that is known before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// Set on the last slice of a plan that has to know when all of it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<Closing>,

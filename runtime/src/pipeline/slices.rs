@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::{StreamExt, TryStreamExt};
 
 use super::columns::RunSchema;
-use super::{StreamError, StreamRun, Task};
+use super::{StreamError, StreamRun};
 use crate::fetch::{FetchError, SliceReader};
 use crate::google::storage::Precondition;
 use crate::load::Loader;
@@ -29,10 +29,10 @@ impl StreamRun<'_> {
             ..
         } = self.loader();
         let finished = self.finished(run).await?;
-        let Task { index, count } = self.pipeline.task;
-        let mine = (0..plan.slices.len())
-            .filter(|slice| slice % count == index && !finished.contains(slice));
-        self.meter.begin(mine.clone().count());
+        let sizes: Vec<_> = plan.slices.iter().map(|slice| slice.size).collect();
+        let mine = self.pipeline.task.slices(&sizes).into_iter();
+        let mine: Vec<_> = mine.filter(|slice| !finished.contains(slice)).collect();
+        self.meter.begin(mine.len());
         let stop = self.pipeline.stop.child_token();
         let reader = SliceReader {
             source: self.pipeline.source.clone(),

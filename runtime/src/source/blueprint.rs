@@ -224,11 +224,13 @@ fn open_shared(
     let redactor = Redactor::new(&config, specification);
     let shown = to_template(&Value::from(&Json::Object(config.0.clone())));
     let scope = Scope::new(shown);
+    let task = outside.task;
     let budget = match root.child("api_budget") {
-        Some(budget) => Budget::open(&Component::new(budget.json(), "api_budget"), &scope)?,
+        Some(budget) => Budget::open(&Component::new(budget.json(), "api_budget"), &scope, task)?,
         None => Budget::unlimited(),
     };
-    let (concurrency, jobs) = (concurrency(root, &scope)?, jobs(root, &scope));
+    let concurrency = task.part_of(concurrency(root, &scope)?);
+    let jobs = task.part_of(jobs(root, &scope));
     let shared = Shared::new(config, scope, outside, redactor, budget, concurrency)?;
     Ok(shared.with_jobs(jobs))
 }

@@ -10,9 +10,9 @@ use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 use xetl_runtime::bundle::{Bundle, Overlap};
 use xetl_runtime::google::{Endpoints, Google};
-use xetl_runtime::pipeline::Task;
 use xetl_runtime::run::{Setup, Summary, execute};
 use xetl_runtime::stream::*;
+use xetl_runtime::task::Task;
 use xetl_runtime::value::Value;
 
 use crate::Place;

@@ -7,6 +7,7 @@ use xetl_runtime::objects::Anywhere;
 use xetl_runtime::read::ConfigFile;
 use xetl_runtime::source::{self, Config, Outside, Wanted, Watcher};
 use xetl_runtime::stream::{Source, SourceError};
+use xetl_runtime::task::Task;
 
 use crate::config::{Manifest, SourceText};
 use crate::context::Context;
@@ -39,6 +40,7 @@ impl TrialArgs {
         let outside = Outside {
             secrets: Arc::new(file),
             objects: Arc::new(Anywhere::default()),
+            task: Task::ALONE,
         };
         let opened = source::open_watched(&manifest.0, config, outside, wanted, watcher).await;
         opened.map_err(|error| self.failure(&error))
