@@ -140,6 +140,12 @@ pub trait Stream: Send + Sync {
     /// `state` that are, in the plan's order.
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State;
 
+    /// Whether the state moves only once all slices of a plan are done, so that none of them
+    /// may be loaded before.
+    fn is_whole(&self) -> bool {
+        false
+    }
+
     /// Leaves fewer slices that say the same to `state_after`, where a stream can.
     fn condense(&self, _done: &mut Vec<SliceDone>) {}
 }

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use xetl_runtime::source;
+use xetl_runtime::stream::SourceError;
+use xetl_runtime::{opening, source, tables};
 
 use super::{ConfigError, SourceText, shown};
 
 /// The manifests compiled in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("bigquery", include_str!("../../../sources/bigquery.yaml")),
     ("close", include_str!("../../../sources/close.yaml")),
     ("frames", include_str!("../../../sources/frames.yaml")),
     ("isams", include_str!("../../../sources/isams.yaml")),
@@ -88,6 +90,37 @@ impl Manifest {
         match source::outline(&self.0) {
             Ok(outline) if !outline.makes_streams => outline.streams,
             _ => Vec::new(),
+        }
+    }
+
+    /// The same where a config names the streams.
+    pub fn stream_names_with(
+        &self,
+        config: &Map<String, Value>,
+    ) -> Result<Vec<String>, SourceError> {
+        match opening::native(&self.0) {
+            Some(tables::CLASS) => {
+                let streams = tables::outline(config)?.into_iter();
+                Ok(streams.map(|stream| stream.name).collect())
+            }
+            _ => Ok(self.stream_names()),
+        }
+    }
+
+    /// Whether a range of time can be read of a stream; `None` where that shows only while it
+    /// runs.
+    pub fn reads_by_time(
+        &self,
+        config: &Map<String, Value>,
+        stream: &str,
+    ) -> Result<Option<bool>, SourceError> {
+        match opening::native(&self.0) {
+            Some(tables::CLASS) => {
+                let streams = tables::outline(config)?;
+                let found = streams.iter().find(|known| known.name == stream);
+                Ok(found.map(|stream| stream.has_cursor))
+            }
+            _ => source::reads_by_time(&self.0, stream),
         }
     }
 

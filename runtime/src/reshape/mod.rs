@@ -120,4 +120,8 @@ impl Stream for ReshapedStream {
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State {
         self.inner().state_after(state, done)
     }
+
+    fn is_whole(&self) -> bool {
+        self.inner().is_whole()
+    }
 }
