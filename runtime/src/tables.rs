@@ -1,11 +1,12 @@
 //! Tables and queries of BigQuery as a source: `source: bigquery`.
 //!
 //! `settings` is what the config says, `statement` and `cursor` make a run's one query of it,
-//! `fields` turns cells into records; `stream` runs the query and reads its result by slices.
+//! `fields` turns cells into records, `gather` lets BigQuery move them; `stream` runs the query and reads its result by slices.
 //! Where the records go is not known here, and only `google` talks to BigQuery.
 
 mod cursor;
 mod fields;
+mod gather;
 mod settings;
 mod statement;
 mod stream;
@@ -124,6 +125,7 @@ fn shared(settings: &Settings, reading: &Reading) -> Result<Shared, SourceError>
         who,
         location: settings.location.clone(),
         batch_rows: settings.batch_rows,
+        gathers: matches!(settings.identity, Identity::Own) && !settings.extract,
         run: reading.run.clone(),
     })
 }

@@ -160,7 +160,9 @@ fn collect(schema: &Value, config: &Value, at: &str, required: bool, found: &mut
             "" => name.clone(),
             at => format!("{at}.{name}"),
         };
-        collect(property, &config[name], &path, required && needed, found);
+        // Once a part of a group is given, the rest of it is needed.
+        let needed = required && (needed || config[name].is_object());
+        collect(property, &config[name], &path, needed, found);
     }
 }
 
@@ -217,6 +219,20 @@ mod tests {
             paths,
             [("credentials.refresh_token", true), ("webhook_key", false)]
         );
+    }
+
+    #[test]
+    fn a_group_that_may_be_left_out_needs_its_secrets_once_it_is_there() {
+        let mut manifest = manifest();
+        manifest.0["spec"]["connection_specification"]["required"] = json!([]);
+        let needed = |config: Value| {
+            let fields = manifest.secret_fields(config.as_object().unwrap());
+            let needed = fields.into_iter().filter(|field| field.required);
+            needed.map(|field| field.path).collect::<Vec<_>>()
+        };
+        assert_eq!(needed(json!({})), Vec::<String>::new());
+        let chosen = json!({"credentials": {"auth_type": "refresh"}});
+        assert_eq!(needed(chosen), ["credentials.refresh_token"]);
     }
 
     #[test]

@@ -18,7 +18,9 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use serde_json::Value as Json;
 
-use crate::stream::{Page, Slice, SliceDone, Source, SourceError, State, Stream, StreamInfo};
+use crate::stream::{
+    Gathering, Page, Slice, SliceDone, Source, SourceError, State, Stream, StreamInfo,
+};
 
 pub use plan::{Around, Steps};
 pub use step::{Added, CastType, Mask, Step, TypedTemplate, Zone};
@@ -105,6 +107,18 @@ impl Stream for ReshapedStream {
 
     fn slices<'a>(&'a self, state: &'a State) -> BoxStream<'a, Result<Slice, SourceError>> {
         self.inner().slices(state)
+    }
+
+    fn gathers(&self) -> bool {
+        self.steps.is_empty() && self.inner().gathers()
+    }
+
+    fn gather<'a>(
+        &'a self,
+        state: &'a State,
+        place: &'a Gathering,
+    ) -> BoxFuture<'a, Result<Option<Slice>, SourceError>> {
+        self.inner().gather(state, place)
     }
 
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {

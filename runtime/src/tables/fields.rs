@@ -132,6 +132,21 @@ fn of_kind(kind: &Kind) -> Json {
     json!({"type": [word, "null"], "xetl_type": exact})
 }
 
+impl Field {
+    /// Whether its values arrive in its own type.
+    pub fn is_exact(&self) -> bool {
+        match &self.kind {
+            Kind::Text(_) => false,
+            Kind::Struct(fields) => fields.iter().all(Field::is_exact),
+            _ => true,
+        }
+    }
+
+    pub fn value(&self, datum: Datum) -> Result<Value, Misfit> {
+        value(self, datum)
+    }
+}
+
 /// A row as a record.
 pub fn record(fields: &[Field], row: Row) -> Result<Value, Misfit> {
     object(fields, row.f.into_iter().map(|cell| cell.v))

@@ -23,6 +23,8 @@ pub struct Settings {
     /// Where the source's data is, where BigQuery cannot tell.
     pub location: Option<String>,
     pub batch_rows: u64,
+    /// Whether pages are read even where BigQuery could move the rows itself.
+    pub extract: bool,
     pub streams: IndexMap<String, StreamSettings>,
 }
 
@@ -50,6 +52,8 @@ struct Written {
     project: Option<String>,
     location: Option<String>,
     batch_rows: Option<u64>,
+    #[serde(default)]
+    extract: bool,
     #[serde(default)]
     streams: IndexMap<String, Json>,
 }
@@ -79,6 +83,7 @@ impl Settings {
             project: written.project.filter(|text| !text.is_empty()),
             location: written.location.filter(|text| !text.is_empty()),
             batch_rows: written.batch_rows.unwrap_or(BATCH_ROWS).max(1),
+            extract: written.extract,
             streams: streams.collect::<Result<_, SourceError>>()?,
         })
     }

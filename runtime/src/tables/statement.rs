@@ -33,7 +33,7 @@ fn conditions(cursor: &str, bounds: &Bounds) -> Vec<String> {
 }
 
 /// A column's name in backquotes, which also keep a reserved word a name.
-fn quoted_name(name: &str) -> String {
+pub fn quoted_name(name: &str) -> String {
     let name = name.replace('\\', "\\\\").replace('`', "\\`");
     format!("`{name}`")
 }

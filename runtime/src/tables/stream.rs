@@ -13,13 +13,16 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::google::bigquery::{Progress, QueryJob, Reader, Rows, Shape};
+use crate::google::bigquery::{Datum, Progress, QueryJob, Reader, Row, Rows, Shape};
 use crate::range::Range;
-use crate::stream::{Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo};
+use crate::stream::{
+    Gathered, Gathering, Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo,
+};
 use crate::value::Value;
 
 use super::cursor::{Bound, Bounds, CursorKind};
 use super::fields::{Field, fields, json_schema, record};
+use super::gather;
 use super::settings::{Origin, StreamSettings, wrong};
 use super::statement::select;
 use super::trouble::About;
@@ -37,6 +40,8 @@ pub struct Shared {
     pub who: String,
     pub location: Option<String>,
     pub batch_rows: u64,
+    /// Whether who reads may also write where the rows go.
+    pub gathers: bool,
     /// What names the queries of this run, so that a retry finds them; `None` by hand.
     pub run: Option<String>,
 }
@@ -174,16 +179,9 @@ impl TableStream {
 
     async fn plan(&self, state: &State) -> Result<Vec<Slice>, SourceError> {
         let known = self.known().await?;
-        let bounds = match known.cursor {
-            Some(kind) => self.bounds(kind, state)?,
-            None if self.range.is_some() => {
-                let problem = "it has no `cursor`, so no range of it can be read";
-                return Err(wrong(&self.at(), problem));
-            }
-            None => Bounds::default(),
-        };
-        let statement = select(&self.settings.origin, self.cursor_name(), &bounds);
-        let job = self.run_query(&statement, &known.location).await?;
+        let statement = self.select(known, state)?;
+        let job = self.run_query(&statement, &statement, &known.location);
+        let job = job.await?;
         let rows = self.rows(&job, 0, 0).await?;
         let total = rows.total_rows.and_then(|text| text.parse().ok());
         let total = total.ok_or_else(|| self.unreadable("it does not say how many rows it has"))?;
@@ -196,13 +194,90 @@ impl TableStream {
         Ok(slices(&job, known.cursor, total, self.shared.batch_rows))
     }
 
+    fn select(&self, known: &Known, state: &State) -> Result<String, SourceError> {
+        let bounds = match known.cursor {
+            Some(kind) => self.bounds(kind, state)?,
+            None if self.range.is_some() => {
+                let problem = "it has no `cursor`, so no range of it can be read";
+                return Err(wrong(&self.at(), problem));
+            }
+            None => Bounds::default(),
+        };
+        Ok(select(&self.settings.origin, self.cursor_name(), &bounds))
+    }
+
+    async fn gathered(
+        &self,
+        state: &State,
+        place: &Gathering,
+    ) -> Result<Option<Slice>, SourceError> {
+        let known = self.known().await?;
+        let is_here = known.location.eq_ignore_ascii_case(&place.location);
+        if !is_here || !known.fields.iter().all(Field::is_exact) {
+            return Ok(None);
+        }
+        let table = format!("xetl_{}", self.hash("gathered"));
+        let select = self.select(known, state)?;
+        let creation = gather::creation(place, &table, &select, &known.fields);
+        // Named by the run alone: who comes second finds the rows of who came first.
+        let made = self.run_query(&table, &creation, &known.location);
+        let made = made.await?;
+        let count = gather::count(place, &table, self.cursor_name());
+        let job = self.run_query(&count, &count, &known.location).await?;
+        let row = self.rows(&job, 0, 1).await?.rows.into_iter().next();
+        let gathered = row.and_then(|row| self.counted(known, table, row, place));
+        let gathered = gathered.ok_or_else(|| self.unreadable("it cannot be counted"))?;
+        tracing::info!(
+            stream = self.info.name,
+            job = made.id,
+            rows = gathered.rows,
+            "gathered by BigQuery"
+        );
+        Ok(Some(Slice {
+            interval: object(json!({ "cursor": known.cursor })),
+            gathered: Some(gathered),
+            ..Slice::default()
+        }))
+    }
+
+    fn counted(
+        &self,
+        known: &Known,
+        table: String,
+        row: Row,
+        place: &Gathering,
+    ) -> Option<Gathered> {
+        let mut cells = row.f.into_iter().map(|cell| cell.v);
+        let mut number = || match cells.next()? {
+            Datum::Text(text) => text.parse::<i64>().ok(),
+            _ => None,
+        };
+        let (rows, began) = (number()?, number());
+        let newest = cells.next().and_then(|datum| {
+            let cursor = self.cursor_name()?;
+            let field = known.fields.iter().find(|field| field.name == cursor)?;
+            text(&field.value(datum).ok()?)
+        });
+        Some(Gathered {
+            table,
+            rows: u64::try_from(rows).ok()?,
+            newest,
+            extracted_at: began.unwrap_or(place.extracted_at),
+        })
+    }
+
     /// Runs the query to its end; an earlier attempt of the run may have done so.
-    async fn run_query(&self, statement: &str, location: &str) -> Result<QueryJob, SourceError> {
+    async fn run_query(
+        &self,
+        name: &str,
+        statement: &str,
+        location: &str,
+    ) -> Result<QueryJob, SourceError> {
         let mut attempt = 0;
         loop {
             let job = QueryJob {
                 project: self.shared.reader.project.clone(),
-                id: self.job_id(statement, attempt),
+                id: format!("xetl-read-{}-{attempt}", self.hash(name)),
                 location: location.to_owned(),
             };
             match self.finished(&job, statement).await? {
@@ -232,14 +307,16 @@ impl TableStream {
         }
     }
 
-    fn job_id(&self, statement: &str, attempt: usize) -> String {
+    /// Names something of this stream in this run.
+    fn hash(&self, what: &str) -> String {
         let run = match &self.shared.run {
             Some(run) => run.clone(),
             None => uuid::Uuid::new_v4().to_string(),
         };
-        let named = format!("{run}\n{}\n{statement}", self.info.name);
-        let hash = hex::encode(Sha256::digest(named));
-        format!("xetl-read-{}-{attempt}", &hash[..32])
+        let named = format!("{run}\n{}\n{what}", self.info.name);
+        let mut hash = hex::encode(Sha256::digest(named));
+        hash.truncate(32);
+        hash
     }
 
     async fn rows(&self, job: &QueryJob, first: u64, most: u64) -> Result<Rows, SourceError> {
@@ -313,7 +390,6 @@ impl Place {
 fn slices(job: &QueryJob, cursor: Option<CursorKind>, total: u64, batch: u64) -> Vec<Slice> {
     let batch = batch.max(total.div_ceil(MOST_SLICES)).max(1);
     let firsts = (0..total.div_ceil(batch)).map(|number| number * batch);
-    let object = |json: Json| json.as_object().cloned().unwrap_or_default();
     let interval = object(json!({ "cursor": cursor }));
     firsts
         .map(|first| Slice {
@@ -325,6 +401,10 @@ fn slices(job: &QueryJob, cursor: Option<CursorKind>, total: u64, batch: u64) ->
             ..Slice::default()
         })
         .collect()
+}
+
+fn object(json: Json) -> serde_json::Map<String, Json> {
+    json.as_object().cloned().unwrap_or_default()
 }
 
 /// The cursor's type, which a state needs even where the table is gone.
@@ -372,6 +452,18 @@ impl Stream for TableStream {
             .map_ok(|slices| futures::stream::iter(slices.into_iter().map(Ok)))
             .try_flatten()
             .boxed()
+    }
+
+    fn gathers(&self) -> bool {
+        self.shared.gathers
+    }
+
+    fn gather<'a>(
+        &'a self,
+        state: &'a State,
+        place: &'a Gathering,
+    ) -> BoxFuture<'a, Result<Option<Slice>, SourceError>> {
+        self.gathered(state, place).boxed()
     }
 
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
