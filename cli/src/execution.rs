@@ -58,6 +58,12 @@ pub struct RunSummary {
     pub finished_at: String,
     pub rows: u64,
     pub bytes: u64,
+    #[serde(default)]
+    pub requests: u64,
+    #[serde(default)]
+    pub retries: u64,
+    #[serde(default)]
+    pub seconds: f64,
     pub streams: Vec<StreamSummary>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelSummary>,
@@ -86,10 +92,25 @@ pub struct StreamSummary {
     pub bytes: u64,
     #[serde(default)]
     pub pages: u64,
+    #[serde(default)]
+    pub slices: u64,
+    /// Asked of the source for its pages, and the bytes of the replies.
+    #[serde(default)]
+    pub requests: u64,
+    #[serde(default)]
+    pub received: u64,
+    #[serde(default)]
+    pub retries: u64,
+    #[serde(default)]
+    pub waited_seconds: f64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schema_changes: Vec<String>,
     pub seconds: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The stream's state after it.
+    /// The stream's state before the run, and after it.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub state_before: Value,
     #[serde(default)]
     pub state: Value,
 }

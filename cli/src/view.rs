@@ -11,6 +11,7 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
+use xetl_runtime::progress::Once;
 
 use crate::failure::Failure;
 
@@ -23,9 +24,9 @@ mod run;
 mod status;
 mod table;
 
-pub use plan::{MissingValue, PlanPicture};
+pub use plan::PlanPicture;
 pub use progress::Progress;
-pub use run::RunPicture;
+pub use run::{Following, RunPicture};
 pub use status::{PipelineStatus, StatusPicture};
 
 /// Form of results.
@@ -45,6 +46,8 @@ pub struct View {
     format: Format,
     out: AutoStream<io::Stdout>,
     err: AutoStream<io::Stderr>,
+    /// What the log has said of itself already.
+    once: Once,
 }
 
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
@@ -59,6 +62,7 @@ impl View {
             format,
             out: AutoStream::auto(io::stdout()),
             err: AutoStream::auto(io::stderr()),
+            once: Once::default(),
         }
     }
 

@@ -46,6 +46,9 @@ pub struct Bundle {
     /// What an execution does while another runs.
     #[serde(default, skip_serializing_if = "Overlap::is_default")]
     pub on_overlap: Overlap,
+    /// Whether streams that say nothing keep their pages as they come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_raw: bool,
     /// Streams to load, with their options; empty means all, with defaults.
     pub streams: BTreeMap<String, StreamOptions>,
     /// Where checkpoints and the records of runs are kept.

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -16,9 +17,12 @@ use crate::layout::touched::Touched;
 use crate::merge;
 use crate::options::Settled;
 use crate::parts::{EncodeError, Part, PartWriter};
+use crate::pipeline::Meter;
+use crate::raw::{self, RawError, RawFile, choice};
 use crate::schema::TableSchema;
-use crate::state::{Layout, PartFile, Plan, SliceManifest, StoreError};
+use crate::state::{self, Layout, PartFile, Plan, SliceManifest, StoreError};
 use crate::stream::{Page, Slice, SliceDone, Source, SourceError};
+use crate::tape::Tape;
 use crate::value::Value;
 
 /// Why a slice did not come to its end.
@@ -32,6 +36,8 @@ pub enum FetchError {
     Upload(#[from] ApiError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Raw(#[from] RawError),
     /// The run was told to stop; what is finished can be committed.
     #[error("stopped before the slice was read to its end")]
     Stopped,
@@ -47,6 +53,9 @@ pub trait SchemaOf: Send + Sync {
     ) -> futures::future::BoxFuture<'a, Result<TableSchema, StoreError>>;
 }
 
+/// What goes on beside the reading of a slice; gives the files of its pages.
+type Beside<'a> = BoxFuture<'a, Result<Option<Vec<RawFile>>, FetchError>>;
+
 /// All it takes to read one slice of a stream.
 pub struct SliceReader<'a> {
     pub source: Arc<dyn Source>,
@@ -57,6 +66,9 @@ pub struct SliceReader<'a> {
     pub plan: &'a Plan,
     pub schema: &'a dyn SchemaOf,
     pub options: &'a Settled,
+    pub meter: &'a Meter,
+    /// Whether pages are kept as they come.
+    pub keeps_raw: bool,
     pub stop: CancellationToken,
 }
 
@@ -64,10 +76,15 @@ impl SliceReader<'_> {
     /// Reads the slice to its end and says what came of it.
     pub async fn read(&self, number: usize) -> Result<SliceManifest, FetchError> {
         let slice = self.plan.slices.get(number).cloned().unwrap_or_default();
-        let pages = self.start_reading(slice.clone());
+        let (tape, beside) = self.tape(number, &slice).await?;
+        let pages = self.start_reading(slice.clone(), tape);
         let (to_parts, parts) = mpsc::channel(1);
-        let (read, (parts, touched)) =
-            tokio::try_join!(self.encode(pages, to_parts), self.upload(number, parts))?;
+        let stamp = self.stamp(number);
+        let (read, (parts, touched), raw) = tokio::try_join!(
+            self.encode(pages, to_parts, stamp),
+            self.upload(number, parts),
+            beside
+        )?;
         let rows = parts.iter().map(|part| part.rows).sum();
         if read.records != rows {
             let problem = format!(
@@ -84,14 +101,66 @@ impl SliceReader<'_> {
             pages: read.pages,
             parts,
             touched,
+            raw,
         })
     }
 
-    fn start_reading(&self, slice: Slice) -> mpsc::Receiver<Result<Page, FetchError>> {
+    /// The tape of a slice, where its pages are kept or were, and what works beside it.
+    async fn tape(
+        &self,
+        number: usize,
+        slice: &Slice,
+    ) -> Result<(Option<Tape>, Beside<'_>), FetchError> {
+        let stream = &self.source.streams()[self.stream].info().name;
+        let (layout, run) = (self.layout, &self.plan.run);
+        if let Some(origin) = self.plan.replay.get(number) {
+            let name = layout.slice(stream, &origin.run, origin.slice);
+            let manifest = state::read::<SliceManifest>(self.bucket, &name).await?;
+            let files = manifest.and_then(|stored| stored.value.raw);
+            let files = files.unwrap_or_default();
+            let (to_tape, entries) = mpsc::channel(1);
+            let played = async move {
+                let of = (origin.run.as_str(), origin.slice);
+                raw::play(self.bucket, of, &files, to_tape).await?;
+                Ok(None)
+            };
+            return Ok((Some(Tape::playing(entries)), played.boxed()));
+        }
+        if !self.keeps_raw {
+            return Ok((None, std::future::ready(Ok(None)).boxed()));
+        }
+        let (to_files, told) = mpsc::channel(1);
+        let head = raw::Head::of(stream, run, number, slice);
+        let kept = async move {
+            let name = |file| layout.raw(stream, run, number, file);
+            Ok(Some(raw::keep(self.bucket, name, head, told).await?))
+        };
+        Ok((Some(Tape::keeping(to_files)), kept.boxed()))
+    }
+
+    /// What stands beside the records of a slice.
+    fn stamp(&self, number: usize) -> Stamp {
+        let now = self.plan.extracted_at;
+        let origin = self.plan.replay.get(number);
+        Stamp {
+            run_id: self.plan.run.clone(),
+            extracted_at: origin.map_or(now, |origin| choice::stamp(origin.extracted_at, now)),
+        }
+    }
+
+    fn start_reading(
+        &self,
+        slice: Slice,
+        tape: Option<Tape>,
+    ) -> mpsc::Receiver<Result<Page, FetchError>> {
         let (sender, receiver) = mpsc::channel(1);
         let (source, stream, stop) = (self.source.clone(), self.stream, self.stop.clone());
         tokio::spawn(async move {
-            let mut pages = source.streams()[stream].pages(&slice);
+            let stream = &source.streams()[stream];
+            let mut pages = match &tape {
+                Some(tape) => stream.pages_on(&slice, tape),
+                None => stream.pages(&slice),
+            };
             // The place first, then the page: none waits that is not asked for.
             while let Ok(place) = sender.reserve().await {
                 let page = tokio::select! {
@@ -115,10 +184,11 @@ impl SliceReader<'_> {
         &self,
         mut pages: mpsc::Receiver<Result<Page, FetchError>>,
         to_parts: mpsc::Sender<Part>,
+        stamp: Stamp,
     ) -> Result<Read, FetchError> {
         let mut read = Read::default();
         let mut encoder: Option<Encoder> = None;
-        let mut to_parts = Some(to_parts);
+        let mut to_parts = Some((to_parts, stamp));
         loop {
             let place = match &encoder {
                 Some(encoder) => encoder.records.clone().reserve_owned().await.ok(),
@@ -128,14 +198,16 @@ impl SliceReader<'_> {
                 break;
             };
             read.count(&page);
+            self.meter.read(page.records.len());
             if page.records.is_empty() {
                 continue;
             }
             match (place, to_parts.take()) {
                 (Some(place), _) => drop(place.send(page.records)),
-                (None, Some(to_parts)) => {
+                (None, Some((to_parts, stamp))) => {
                     let schema = self.schema.schema(&page.records).await?;
-                    let started = encoder.insert(Encoder::start(self.writer(schema), to_parts));
+                    let started =
+                        encoder.insert(Encoder::start(self.writer(schema, stamp), to_parts));
                     let _ = started.records.send(page.records).await;
                 }
                 // The encoder has ended early: `finish` says why.
@@ -169,11 +241,7 @@ impl SliceReader<'_> {
         Ok((files, touched))
     }
 
-    fn writer(&self, schema: TableSchema) -> PartWriter {
-        let stamp = Stamp {
-            run_id: self.plan.run.clone(),
-            extracted_at: self.plan.extracted_at,
-        };
+    fn writer(&self, schema: TableSchema, stamp: Stamp) -> PartWriter {
         let watched = merge::watched(self.options, &schema, self.plan.refresh);
         PartWriter::new(schema, stamp).watching(watched)
     }

@@ -71,8 +71,32 @@ impl Tenure {
 pub struct Lease {
     pub run: String,
     pub deadline: Timestamp,
-    /// Tasks of the run that have ended.
+    /// How many tasks the run has.
+    #[serde(default = "one")]
+    pub tasks: usize,
+    /// Those of them that have ended.
     pub ended: Vec<usize>,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Lease {
+    /// Whether somebody may still work under it. A lease is not deleted when all tasks have
+    /// ended: a task that died once it had given its share back is retried, and must learn
+    /// that the others are gone.
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        self.deadline > now && self.ended.len() < self.tasks
+    }
+}
+
+/// Who asks for the lease.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Claimant<'a> {
+    pub run: &'a str,
+    pub task: usize,
+    pub tasks: usize,
 }
 
 /// What a look at the lease tells a run.
@@ -84,23 +108,28 @@ pub enum Claim {
     Held { by: String, until: Timestamp },
 }
 
-/// Decides whether `run` may go on.
-pub fn claim(held: Option<&Lease>, run: &str, now: Timestamp) -> Claim {
-    match held {
-        Some(lease) if lease.run != run && lease.deadline > now => Claim::Held {
-            by: lease.run.clone(),
-            until: lease.deadline,
-        },
-        Some(lease) if lease.run == run => Claim::Take(Lease {
-            deadline: deadline(now),
-            ..lease.clone()
-        }),
-        _ => Claim::Take(Lease {
-            run: run.to_owned(),
-            deadline: deadline(now),
-            ended: Vec::new(),
-        }),
-    }
+/// Decides whether a task may go on.
+pub fn claim(held: Option<&Lease>, who: Claimant<'_>, now: Timestamp) -> Claim {
+    let ended = match held {
+        Some(lease) if lease.run == who.run => {
+            // A retried task has not ended, whatever it did before.
+            let others = lease.ended.iter().filter(|task| **task != who.task);
+            others.copied().collect()
+        }
+        Some(lease) if lease.is_held(now) => {
+            return Claim::Held {
+                by: lease.run.clone(),
+                until: lease.deadline,
+            };
+        }
+        _ => Vec::new(),
+    };
+    Claim::Take(Lease {
+        run: who.run.to_owned(),
+        deadline: deadline(now),
+        tasks: who.tasks,
+        ended,
+    })
 }
 
 fn deadline(now: Timestamp) -> Timestamp {
@@ -160,14 +189,19 @@ impl Holder {
         }
     }
 
+    fn claimant(&self) -> Claimant<'_> {
+        Claimant {
+            run: &self.run,
+            task: self.task,
+            tasks: self.tasks,
+        }
+    }
+
     async fn claimed(&self) -> Result<Claim, StoreError> {
         loop {
             let stored: Option<Stored<Lease>> = state::read(&self.bucket, &self.name).await?;
-            let claim = claim(
-                stored.as_ref().map(|stored| &stored.value),
-                &self.run,
-                Timestamp::now(),
-            );
+            let held = stored.as_ref().map(|stored| &stored.value);
+            let claim = claim(held, self.claimant(), Timestamp::now());
             let Claim::Take(lease) = &claim else {
                 return Ok(claim);
             };
@@ -205,31 +239,20 @@ impl Holder {
         }
     }
 
-    /// Ends this task's share; the last task to end gives the lease back.
+    /// Ends this task's share; once all tasks have, the lease is free.
     pub async fn give_back(&self) -> Result<(), StoreError> {
         loop {
             let stored: Option<Stored<Lease>> = state::read(&self.bucket, &self.name).await?;
-            let Some(Stored {
-                value: mut lease,
-                generation,
-            }) = stored
-            else {
+            let Some(mut stored) = stored.filter(|stored| stored.value.run == self.run) else {
                 return Ok(());
             };
-            if lease.run != self.run {
+            let lease = &mut stored.value;
+            if lease.ended.contains(&self.task) {
                 return Ok(());
             }
-            if !lease.ended.contains(&self.task) {
-                lease.ended.push(self.task);
-            }
-            let precondition = Precondition::Generation(generation);
-            if lease.ended.len() >= self.tasks {
-                match self.bucket.delete(&self.name, precondition).await {
-                    Err(error) if error.is_lost_race() => continue,
-                    done => return Ok(done?),
-                }
-            }
-            if state::write(&self.bucket, &self.name, &lease, precondition)
+            lease.ended.push(self.task);
+            let precondition = Precondition::Generation(stored.generation);
+            if state::write(&self.bucket, &self.name, lease, precondition)
                 .await?
                 .is_some()
             {
@@ -247,42 +270,62 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn lease(run: &str, deadline: i64) -> Lease {
+    /// A lease of two tasks.
+    fn lease(run: &str, deadline: i64, ended: &[usize]) -> Lease {
         Lease {
             run: run.into(),
             deadline: at(deadline),
-            ended: Vec::new(),
+            tasks: 2,
+            ended: ended.to_vec(),
         }
+    }
+
+    fn task(run: &str, task: usize) -> Claimant<'_> {
+        let tasks = 2;
+        Claimant { run, task, tasks }
     }
 
     #[test]
     fn a_free_lease_is_taken() {
-        assert_eq!(claim(None, "r1", at(0)), Claim::Take(lease("r1", 60)));
+        let taken = claim(None, task("r1", 0), at(0));
+        assert_eq!(taken, Claim::Take(lease("r1", 60, &[])));
     }
 
     #[test]
     fn another_runs_lease_is_respected_until_its_deadline() {
-        let held = lease("r1", 60);
+        let held = lease("r1", 60, &[0]);
         let until = at(60);
-        assert_eq!(
-            claim(Some(&held), "r2", at(59)),
-            Claim::Held {
-                by: "r1".into(),
-                until
-            }
-        );
-        assert_eq!(
-            claim(Some(&held), "r2", at(60)),
-            Claim::Take(lease("r2", 120))
-        );
+        let by = "r1".to_owned();
+        let look = |second| claim(Some(&held), task("r2", 0), at(second));
+        assert_eq!(look(59), Claim::Held { by, until });
+        assert_eq!(look(60), Claim::Take(lease("r2", 120, &[])));
+    }
+
+    #[test]
+    fn a_lease_is_free_once_all_its_tasks_have_ended() {
+        let ended = lease("r1", 60, &[1, 0]);
+        let taken = claim(Some(&ended), task("r2", 0), at(30));
+        assert_eq!(taken, Claim::Take(lease("r2", 90, &[])));
     }
 
     #[test]
     fn a_retried_task_holds_the_lease_of_its_run() {
-        assert_eq!(
-            claim(Some(&lease("r1", 60)), "r1", at(30)),
-            Claim::Take(lease("r1", 90))
-        );
+        let taken = claim(Some(&lease("r1", 60, &[1])), task("r1", 0), at(30));
+        assert_eq!(taken, Claim::Take(lease("r1", 90, &[1])));
+    }
+
+    #[test]
+    fn a_task_retried_after_it_had_ended_has_not_ended_and_knows_of_the_others() {
+        let taken = claim(Some(&lease("r1", 60, &[0, 1])), task("r1", 0), at(30));
+        assert_eq!(taken, Claim::Take(lease("r1", 90, &[1])));
+    }
+
+    #[test]
+    fn a_lease_without_a_count_of_tasks_is_of_one() {
+        let text = r#"{"run": "r1", "deadline": "1970-01-01T00:01:00Z", "ended": []}"#;
+        let lease: Lease = serde_json::from_str(text).unwrap();
+        assert_eq!(lease.tasks, 1);
+        assert!(lease.is_held(at(0)));
     }
 
     #[test]

@@ -61,6 +61,17 @@ pub enum CommitError {
         wanted: String,
     },
     #[error(
+        "dataset `{dataset}` is in {there}, but the bucket and the job are in {wanted}, and BigQuery loads within one \
+         location. Give the pipeline another `dataset`; `xetl apply` makes it in {wanted}"
+    )]
+    DatasetElsewhere {
+        dataset: String,
+        there: String,
+        wanted: String,
+    },
+    #[error("there is no dataset `{dataset}` in project `{project}`; `xetl apply` makes it")]
+    NoDataset { dataset: String, project: String },
+    #[error(
         "`{view}` is a table where the view of the newest versions should be. Rename or delete it"
     )]
     TableInTheWay { view: String },
@@ -267,9 +278,38 @@ impl Loader {
                     statement: staged.statement.clone(),
                     labels: self.labels.clone(),
                 };
-                Ok(self.dataset.submit_query(&query).await?)
+                self.explained(self.dataset.submit_query(&query).await)
+                    .await
             }
             _ => self.submit_load(pending, job_id).await,
+        }
+    }
+
+    /// What was not found where it should be may be elsewhere.
+    async fn explained(&self, submitted: Result<(), ApiError>) -> Result<(), CommitError> {
+        let Err(error) = submitted else { return Ok(()) };
+        if !error.is_not_found() {
+            return Err(error.into());
+        }
+        let Dataset {
+            dataset,
+            project,
+            location,
+            ..
+        } = &self.dataset;
+        match self.dataset.place().await? {
+            None => Err(CommitError::NoDataset {
+                dataset: dataset.clone(),
+                project: project.clone(),
+            }),
+            Some(there) if !there.eq_ignore_ascii_case(location) => {
+                Err(CommitError::DatasetElsewhere {
+                    dataset: dataset.clone(),
+                    there,
+                    wanted: location.clone(),
+                })
+            }
+            Some(_) => Err(error.into()),
         }
     }
 
@@ -297,7 +337,7 @@ impl Loader {
             truncate: pending.mode != Mode::Append,
             labels: self.labels.clone(),
         };
-        Ok(self.dataset.submit(&load).await?)
+        self.explained(self.dataset.submit(&load).await).await
     }
 
     /// The same for rows that BigQuery has gathered: added by a statement, as a table may have
@@ -319,7 +359,9 @@ impl Loader {
                 ),
                 labels: self.labels.clone(),
             };
-            return Ok(self.dataset.submit_query(&query).await?);
+            return self
+                .explained(self.dataset.submit_query(&query).await)
+                .await;
         }
         let to = match &pending.merge {
             Some(staged) => {
@@ -331,7 +373,7 @@ impl Loader {
         let copied = self
             .dataset
             .submit_copy(&job_id, gathered, to, &self.labels);
-        Ok(copied.await?)
+        self.explained(copied.await).await
     }
 
     /// Writes the checkpoint; one that was changed meanwhile is looked at again.

@@ -3,8 +3,11 @@
 //! Fields of an event and of the spans around it become the entry's payload; those in
 //! `LABELS` become its labels. What is secret is a `SecretString` and has no text to log.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
+use crate::progress::bars::Bars;
+use crate::progress::{Once, words};
 use serde_json::{Map, Value as Json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
@@ -29,13 +32,38 @@ pub fn init(output: Output) {
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     let subscriber = tracing_subscriber::registry()
         .with(filter)
-        .with(CloudLogging { output });
+        .with(CloudLogging {
+            output,
+            person: (output == Output::Stdout && is_watched()).then(Mutex::default),
+        });
     // A second call (in tests) leaves the first one's logs as they are.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
+/// Whether the run's log goes to a person at a terminal.
+pub fn is_watched() -> bool {
+    std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
+}
+
 struct CloudLogging {
     output: Output,
+    /// Who sees lines and bars instead of JSON.
+    person: Option<Mutex<Person>>,
+}
+
+/// What a person has seen.
+struct Person {
+    once: Once,
+    bars: Bars,
+}
+
+impl Default for Person {
+    fn default() -> Person {
+        Person {
+            once: Once::default(),
+            bars: Bars::new(true),
+        }
+    }
 }
 
 /// The fields of a span, until its events need them.
@@ -63,19 +91,48 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for CloudLogging {
         }
         event.record(&mut Collect(&mut fields));
         let time = jiff::Timestamp::now();
-        self.write(&entry(*event.metadata().level(), time, fields));
+        let level = *event.metadata().level();
+        match &self.person {
+            Some(person) => {
+                let mut person = person.lock().unwrap_or_else(PoisonError::into_inner);
+                self.tell(&mut person, level, time, fields);
+            }
+            None => self.write(&format!("{}\n", entry(level, time, fields))),
+        }
     }
 }
 
 impl CloudLogging {
+    /// Shows an entry to a person.
+    fn tell(
+        &self,
+        person: &mut Person,
+        level: Level,
+        time: jiff::Timestamp,
+        mut fields: Map<String, Json>,
+    ) {
+        let message = fields.shift_remove("message").unwrap_or_default();
+        let message = message.as_str().unwrap_or_default();
+        if !person.bars.hear(message, &fields) {
+            let line = shown(level, time, message, &person.once.fresh(&fields));
+            person.bars.above(|| self.write(&line));
+        }
+    }
+
     /// A log that cannot be written has nowhere to say so.
-    fn write(&self, entry: &Json) {
-        let line = format!("{entry}\n");
+    fn write(&self, line: &str) {
         let _ = match self.output {
             Output::Stdout => std::io::stdout().lock().write_all(line.as_bytes()),
             Output::Stderr => std::io::stderr().lock().write_all(line.as_bytes()),
         };
     }
+}
+
+/// An entry as a person reads it.
+fn shown(level: Level, time: jiff::Timestamp, message: &str, fields: &Map<String, Json>) -> String {
+    let time = time.strftime("%H:%M:%S");
+    let line = format!("{time} {:<7} {message} {}", severity(level), words(fields));
+    format!("{}\n", line.trim_end())
 }
 
 /// The special fields first, labels apart, then the payload.
@@ -145,6 +202,22 @@ impl Visit for Collect<'_> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_person_reads_a_line() {
+        let fields = json!({"stream": "invoices", "rows": 5, "summary_json": "{}"});
+        let fields = fields.as_object().unwrap();
+        let line = shown(
+            Level::WARN,
+            jiff::Timestamp::UNIX_EPOCH,
+            "stream done",
+            fields,
+        );
+        assert_eq!(
+            line,
+            "00:00:00 WARNING stream done stream=invoices rows=5\n"
+        );
+    }
 
     #[test]
     fn an_entry_has_cloud_loggings_fields() {

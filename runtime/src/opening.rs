@@ -9,6 +9,7 @@ use crate::objects::Anywhere;
 use crate::source::{self, Config, Outside, SecretSink, Wanted, Watcher};
 use crate::stream::{Source, SourceError};
 use crate::tables;
+use crate::task::Task;
 
 /// What a source is opened with, besides its manifest and config.
 pub struct Around {
@@ -18,6 +19,7 @@ pub struct Around {
     /// The project of the pipeline, and the run; neither by hand.
     pub project: Option<String>,
     pub run: Option<String>,
+    pub task: Task,
 }
 
 impl Around {
@@ -28,6 +30,7 @@ impl Around {
             google: None,
             project: None,
             run: None,
+            task: Task::ALONE,
         }
     }
 
@@ -51,6 +54,7 @@ pub async fn open(
             let outside = Outside {
                 objects: Arc::new(around.objects()),
                 secrets: around.secrets,
+                task: around.task,
             };
             source::open_watched(manifest, config, outside, wanted, watcher).await
         }

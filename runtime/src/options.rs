@@ -42,6 +42,10 @@ pub struct StreamOptions {
     /// What objects and arrays become; by default columns of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nested: Option<Nested>,
+    /// Whether pages are kept in the bucket as the source gave them, to be loaded again with
+    /// `xetl replay`; by default as the pipeline says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_raw: Option<bool>,
     /// Steps on each record before it is loaded, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transformations: Vec<Step>,
@@ -195,6 +199,8 @@ impl Settled {
             nested,
             // Whoever reads the records takes them.
             transformations: _,
+            // Of no meaning to a load.
+            keep_raw: _,
         } = options.clone();
         let key = match key.is_empty() {
             true => info.primary_key.clone(),

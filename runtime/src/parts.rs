@@ -3,6 +3,7 @@
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
 
 use crate::batch::{BatchBuilder, Stamp};
@@ -125,6 +126,27 @@ impl PartWriter {
     }
 }
 
+/// What the end of a Parquet file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Footer {
+    Rows(u64),
+    /// It takes so many bytes of the end to know.
+    Needs(u64),
+}
+
+/// Reads the footer of a file of `size` bytes from its end.
+pub fn footer(end: &bytes::Bytes, size: u64) -> Result<Footer, ParquetError> {
+    let mut reader = ParquetMetaDataReader::new();
+    match reader.try_parse_sized(end, size) {
+        Ok(()) => {
+            let rows = reader.finish()?.file_metadata().num_rows();
+            Ok(Footer::Rows(u64::try_from(rows).unwrap_or_default()))
+        }
+        Err(ParquetError::NeedMoreData(needed)) => Ok(Footer::Needs(needed as u64)),
+        Err(error) => Err(error),
+    }
+}
+
 /// A part without rows: loaded with truncation it empties a table.
 pub fn empty(schema: &TableSchema) -> Result<Part, EncodeError> {
     let bytes = writer(schema)?.into_inner()?.into();
@@ -144,4 +166,37 @@ fn writer(schema: &TableSchema) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
         .set_created_by("xetl".to_owned())
         .build();
     ArrowWriter::try_new(Vec::new(), schema.arrow(), Some(properties))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::declared;
+    use serde_json::json;
+
+    #[test]
+    fn a_footer_is_read_from_the_end_of_a_file() {
+        let schema = declared::table_schema(&json!({"properties": {"id": {"type": "integer"}}}));
+        let stamp = Stamp {
+            run_id: "r".to_owned(),
+            extracted_at: 1,
+        };
+        let mut writer = PartWriter::new(schema.unwrap(), stamp);
+        for id in 0..3 {
+            writer
+                .push(&Value::Object(
+                    [("id".to_owned(), Value::Int(id))].into_iter().collect(),
+                ))
+                .unwrap();
+        }
+        let part = writer.finish().unwrap().unwrap();
+        let size = part.bytes.len() as u64;
+        assert_eq!(footer(&part.bytes, size).unwrap(), Footer::Rows(3));
+        let end = |length: u64| part.bytes.slice((size - length) as usize..);
+        let Footer::Needs(needed) = footer(&end(8), size).unwrap() else {
+            panic!("eight bytes are the footer's length alone");
+        };
+        assert_eq!(footer(&end(needed), size).unwrap(), Footer::Rows(3));
+        assert!(footer(&bytes::Bytes::from_static(b"no Parquet at all"), 17).is_err());
+    }
 }

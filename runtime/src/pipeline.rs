@@ -9,7 +9,10 @@ mod commit;
 mod outcome;
 mod pending;
 mod plan;
+mod replay;
 mod slices;
+mod verify;
+mod watch;
 
 use std::sync::Arc;
 
@@ -20,18 +23,13 @@ pub use outcome::{Outcome, StreamError, StreamSummary, described};
 
 use crate::bundle::Bundle;
 use crate::load::Loader;
-use crate::options::{self, Settled, StreamOptions};
+use crate::options::{self, Mode, Settled, StreamOptions};
 use crate::range::Range;
-use crate::state::Checkpoint;
+use crate::state::{Checkpoint, Plan, Stored};
 use crate::stream::{Source, StreamInfo};
+use crate::task::Task;
 use crate::turns::Turns;
-
-/// Which of a run's tasks this process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Task {
-    pub index: usize,
-    pub count: usize,
-}
+pub use watch::Meter;
 
 /// What the streams of a run share.
 pub struct Pipeline {
@@ -41,6 +39,8 @@ pub struct Pipeline {
     pub task: Task,
     /// The only time to read, where one is asked for.
     pub range: Option<Range>,
+    /// When the pages were read that are loaded again, where that is asked for.
+    pub replay: Option<Range>,
     /// Whether all is read anew and replaces what is in the tables.
     pub refresh: bool,
     /// Slices read at once over all streams: each holds pages and a part in memory.
@@ -48,6 +48,8 @@ pub struct Pipeline {
     /// Streams of one group take turns.
     pub turns: Turns,
     pub stop: CancellationToken,
+    /// Whether a person looks at how far the run is.
+    pub watched: bool,
 }
 
 impl Pipeline {
@@ -63,27 +65,42 @@ impl Pipeline {
             bytes: 0,
             pages: 0,
             slices: 0,
+            requests: 0,
+            received: 0,
+            retries: 0,
+            waited_seconds: 0.0,
+            schema_changes: Vec::new(),
             seconds: 0.0,
             error: None,
+            state_before: serde_json::Value::Null,
             state: serde_json::Value::Null,
         };
         let _turn = self.turns.take(self.source.group(&info.name)).await;
         // Boxed, here and below: the steps of a load are too large for a thread's stack.
-        match Box::pin(self.load(index, &mut summary)).await {
+        let meter = Meter::default();
+        let before = self.source.usage(&info.name);
+        let loaded = tokio::select! {
+            biased;
+            loaded = Box::pin(self.load(index, &meter, &mut summary)) => loaded,
+            never = self.tell(&info.name, &meter) => match never {},
+        };
+        match loaded {
             Ok(outcome) => summary.outcome = outcome,
             Err(error) => {
                 summary.outcome = error.outcome();
                 summary.error = Some(described(&error));
             }
         }
+        summary.cost(&before, &self.source.usage(&info.name));
         summary.seconds = started.elapsed().as_secs_f64();
-        outcome::report(&summary);
+        outcome::report(&summary, self.task.index);
         summary
     }
 
     async fn load(
         &self,
         index: usize,
+        meter: &Meter,
         summary: &mut StreamSummary,
     ) -> Result<Outcome, StreamError> {
         let info = self.source.streams()[index].info();
@@ -92,6 +109,7 @@ impl Pipeline {
             index,
             info,
             options: Settled::of(info, &self.options(info))?,
+            meter,
         };
         Box::pin(stream.finish_begun()).await?;
         let checkpoint = self.loader.checkpoint(stream.name()).await?;
@@ -102,10 +120,15 @@ impl Pipeline {
             summary.state = done.value.state.clone();
             return Ok(Outcome::Loaded);
         }
+        if let Some(stored) = &checkpoint {
+            summary.state_before = stored.value.state.clone();
+        }
         let plan = stream.plan(checkpoint.as_ref()).await?;
         summary.slices = plan.slices.len();
+        stream.look(&plan, checkpoint.as_ref()).await?;
         let schema = stream.schema(&plan, checkpoint.as_ref());
         let read = Box::pin(stream.read_slices(&plan, &schema)).await;
+        summary.schema_changes = schema.changes();
         let outcome = Box::pin(stream.commit(&plan, &schema, read.is_err(), summary)).await?;
         read?;
         Ok(outcome)
@@ -126,11 +149,35 @@ struct StreamRun<'a> {
     index: usize,
     info: &'a StreamInfo,
     options: Settled,
+    meter: &'a Meter,
 }
 
 impl<'a> StreamRun<'a> {
+    /// Looks at the table before anything is read: the rows may not fit what is there.
+    async fn look(
+        &self,
+        plan: &Plan,
+        checkpoint: Option<&Stored<Checkpoint>>,
+    ) -> Result<(), StreamError> {
+        let adds = plan.mode != Mode::Overwrite && !plan.refresh;
+        let loaded = checkpoint.and_then(|stored| stored.value.schema.as_ref());
+        let (name, table) = (self.name(), table_name(self.name()));
+        let looked =
+            self.loader()
+                .may_load(name, &table, self.options.target, adds && loaded.is_some());
+        Ok(looked.await?)
+    }
+
     fn name(&self) -> &'a str {
         &self.info.name
+    }
+
+    /// Whether pages are kept as they come.
+    fn keeps_raw(&self) -> bool {
+        let bundle = &self.pipeline.bundle;
+        let options = bundle.streams.get(self.name());
+        let own = options.and_then(|options| options.keep_raw);
+        own.unwrap_or(bundle.keep_raw)
     }
 
     fn loader(&self) -> &'a Loader {

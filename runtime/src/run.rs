@@ -21,7 +21,7 @@ use crate::load::Loader;
 use crate::models::{Builder, ModelOutcome, ModelSummary, Standing};
 use crate::opening;
 pub use crate::pipeline::described;
-use crate::pipeline::{Outcome, Pipeline, StreamSummary, Task, table_name};
+use crate::pipeline::{Outcome, Pipeline, StreamSummary, table_name};
 use crate::range::{Range, RangeArgs, RangeError};
 use crate::reshape::{self, Around};
 use crate::settings::{self, RotatedSecrets, SettingsError};
@@ -29,6 +29,7 @@ use crate::source;
 use crate::state::{self, Layout, StoreError};
 use crate::store::{Status, Store};
 use crate::stream::{Source, SourceError};
+use crate::task::Task;
 use crate::turns::Turns;
 
 /// Slices read at once over all streams.
@@ -50,6 +51,9 @@ pub struct RunArgs {
     /// Read all anew, and have it replace what is in the tables
     #[arg(long, conflicts_with = "from")]
     pub full_refresh: bool,
+    /// Load kept pages again instead of asking the source: those of runs from --from to --to
+    #[arg(long, requires = "from", conflicts_with = "full_refresh")]
+    pub replay: bool,
     /// Load what can be read where some streams cannot run
     #[arg(long)]
     pub skip_unsupported: bool,
@@ -67,6 +71,9 @@ pub struct Summary {
     pub finished_at: Timestamp,
     pub rows: u64,
     pub bytes: u64,
+    pub requests: u64,
+    pub retries: u64,
+    pub seconds: f64,
     pub streams: Vec<StreamSummary>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelSummary>,
@@ -174,11 +181,13 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
         google: Some(google.clone()),
         project: Some(bundle.project.clone()),
         run: Some(setup.run.clone()),
+        task: setup.task,
     };
     let config = source::Config(config);
     let wanted = source::Wanted {
         skip_unsupported: setup.skip_unsupported,
         range: setup.range,
+        offline: setup.replay.is_some(),
         ..source::Wanted::named(&wanted(setup))
     };
     let source = opening::open(&bundle.manifest, config, around, &wanted, None).await?;
@@ -212,6 +221,8 @@ pub struct Setup {
     pub streams: Vec<String>,
     /// The only time to read of them, where one is asked for.
     pub range: Option<Range>,
+    /// When the pages were read that are loaded again, where that is asked for.
+    pub replay: Option<Range>,
     /// Whether all is read anew and replaces what is in the tables.
     pub full_refresh: bool,
     /// Whether streams that cannot run are left out.
@@ -245,7 +256,7 @@ pub async fn execute(
     match claim {
         Some(Claim::Take(_)) => {}
         // A range comes from a person, who must hear that it was not read.
-        Some(Claim::Held { by, until }) if setup.range.is_some() => {
+        Some(Claim::Held { by, until }) if setup.range.or(setup.replay).is_some() => {
             return Err(RunError::Held { by, until });
         }
         Some(Claim::Held { by, until }) => {
@@ -281,10 +292,12 @@ async fn load_all(
         bundle: setup.bundle.clone(),
         task: setup.task,
         range: setup.range,
+        replay: setup.replay,
         refresh: setup.full_refresh,
         readers: Semaphore::new(READERS),
         turns: Turns::default(),
         stop: setup.stop.clone(),
+        watched: crate::log::is_watched(),
     };
     let chosen = chosen(setup, pipeline.source.as_ref())?;
     let count = chosen.len();
@@ -465,6 +478,7 @@ fn summary(
     streams: Vec<StreamSummary>,
     outcome: RunOutcome,
 ) -> Summary {
+    let finished_at = Timestamp::now();
     Summary {
         client: setup.bundle.client.clone(),
         pipeline: setup.bundle.pipeline.clone(),
@@ -472,7 +486,10 @@ fn summary(
         task: setup.task.index,
         outcome,
         started_at,
-        finished_at: Timestamp::now(),
+        finished_at,
+        seconds: finished_at.duration_since(started_at).as_secs_f64(),
+        requests: streams.iter().map(|stream| stream.requests).sum(),
+        retries: streams.iter().map(|stream| stream.retries).sum(),
         rows: streams.iter().map(|stream| stream.rows).sum(),
         bytes: streams.iter().map(|stream| stream.bytes).sum(),
         streams,
@@ -486,6 +503,9 @@ fn log_summary(summary: &Summary) {
     for stream in &mut logged.streams {
         if stream.state.to_string().len() > LONGEST_LOGGED_STATE {
             stream.state = serde_json::Value::Null;
+        }
+        if stream.state_before.to_string().len() > LONGEST_LOGGED_STATE {
+            stream.state_before = serde_json::Value::Null;
         }
     }
     let json = serde_json::to_string(&logged).unwrap_or_default();
@@ -544,6 +564,10 @@ pub fn stop_on_signal(stop: CancellationToken) {
 /// Settings and credentials of this process.
 pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
     let range = args.range.range(Timestamp::now())?;
+    let (range, replay) = match args.replay {
+        true => (None, range),
+        false => (range, None),
+    };
     let at = args
         .bundle
         .filter(|at| !at.is_empty())
@@ -559,6 +583,7 @@ pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
         task: settings::task(env),
         streams: args.streams,
         range,
+        replay,
         full_refresh: args.full_refresh,
         skip_unsupported: args.skip_unsupported,
         stop: CancellationToken::new(),

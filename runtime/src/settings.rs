@@ -10,8 +10,8 @@ use serde_json::{Map, Value as Json};
 use crate::bundle::{BUNDLE_ENV, Bundle, HASH_KEY, STATE_PASSWORD, SecretRef, StateStore};
 use crate::google::secrets::Secrets;
 use crate::google::{ApiError, Google};
-use crate::pipeline::Task;
 use crate::source::{SecretSink, SinkError};
+use crate::task::Task;
 
 /// What a run was told is missing or wrong.
 #[derive(Debug, thiserror::Error)]

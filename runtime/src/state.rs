@@ -14,6 +14,8 @@ use crate::layout::TableLayout;
 use crate::layout::touched::Touched;
 use crate::options::{Mode, Target};
 use crate::range::Range;
+use crate::raw::RawFile;
+use crate::raw::choice::Origin;
 use crate::schema::TableSchema;
 use crate::store::DatabaseError;
 use crate::stream::{Slice, SliceDone};
@@ -35,6 +37,17 @@ impl Layout {
     /// A file without rows, for a stream that had none.
     pub fn empty_part(&self, stream: &str, run: &str) -> String {
         format!("{}part-empty.parquet", self.of_run(stream, run))
+    }
+
+    /// Pages as they came.
+    pub fn raw(&self, stream: &str, run: &str, slice: usize, number: usize) -> String {
+        let runs = self.raw_runs(stream);
+        format!("{runs}{run}/slice-{slice}-{number}.pages.zst")
+    }
+
+    /// What the names of all kept pages of a stream begin with, up to the run.
+    pub fn raw_runs(&self, stream: &str) -> String {
+        format!("{}/{}/raw/run=", self.pipeline, safe(stream))
     }
 
     pub fn slice(&self, stream: &str, run: &str, slice: usize) -> String {
@@ -118,7 +131,17 @@ pub struct Plan {
     /// The range of time that was asked for; the state stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<Range>,
+    /// Where each slice comes from, if kept pages are loaded again; the state stays as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replay: Vec<Origin>,
     pub slices: Vec<Slice>,
+}
+
+impl Plan {
+    /// Whether what it reads says nothing of how far the stream is.
+    pub fn keeps_state(&self) -> bool {
+        self.range.is_some() || !self.replay.is_empty()
+    }
 }
 
 /// A slice read to its end, with all its rows in the bucket.
@@ -133,6 +156,9 @@ pub struct SliceManifest {
     /// The partitions its rows are in, where a merge wants to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub touched: Option<Touched>,
+    /// Where its pages are kept as they came, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Vec<RawFile>>,
 }
 
 impl SliceManifest {

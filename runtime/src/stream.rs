@@ -3,13 +3,14 @@
 //! A declarative stream and a native one (a BigQuery table, objects in a
 //! bucket) look the same from here on.
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Mode;
 use crate::layout::TableLayout;
+use crate::tape::Tape;
 use crate::value::Value;
 
 /// What is known of a stream before anything is read.
@@ -50,6 +51,10 @@ pub struct Slice {
     /// absent where it is as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_state: Option<serde_json::Value>,
+    /// How much there is to read, in a unit that is the same for all slices of the stream, where
+    /// that is known before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// Set on the last slice of a plan that has to know when all of it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<Closing>,
@@ -180,6 +185,20 @@ pub trait Stream: Send + Sync {
     /// The pages of one slice, each requested when the one before was taken.
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>>;
 
+    /// The same with a tape, which keeps the replies of the pages or has them already.
+    fn pages_on<'a>(
+        &'a self,
+        _slice: &'a Slice,
+        _tape: &'a Tape,
+    ) -> BoxStream<'a, Result<Page, SourceError>> {
+        let error = SourceError::Config {
+            at: format!("stream `{}`", self.info().name),
+            problem: "it is read without replies that could be kept; leave `keep_raw` out"
+                .to_owned(),
+        };
+        futures::stream::once(std::future::ready(Err(error))).boxed()
+    }
+
     /// The state once these slices are in the warehouse: all of the plan that came from
     /// `state` that are, in the plan's order.
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State;
@@ -194,6 +213,20 @@ pub trait Stream: Send + Sync {
     fn condense(&self, _done: &mut Vec<SliceDone>) {}
 }
 
+/// What asking a source for a stream has cost so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    pub requests: u64,
+    /// Bytes of the replies' bodies.
+    pub received: u64,
+    /// Requests that were sent again.
+    pub retries: u64,
+    /// For the source's limits, and before retries.
+    pub waited: std::time::Duration,
+    /// Calls that are left, where the source or the manifest says.
+    pub left: Option<u64>,
+}
+
 /// What a manifest and a config make: streams, and a way to try the credentials.
 pub trait Source: Send + Sync {
     fn streams(&self) -> &[Box<dyn Stream>];
@@ -201,6 +234,11 @@ pub trait Source: Send + Sync {
     /// The group of a stream; streams of one group are not read at the same time.
     fn group(&self, _stream: &str) -> Option<&str> {
         None
+    }
+
+    /// What asking for a stream has cost; nothing where nobody counts.
+    fn usage(&self, _stream: &str) -> Usage {
+        Usage::default()
     }
 
     /// Reads as little as shows that the credentials and the config work.

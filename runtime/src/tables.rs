@@ -66,6 +66,10 @@ pub async fn open(
     reading: Reading,
     wanted: &Wanted,
 ) -> Result<Box<dyn Source>, SourceError> {
+    if wanted.offline {
+        let problem = "pages of BigQuery are not kept: `xetl backfill` reads a range again";
+        return Err(wrong("replay", problem));
+    }
     let settings = Settings::of(config)?;
     let chosen = chosen(&settings, wanted)?;
     let shared = Arc::new(shared(&settings, &reading)?);

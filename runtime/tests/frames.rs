@@ -23,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 use xetl_runtime::bundle::{Bundle, Overlap, StateStore};
 use xetl_runtime::google::{Endpoints, Google};
 use xetl_runtime::objects::Anywhere;
-use xetl_runtime::pipeline::Task;
 use xetl_runtime::run::{RunOutcome, Setup, Summary, execute};
 use xetl_runtime::source::{Config, Outside, SecretSink, SinkError, Wanted, open, yaml};
 use xetl_runtime::stream::Source;
+use xetl_runtime::task::Task;
 
 /// Five ids in chunks of two, one of them in two objects.
 const CHUNKS: usize = 3;
@@ -147,6 +147,7 @@ async fn run(fake: &Fake, api: &Api, run: &str, week: &str, task: Task) -> Summa
             secrets: BTreeMap::new(),
             hash_key: None,
             on_overlap: Overlap::default(),
+            keep_raw: false,
             models: Vec::new(),
             streams: BTreeMap::new(),
             state: StateStore::Bucket,
@@ -156,6 +157,7 @@ async fn run(fake: &Fake, api: &Api, run: &str, week: &str, task: Task) -> Summa
         task,
         streams: Vec::new(),
         range: None,
+        replay: None,
         full_refresh: false,
         skip_unsupported: false,
         stop: CancellationToken::new(),
@@ -163,6 +165,7 @@ async fn run(fake: &Fake, api: &Api, run: &str, week: &str, task: Task) -> Summa
     let outside = Outside {
         secrets: Arc::new(NoSink),
         objects: Arc::new(Anywhere::with(google(fake))),
+        task,
     };
     let opened = open(&manifest(), config(api, week), outside, &Wanted::default()).await;
     let source: Box<dyn Source> = opened.unwrap();
@@ -335,19 +338,46 @@ fn times(api: &Api, slice: &str) -> usize {
         .count()
 }
 
-#[tokio::test]
-async fn two_tasks_bring_what_one_brings() {
-    let (fake, api) = (fake_with_ids().await, Api::start().await);
-    let tasks = (0..2).map(|index| {
-        let task = Task { index, count: 2 };
-        run(&fake, &api, "r1", "2024-01-01", task)
+/// The tasks of a run, side by side.
+async fn run_tasks(fake: &Fake, api: &Api, count: usize) -> Vec<Summary> {
+    let tasks = (0..count).map(|index| {
+        let task = Task { index, count };
+        run(fake, api, "r1", "2024-01-01", task)
     });
-    let summaries = futures::future::join_all(tasks).await;
+    futures::future::join_all(tasks).await
+}
+
+fn are_done(summaries: &[Summary]) -> bool {
     let is_done = |summary: &Summary| summary.outcome == RunOutcome::Done;
-    assert!(summaries.iter().all(is_done), "{summaries:?}");
+    summaries.iter().all(is_done)
+}
+
+#[tokio::test]
+async fn any_number_of_tasks_brings_what_one_brings() {
+    for count in [2, 8] {
+        let (fake, api) = (fake_with_ids().await, Api::start().await);
+        let summaries = run_tasks(&fake, &api, count).await;
+        assert!(are_done(&summaries), "{count} tasks: {summaries:?}");
+        assert_eq!(fake.ids("frames"), whole_table(), "{count} tasks");
+        assert!(is_each_once(&api.asked()), "{count} tasks");
+    }
+}
+
+#[tokio::test]
+async fn eight_tasks_go_on_in_the_middle_of_the_grid() {
+    let (fake, api) = (fake_with_ids().await, Api::start().await);
+    *api.breaks_after.lock().unwrap() = Some(5);
+    let broken = run_tasks(&fake, &api, 8).await;
+    assert!(!are_done(&broken), "{broken:?}");
+    let finished = finished(&fake);
+    assert!(!finished.is_empty());
+    *api.breaks_after.lock().unwrap() = None;
+    let again = run_tasks(&fake, &api, 8).await;
+    assert!(are_done(&again), "{again:?}");
     assert_eq!(fake.ids("frames"), whole_table());
-    assert_eq!(api.asked().len(), CHUNKS * INTERVALS);
-    assert!(is_each_once(&api.asked()));
+    for slice in &finished {
+        assert_eq!(times(&api, slice), 1, "{slice}");
+    }
 }
 
 #[tokio::test]

@@ -17,9 +17,10 @@ use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 use xetl_runtime::bundle::{Bundle, Mode, Overlap, StateStore, StreamOptions};
 use xetl_runtime::google::{Endpoints, Google};
-use xetl_runtime::pipeline::{Outcome, Task};
+use xetl_runtime::pipeline::Outcome;
 use xetl_runtime::run::{RunOutcome, Setup, Summary, execute};
 use xetl_runtime::stream::*;
+use xetl_runtime::task::Task;
 use xetl_runtime::value::Value;
 
 /// A source that counts: its one stream has the records `1..=last`, ten a slice.
@@ -162,6 +163,7 @@ fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
             secrets: BTreeMap::new(),
             hash_key: None,
             on_overlap: Overlap::default(),
+            keep_raw: false,
             models: Vec::new(),
             streams: options.into_iter().collect(),
             state: StateStore::Bucket,
@@ -171,6 +173,7 @@ fn setup(fake: &Fake, run: &str, mode: Option<Mode>) -> Setup {
         task: Task { index: 0, count: 1 },
         streams: Vec::new(),
         range: None,
+        replay: None,
         full_refresh: false,
         skip_unsupported: false,
         stop: CancellationToken::new(),
@@ -365,7 +368,8 @@ async fn tasks_share_the_slices_and_one_commits_them() {
     );
     assert_eq!(fake.ids("numbers"), (1..=95).collect::<Vec<_>>());
     assert_eq!(fake.world.lock().unwrap().jobs.len(), 1);
-    assert_eq!(fake.object("count/lease.json"), None);
+    let lease = fake.object("count/lease.json").expect("a lease");
+    assert_eq!(lease["ended"].as_array().map(Vec::len), Some(3), "{lease}");
 }
 
 #[tokio::test]

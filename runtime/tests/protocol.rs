@@ -320,6 +320,7 @@ fn make_commit(world: &World, plan: Planned) -> At {
         replaces: plan.replaces,
         refresh: false,
         range: None,
+        replay: Vec::new(),
         slices: Vec::new(),
     };
     if commit::is_overtaken(&whole, stored.as_ref()) {

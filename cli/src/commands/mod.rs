@@ -21,6 +21,7 @@ pub mod logs;
 pub mod onboard;
 pub mod plan;
 pub mod query;
+pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod secrets;
@@ -57,6 +58,7 @@ enum Command {
     Destroy(destroy::DestroyArgs),
     Run(run::RunArgs),
     Backfill(backfill::BackfillArgs),
+    Replay(replay::ReplayArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Query(query::QueryArgs),
@@ -86,11 +88,12 @@ impl Cli {
             Command::Image(args) => image::run(&context, view, &args).await?,
             Command::Local(args) => local::run(&context, view, &args).await?,
             Command::Completions(args) => completions::run(view, &args)?,
-            Command::Plan(args) => plan::run(&context, view, &args).await?,
+            Command::Plan(args) => return plan::run(&context, view, &args).await,
             Command::Apply(args) => apply::run(&context, view, &args).await?,
             Command::Destroy(args) => destroy::run(&context, view, &args).await?,
             Command::Run(args) => run::run(&context, view, &args).await?,
             Command::Backfill(args) => backfill::run(&context, view, &args).await?,
+            Command::Replay(args) => replay::run(&context, view, &args).await?,
             Command::Status(args) => status::run(&context, view, &args).await?,
             Command::Logs(args) => logs::run(&context, view, &args).await?,
             Command::Query(args) => query::run(&context, view, &args).await?,

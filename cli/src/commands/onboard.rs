@@ -128,6 +128,7 @@ fn declare(
         schedule: None,
         dataset: None,
         on_overlap: Default::default(),
+        keep_raw: false,
         tasks: None,
         cpu: None,
         memory: None,

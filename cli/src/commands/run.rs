@@ -107,12 +107,13 @@ async fn follow(
         since: None,
     };
     let mut seen = BTreeSet::new();
+    let mut shown = view.following();
     loop {
         let execution = session.cloud.execution(job, name).await?;
         for line in session.cloud.next_logs(&query).await? {
             query.since = Some(line.time.clone());
             if seen.insert(line.id.clone()) {
-                view.progress_log(&line);
+                shown.line(&line);
             }
         }
         if execution.state.is_over() {

@@ -47,6 +47,8 @@ pub struct Pipeline {
     pub schedule: Option<Schedule>,
     pub dataset: String,
     pub on_overlap: Overlap,
+    /// Whether streams that say nothing keep their pages.
+    pub keep_raw: bool,
     pub tasks: u32,
     pub cpu: u32,
     pub memory: String,
@@ -178,6 +180,7 @@ fn settle_pipeline(
             .transpose()?,
         dataset: dataset(at, client, name, file)?,
         on_overlap: file.on_overlap,
+        keep_raw: file.keep_raw,
         tasks: file.tasks.unwrap_or(1),
         cpu,
         memory,

@@ -135,6 +135,10 @@ pub struct PipelineFile {
     /// What an execution does while another of the pipeline runs: `skip` by default, or `queue`.
     #[serde(default, skip_serializing_if = "Overlap::is_default")]
     pub on_overlap: Overlap,
+    /// Whether pages are kept in the bucket as the source gave them, to be loaded again with
+    /// `xetl replay`; a stream's own `keep_raw` wins.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_raw: bool,
     /// Cloud Run tasks that share the work; 1 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<u32>,

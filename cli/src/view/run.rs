@@ -3,9 +3,33 @@
 use std::io;
 
 use serde_json::json;
+use xetl_runtime::progress::bars::Bars;
+use xetl_runtime::progress::{Once, grouped, size, words};
 
 use super::{BOLD, DIM, GREEN, RED, View, YELLOW};
 use crate::execution::{Execution, LogLine, RunSummary, StreamSummary};
+
+/// Shows what a run logs: how far it is in lines that change, the rest above them.
+pub struct Following<'v> {
+    view: &'v mut View,
+    bars: Bars,
+}
+
+impl Following<'_> {
+    pub fn line(&mut self, line: &LogLine) {
+        if self.bars.hear(&line.message, &line.fields) {
+            return;
+        }
+        let text = self.view.log_text(line);
+        self.bars.above(|| self.view.note(text));
+    }
+}
+
+impl Drop for Following<'_> {
+    fn drop(&mut self) {
+        self.bars.clear();
+    }
+}
 
 /// An execution, and what its run says of itself once it is over.
 pub struct RunPicture<'a> {
@@ -62,10 +86,14 @@ impl View {
         Ok(())
     }
 
-    /// An entry of the log while waiting, beside the result.
-    pub fn progress_log(&mut self, line: &LogLine) {
-        let text = log_text(line);
-        self.note(text);
+    /// The log of an execution while it is waited for.
+    pub fn following(&mut self) -> Following<'_> {
+        let bars = Bars::new(self.is_terminal());
+        Following { view: self, bars }
+    }
+
+    fn log_text(&mut self, line: &LogLine) -> String {
+        log_text(line, &mut self.once)
     }
 
     /// Entries of the log as the result; as JSON one document.
@@ -81,7 +109,7 @@ impl View {
         for line in lines {
             let text = match self.is_json() {
                 true => serde_json::to_string(line)?,
-                false => log_text(line),
+                false => self.log_text(line),
             };
             self.line(text)?;
         }
@@ -89,29 +117,19 @@ impl View {
     }
 }
 
-fn log_text(line: &LogLine) -> String {
+/// An entry without the fields that the one before had too.
+fn log_text(line: &LogLine, once: &mut Once) -> String {
     let style = match line.severity.as_str() {
         "ERROR" | "CRITICAL" | "ALERT" | "EMERGENCY" => RED,
         "WARNING" => YELLOW,
         _ => DIM,
     };
     let time = line.time.get(11..19).unwrap_or(&line.time);
-    let fields: Vec<String> = line
-        .fields
-        .iter()
-        .filter(|(_, value)| !value.is_object() && !value.is_array())
-        // A document inside an entry is for machines: `--format json` has it.
-        .filter(|(name, _)| !name.ends_with("_json"))
-        .map(|(name, value)| match value.as_str() {
-            Some(text) => format!("{name}={text}"),
-            None => format!("{name}={value}"),
-        })
-        .collect();
+    let fields = words(&once.fresh(&line.fields));
     let severity = &line.severity;
     let text = format!(
         "{DIM}{time}{DIM:#} {style}{severity:<7}{style:#} {} {DIM}{}{DIM:#}",
-        line.message,
-        fields.join(" ")
+        line.message, fields
     );
     text.trim_end().to_owned()
 }
@@ -169,57 +187,32 @@ pub(super) fn seconds(from: &str, to: &str) -> Option<f64> {
     Some(to.duration_since(from).as_secs_f64())
 }
 
-/// 1,234,567
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// 1.2 MB
-fn size(bytes: u64) -> String {
-    let (mut value, mut unit) = (bytes as f64, "B");
-    for larger in ["kB", "MB", "GB", "TB"] {
-        if value < 1000.0 {
-            break;
-        }
-        (value, unit) = (value / 1000.0, larger);
-    }
-    match unit {
-        "B" => format!("{bytes} B"),
-        unit => format!("{value:.1} {unit}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped_and_sizes_have_units() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(123), "123");
-        assert_eq!(grouped(1234567), "1,234,567");
-        assert_eq!(size(999), "999 B");
-        assert_eq!(size(1_250_000), "1.2 MB");
-    }
-
-    #[test]
-    fn a_log_line_shows_plain_fields_and_leaves_documents_out() {
-        let line = LogLine {
+    fn a_log_says_whose_it_is_once() {
+        let line = |run: &str| {
+            LogLine {
             time: "2026-11-21T04:05:06.7Z".to_owned(),
             severity: "INFO".to_owned(),
             message: "loaded".to_owned(),
-            fields: serde_json::from_str(r#"{"rows":3,"stream":"a","summary_json":"{}"}"#).unwrap(),
+            fields: json!({"client": "acme", "run": run, "rows": 3, "stream": "a", "summary_json": "{}"})
+                .as_object()
+                .unwrap()
+                .clone(),
             id: "1".to_owned(),
+        }
         };
-        let text = anstream::adapter::strip_str(&log_text(&line)).to_string();
-        assert_eq!(text, "04:05:06 INFO    loaded rows=3 stream=a");
+        let mut once = Once::default();
+        let mut text =
+            |run: &str| anstream::adapter::strip_str(&log_text(&line(run), &mut once)).to_string();
+        assert_eq!(
+            text("r1"),
+            "04:05:06 INFO    loaded client=acme run=r1 stream=a rows=3"
+        );
+        assert_eq!(text("r1"), "04:05:06 INFO    loaded stream=a rows=3");
+        assert_eq!(text("r2"), "04:05:06 INFO    loaded run=r2 stream=a rows=3");
     }
 }

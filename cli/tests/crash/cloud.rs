@@ -14,7 +14,9 @@ use crate::source::{self, Row};
 
 /// Longer than any of these steps takes on a slow machine; a hang fails here.
 const PATIENCE: Duration = Duration::from_secs(120);
-const PROJECT: &str = "crash-project";
+/// What a task of Cloud Run has after SIGTERM.
+const GRACE: Duration = Duration::from_secs(10);
+pub const PROJECT: &str = "crash-project";
 const BUCKET: &str = "crash";
 
 pub struct Cloud {
@@ -95,7 +97,7 @@ impl Cloud {
         Arc::new(cloud)
     }
 
-    async fn send(&self, method: Method, path: &str, body: Json) -> Json {
+    pub async fn send(&self, method: Method, path: &str, body: Json) -> Json {
         let request = self
             .client
             .request(method, format!("{}{path}", self.url))
@@ -107,6 +109,21 @@ impl Cloud {
             answer.text().await.unwrap()
         );
         answer.json().await.unwrap_or(Json::Null)
+    }
+
+    pub async fn delete(&self, path: &str) {
+        let answer = self
+            .client
+            .delete(format!("{}{path}", self.url))
+            .send()
+            .await;
+        let answer = answer.unwrap();
+        let status = answer.status();
+        assert!(
+            status.is_success(),
+            "{path}: {}",
+            answer.text().await.unwrap()
+        );
     }
 
     async fn get(&self, path: &str) -> Option<Json> {
@@ -137,6 +154,7 @@ pub struct Pipeline {
     name: String,
     mode: &'static str,
     phase: usize,
+    is_stalled: bool,
 }
 
 impl Pipeline {
@@ -150,6 +168,7 @@ impl Pipeline {
             name,
             mode,
             phase: 0,
+            is_stalled: false,
         };
         pipeline.write_bundle();
         pipeline
@@ -161,12 +180,32 @@ impl Pipeline {
         self.write_bundle();
     }
 
+    /// One part of the source does not answer any more.
+    pub fn stall(&mut self) {
+        self.is_stalled = true;
+        self.write_bundle();
+    }
+
+    pub fn go_on(&mut self) {
+        self.is_stalled = false;
+        self.write_bundle();
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     fn bundle(&self) -> PathBuf {
         self.cloud.folder.path().join(format!("{}.json", self.name))
     }
 
     fn write_bundle(&self) {
-        let url = format!("{}/{}", self.cloud.source, self.phase);
+        let way = if self.is_stalled {
+            "stalled"
+        } else {
+            "flowing"
+        };
+        let url = format!("{}/{way}/{}", self.cloud.source, self.phase);
         let bundle = json!({
             "version": 1, "client": "acme", "pipeline": self.name, "project": PROJECT,
             "location": "australia-southeast1", "bucket": BUCKET, "dataset": dataset(&self.name),
@@ -178,31 +217,41 @@ impl Pipeline {
 
     /// Starts the tasks of an execution and sees all of them end.
     pub async fn run(&self, execution: Execution<'_>) -> Ended {
+        self.launch(&execution).await.ended().await
+    }
+
+    /// Has the only task of an execution end, as Cloud Run does, once its first slice is finished.
+    pub async fn run_until_told_to_end(&self, execution: Execution<'_>) -> Ended {
+        let launched = self.launch(&execution).await;
+        let run = format!("{}-{}", self.name, execution.name);
+        let slice = format!("{}/things/run={run}/slice-0.json", self.name);
+        let deadline = Instant::now() + PATIENCE;
+        while self.object(&slice).await.is_none() {
+            assert!(Instant::now() < deadline, "the first slice is not finished");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        launched.tell_to_end().await;
+        launched.ended().await
+    }
+
+    async fn launch(&self, execution: &Execution<'_>) -> Launched {
         let writes = Writes::until(execution.death);
         let mut proxies = Vec::new();
         let mut logs = Vec::new();
         for task in execution.tasks {
             let proxy = Proxy::start(&self.cloud.url, &self.cloud.client, writes.clone()).await;
-            let log = self
-                .cloud
-                .folder
-                .path()
-                .join(format!("{}-{}-{task}.log", self.name, execution.name));
+            let log = format!("{}-{}-{task}.log", self.name, execution.name);
+            let log = self.cloud.folder.path().join(log);
             let mut process = proxy.process.lock().unwrap();
-            *process = Some(self.start(&execution, *task, &proxy.host, &log));
+            *process = Some(self.start(execution, *task, &proxy.host, &log));
             drop(process);
             proxies.push(proxy);
             logs.push(log);
         }
-        let mut codes = Vec::new();
-        for proxy in &proxies {
-            codes.push(ended(proxy).await);
-        }
-        let writes = writes.seen.load(Ordering::SeqCst);
-        Ended {
-            codes,
-            writes,
+        Launched {
+            proxies,
             logs,
+            writes,
         }
     }
 
@@ -284,7 +333,8 @@ impl Pipeline {
         source::sorted(rows.map(|row| {
             let text = |name: &str| {
                 let place = names.iter().position(|column| column == name).unwrap();
-                row["f"][place]["v"].as_str().unwrap()
+                let value = row["f"][place]["v"].as_str();
+                value.unwrap_or_else(|| panic!("no {name} in {row} of {names:?}"))
             };
             let at: i64 = text("at").parse().unwrap();
             let at = jiff::Timestamp::from_microsecond(at).unwrap();
@@ -309,8 +359,50 @@ impl Pipeline {
     }
 }
 
-fn dataset(pipeline: &str) -> String {
+pub fn dataset(pipeline: &str) -> String {
     pipeline.replace('-', "_")
+}
+
+/// An execution under way.
+struct Launched {
+    proxies: Vec<Proxy>,
+    logs: Vec<PathBuf>,
+    writes: Arc<Writes>,
+}
+
+impl Launched {
+    async fn ended(self) -> Ended {
+        let mut codes = Vec::new();
+        for proxy in &self.proxies {
+            codes.push(ended(proxy).await);
+        }
+        Ended {
+            codes,
+            writes: self.writes.seen.load(Ordering::SeqCst),
+            logs: self.logs,
+        }
+    }
+
+    /// SIGTERM, and SIGKILL when the time Cloud Run gives is over.
+    async fn tell_to_end(&self) {
+        let pid = |proxy: &Proxy| proxy.process.lock().unwrap().as_ref().unwrap().id();
+        for proxy in &self.proxies {
+            let told = Command::new("kill").arg(pid(proxy).to_string()).status();
+            assert!(told.unwrap().success());
+        }
+        let deadline = Instant::now() + GRACE;
+        while Instant::now() < deadline && !self.proxies.iter().all(has_ended) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for proxy in &self.proxies {
+            let _ = proxy.process.lock().unwrap().as_mut().unwrap().kill();
+        }
+    }
+}
+
+fn has_ended(proxy: &Proxy) -> bool {
+    let mut process = proxy.process.lock().unwrap();
+    process.as_mut().unwrap().try_wait().unwrap().is_some()
 }
 
 async fn ended(proxy: &Proxy) -> Option<i32> {

@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used)] // A test may panic.
 
 mod cloud;
+mod hardship;
 mod proxy;
+mod random;
 mod source;
 
 use std::sync::Arc;
@@ -91,23 +93,27 @@ fn assert_ended_well(ended: &Ended, case: &Case) {
     );
 }
 
-/// What the source has is what the table and the state have.
-async fn assert_true(pipeline: &Pipeline, case: &Case) {
-    assert_eq!(pipeline.rows().await, pipeline.truth(), "{case:?}");
-    let state = pipeline.state().await;
-    assert_eq!(state["complete"], true, "{case:?}: {state}");
-    for (part, at) in source::cursors(pipeline.phase()) {
-        assert_eq!(
-            cursor_of(&state, &part),
-            Some(at.as_str()),
-            "{case:?}: {state}"
-        );
-    }
-    assert_eq!(pipeline.pending().await, None, "{case:?}");
-    // A known gap: a task of several that dies once it has ended, and is retried when the others
-    // have given the lease back, leaves it behind until it runs out.
-    if case.tasks == 1 {
-        assert_eq!(pipeline.lease().await, None, "{case:?}");
+/// What must hold after a pipeline has ended well.
+struct Truth<'a> {
+    tasks: usize,
+    case: &'a str,
+}
+
+impl Truth<'_> {
+    /// What the source has is what the table and the state have.
+    async fn is_in(&self, pipeline: &Pipeline) {
+        let Truth { tasks, case } = self;
+        assert_eq!(pipeline.rows().await, pipeline.truth(), "{case}");
+        let state = pipeline.state().await;
+        assert_eq!(state["complete"], true, "{case}: {state}");
+        for (part, at) in source::cursors(pipeline.phase()) {
+            let cursor = cursor_of(&state, &part);
+            assert_eq!(cursor, Some(at.as_str()), "{case}: {state}");
+        }
+        assert_eq!(pipeline.pending().await, None, "{case}");
+        let lease = pipeline.lease().await.expect("a lease");
+        let ended = lease["ended"].as_array().map(Vec::len);
+        assert_eq!(ended, Some(*tasks), "{case}: {lease}");
     }
 }
 
@@ -127,7 +133,11 @@ async fn survives(cloud: &Arc<Cloud>, case: Case, number: usize) {
             pipeline.advance();
         }
         run_and_die(&pipeline, &case, phase).await;
-        assert_true(&pipeline, &case).await;
+        let truth = Truth {
+            tasks: case.tasks,
+            case: &format!("{case:?}"),
+        };
+        truth.is_in(&pipeline).await;
     }
 }
 
@@ -225,4 +235,12 @@ fn an_added_to_table_of_two_tasks_outlives_any_death() {
 #[test]
 fn a_merged_table_of_two_tasks_outlives_any_death() {
     dies_everywhere("merge", 2);
+}
+
+#[test]
+fn a_table_outlives_any_series_of_deaths() {
+    block(async {
+        let cloud = Cloud::start().await;
+        random::survive(&cloud, random::seeds()).await;
+    });
 }

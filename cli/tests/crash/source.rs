@@ -86,11 +86,14 @@ pub fn sorted(rows: impl IntoIterator<Item = Row>) -> Vec<Row> {
     rows
 }
 
-async fn things(Path(phase): Path<usize>, uri: Uri) -> Reply<Json> {
+async fn things(Path((way, phase)): Path<(String, usize)>, uri: Uri) -> Reply<Json> {
     let query: BTreeMap<String, String> =
         url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
             .into_owned()
             .collect();
+    if way == "stalled" && query["part"] == PARTS[1] {
+        std::future::pending::<()>().await;
+    }
     let page: usize = query["page"].parse().unwrap();
     let rows = current(phase, &query["part"]).into_iter();
     let rows = rows.filter(|row| row.1 > query["since"]);
@@ -101,7 +104,7 @@ async fn things(Path(phase): Path<usize>, uri: Uri) -> Reply<Json> {
 
 /// Serves until the test ends; gives its URL.
 pub async fn serve() -> String {
-    let app = axum::Router::new().route("/{phase}/things", get(things));
+    let app = axum::Router::new().route("/{way}/{phase}/things", get(things));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });

@@ -113,6 +113,14 @@ impl World {
             Some(document["url"].as_str()?.to_owned())
         })
     }
+
+    /// Ends the sandbox: who asks it hears nothing.
+    pub fn stop_sandbox(&mut self) {
+        if let Some(mut sandbox) = self.sandbox.take() {
+            sandbox.kill().unwrap();
+            sandbox.wait().unwrap();
+        }
+    }
 }
 
 impl Drop for World {

@@ -123,6 +123,7 @@ mod tests {
             replaces: 7,
             refresh: false,
             range: None,
+            replay: Vec::new(),
             slices: Vec::new(),
         };
         let mut stored = checkpoint("c", 7);
@@ -143,6 +144,7 @@ mod tests {
             pages: 0,
             parts: Vec::new(),
             touched: None,
+            raw: None,
         }
     }
 }

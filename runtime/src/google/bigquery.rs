@@ -6,7 +6,7 @@ mod jobs;
 mod reads;
 mod tables;
 
-use google_cloud_bigquery_v2::client::{JobService, TableService};
+use google_cloud_bigquery_v2::client::{DatasetService, JobService, TableService};
 use google_cloud_bigquery_v2::model;
 use serde_json::{Value as Json, json};
 
@@ -14,13 +14,14 @@ pub use jobs::{Changes, JobState, Load, Query};
 pub use reads::{Datum, Progress, QueryJob, Reader, Row, Rows, Shape, TableName};
 pub use tables::Table;
 
-use super::retry::policy;
+use super::retry::{api_error, policy};
 use super::{ApiError, Google};
 use crate::layout::TableLayout;
 
 /// The tables of one dataset and the jobs that fill them.
 #[derive(Debug, Clone)]
 pub struct Dataset {
+    datasets: DatasetService,
     tables: TableService,
     jobs: JobService,
     pub project: String,
@@ -35,6 +36,11 @@ impl Dataset {
         dataset: &str,
         location: &str,
     ) -> Result<Dataset, ApiError> {
+        let datasets = DatasetService::builder()
+            .with_endpoint(&google.endpoints.bigquery)
+            .with_credentials(google.credentials.clone())
+            .with_retry_policy(policy())
+            .build();
         let tables = TableService::builder()
             .with_endpoint(&google.endpoints.bigquery)
             .with_credentials(google.credentials.clone())
@@ -47,12 +53,27 @@ impl Dataset {
             .build();
         let failed = |error| ApiError::Credentials(format!("{error}"));
         Ok(Dataset {
+            datasets: datasets.await.map_err(failed)?,
             tables: tables.await.map_err(failed)?,
             jobs: jobs.await.map_err(failed)?,
             project: project.to_owned(),
             dataset: dataset.to_owned(),
             location: location.to_owned(),
         })
+    }
+
+    /// The location the dataset has, whatever it should be; `None` if there is no dataset.
+    pub async fn place(&self) -> Result<Option<String>, ApiError> {
+        let request = self.datasets.get_dataset();
+        let request = request
+            .set_project_id(&self.project)
+            .set_dataset_id(&self.dataset);
+        let got = Box::pin(request.send()).await;
+        match got.map_err(|error| api_error("bigquery datasets.get", error)) {
+            Ok(dataset) => Ok(Some(dataset.location)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn reference(&self, table: &str) -> model::TableReference {

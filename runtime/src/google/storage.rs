@@ -141,6 +141,18 @@ impl Bucket {
         }
     }
 
+    /// The last bytes of the object, or all of it where it has fewer; `None` if there is none.
+    pub async fn end(&self, object: &str, length: u64) -> Result<Option<Bytes>, ApiError> {
+        let request = Request::new(Method::GET, self.object_url(object))
+            .query("alt", "media")
+            .header("range", format!("bytes=-{length}"));
+        match self.storage.api.bytes(&request).await {
+            Ok((_, bytes)) => Ok(Some(bytes)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// All objects whose names begin so, by name.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Listed>, ApiError> {
         let mut found = Vec::new();

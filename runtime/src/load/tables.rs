@@ -134,14 +134,33 @@ impl Loader {
 
     /// A table that was loaded before and is not there has lost its history.
     fn may_create(&self, pending: &Pending) -> Result<(), CommitError> {
-        if pending.loaded_before.is_none() || pending.mode == Mode::Overwrite {
-            return Ok(());
+        match pending.loaded_before.is_none() || pending.mode == Mode::Overwrite {
+            true => Ok(()),
+            false => Err(self.gone(&pending.table, &pending.next.stream)),
         }
-        let state = self.store.place(&pending.next.stream);
-        Err(CommitError::TableGone {
-            table: pending.table.clone(),
-            state,
-        })
+    }
+
+    fn gone(&self, table: &str, stream: &str) -> CommitError {
+        CommitError::TableGone {
+            table: table.to_owned(),
+            state: self.store.place(stream),
+        }
+    }
+
+    /// Refuses what no commit could go into, before anything is read: `has_history` if rows of
+    /// the stream must be there already.
+    pub async fn may_load(
+        &self,
+        stream: &str,
+        table: &str,
+        target: Target,
+        has_history: bool,
+    ) -> Result<(), CommitError> {
+        match self.dataset.table(table).await? {
+            Some(there) => is_of_kind(table, &there, target),
+            None if has_history => Err(self.gone(table, stream)),
+            None => Ok(()),
+        }
     }
 
     /// Runs a statement that changes nothing when it is run again.
@@ -183,22 +202,8 @@ fn ours(pending: &Pending) -> Vec<Json> {
 
 /// That the table is of the kind that the commit is for.
 fn fits(pending: &Pending, table: &Table) -> Result<(), CommitError> {
+    is_of_kind(&pending.table, table, pending.target)?;
     let name = pending.table.clone();
-    if table.view.is_some() {
-        return Err(CommitError::ViewInTheWay { table: name });
-    }
-    let kind = |is_external| match is_external {
-        true => "an external table",
-        false => "a table of BigQuery's own",
-    };
-    let is_external = pending.target == Target::External;
-    if table.files.is_some() != is_external {
-        return Err(CommitError::OtherTable {
-            table: name,
-            there: kind(table.files.is_some()),
-            wanted: kind(is_external),
-        });
-    }
     let TableLayout { partition, .. } = &table.layout;
     match &pending.layout.partition {
         Some(wanted) if Some(wanted) != partition.as_ref() => Err(CommitError::OtherPartitions {
@@ -210,6 +215,26 @@ fn fits(pending: &Pending, table: &Table) -> Result<(), CommitError> {
         }),
         _ => Ok(()),
     }
+}
+
+fn is_of_kind(name: &str, table: &Table, target: Target) -> Result<(), CommitError> {
+    let name = name.to_owned();
+    if table.view.is_some() {
+        return Err(CommitError::ViewInTheWay { table: name });
+    }
+    let kind = |is_external| match is_external {
+        true => "an external table",
+        false => "a table of BigQuery's own",
+    };
+    let is_external = target == Target::External;
+    if table.files.is_some() != is_external {
+        return Err(CommitError::OtherTable {
+            table: name,
+            there: kind(table.files.is_some()),
+            wanted: kind(is_external),
+        });
+    }
+    Ok(())
 }
 
 fn is_ready(pending: &Pending, table: &Table, fields: &[Json]) -> bool {

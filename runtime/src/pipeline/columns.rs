@@ -1,5 +1,7 @@
 //! The columns of a run's rows, the same for all its tasks.
 
+use std::sync::OnceLock;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
@@ -32,6 +34,7 @@ impl StreamRun<'_> {
             loader: self.loader(),
             name: self.loader().layout.schema(self.name(), &plan.run),
             settled: OnceCell::new(),
+            changes: OnceLock::new(),
         }
     }
 }
@@ -51,6 +54,8 @@ pub(super) struct RunSchema<'s> {
     loader: &'s Loader,
     name: String,
     settled: OnceCell<TableSchema>,
+    /// What this process has settled to change.
+    changes: OnceLock<Vec<String>>,
 }
 
 impl RunSchema<'_> {
@@ -74,11 +79,18 @@ impl RunSchema<'_> {
         let bucket = &self.loader.bucket;
         match state::write(bucket, &self.name, &schema, Precondition::Absent).await? {
             Some(_) => {
+                let changes: Vec<String> = changes.iter().map(Change::to_string).collect();
                 tell(&self.stream.info().name, &changes);
+                let _ = self.changes.set(changes);
                 Ok(schema)
             }
             None => Ok(self.there().await?.unwrap_or(schema)),
         }
+    }
+
+    /// What of the table's columns is to change, as far as this process decided it.
+    pub(super) fn changes(&self) -> Vec<String> {
+        self.changes.get().cloned().unwrap_or_default()
     }
 
     async fn infer(&self, records: &[Value]) -> TableSchema {
@@ -141,10 +153,9 @@ fn fixed(table: &Table) -> Vec<String> {
     partition.into_iter().chain(cluster).collect()
 }
 
-fn tell(stream: &str, changes: &[Change]) {
+fn tell(stream: &str, changes: &[String]) {
     if changes.is_empty() {
         return;
     }
-    let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
     tracing::info!(stream, changes = changes.join("; "), "schema changes");
 }

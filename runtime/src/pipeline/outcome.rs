@@ -6,8 +6,9 @@ use super::commit::MOST_FILES;
 use crate::fetch::FetchError;
 use crate::load::CommitError;
 use crate::options::{Mode, OptionError};
+use crate::raw::choice::ReplayError;
 use crate::state::{SliceManifest, StoreError};
-use crate::stream::SourceError;
+use crate::stream::{SourceError, Usage};
 
 /// What a run did with a stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,10 +22,21 @@ pub struct StreamSummary {
     pub bytes: u64,
     pub pages: u64,
     pub slices: usize,
+    /// Asked of the source for its pages, and the bytes of the replies.
+    pub requests: u64,
+    pub received: u64,
+    pub retries: u64,
+    /// For the source's limits, and before retries.
+    pub waited_seconds: f64,
+    /// What this task has settled to change of the table's columns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schema_changes: Vec<String>,
     pub seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The stream's state after it.
+    /// The stream's state before the run read, and after it.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub state_before: serde_json::Value,
     pub state: serde_json::Value,
 }
 
@@ -44,6 +56,14 @@ pub enum Outcome {
 }
 
 impl StreamSummary {
+    /// What asking has cost between two looks.
+    pub(super) fn cost(&mut self, before: &Usage, after: &Usage) {
+        self.requests = after.requests - before.requests;
+        self.received = after.received - before.received;
+        self.retries = after.retries - before.retries;
+        self.waited_seconds = (after.waited - before.waited).as_secs_f64();
+    }
+
     pub(super) fn count(&mut self, slices: &[&SliceManifest]) {
         for slice in slices {
             self.rows += slice.rows;
@@ -64,6 +84,8 @@ pub enum StreamError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Options(#[from] OptionError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     #[error(
         "run {by} has loaded this stream since this run planned what to read. \
          Start a new execution; nothing is lost"
@@ -74,6 +96,14 @@ pub enum StreamError {
          `overwrite`; give it `mode: merge` or `append` in the client file"
     )]
     RangeReplaces,
+    #[error(
+        "{uri} has other rows than were written to it: {found} instead of {expected}; the state was not moved"
+    )]
+    Altered {
+        uri: String,
+        expected: u64,
+        found: String,
+    },
     #[error("{files} files are too many for one load, which takes {MOST_FILES}")]
     TooManyFiles { files: usize },
     #[error(
@@ -93,22 +123,43 @@ impl StreamError {
     }
 }
 
-pub(super) fn report(summary: &StreamSummary) {
+pub(super) fn report(summary: &StreamSummary, task: usize) {
     let StreamSummary {
         stream,
         rows,
         bytes,
         pages,
+        requests,
         seconds,
         ..
     } = summary;
     match &summary.error {
-        None => tracing::info!(stream, rows, bytes, pages, seconds, "stream done"),
+        None => tracing::info!(
+            stream,
+            task,
+            rows,
+            bytes,
+            pages,
+            requests,
+            seconds,
+            "stream done"
+        ),
         Some(error) if summary.outcome == Outcome::Failed => {
-            tracing::error!(stream, rows, bytes, pages, seconds, error, "stream failed");
+            tracing::error!(
+                stream,
+                task,
+                rows,
+                bytes,
+                pages,
+                requests,
+                seconds,
+                error,
+                "stream failed"
+            );
         }
         Some(error) => tracing::warn!(
             stream,
+            task,
             rows,
             bytes,
             pages,

@@ -52,6 +52,9 @@ impl Next<'_> {
 
 impl StreamRun<'_> {
     pub(super) async fn pending(&self, next: Next<'_>) -> Result<Pending, StreamError> {
+        if self.options.target == Target::External {
+            self.verify(next.new).await?;
+        }
         let files = self.files(&next).await?;
         let commit = self.commit_id(&next, &files);
         let gathered = next.gathered().map(str::to_owned);
@@ -180,12 +183,16 @@ impl StreamRun<'_> {
             commit,
             slices,
             complete,
-            state: match plan.range {
-                Some(_) => plan.state.clone(),
-                None => stream.state_after(&plan.state, &done),
+            state: match plan.keeps_state() {
+                true => plan.state.clone(),
+                false => stream.state_after(&plan.state, &done),
             },
             schema: columns,
-            extracted_at: extracted_at(plan),
+            // Kept pages are no newer for being loaded again.
+            extracted_at: match before.filter(|_| !plan.replay.is_empty()) {
+                Some(checkpoint) => checkpoint.extracted_at.clone(),
+                None => extracted_at(plan),
+            },
         }
     }
 

@@ -29,6 +29,15 @@ impl StreamRun<'_> {
         if let Some(stored) = state::read(bucket, &name).await? {
             return Ok(stored.value);
         }
+        let plan = match &self.pipeline.replay {
+            Some(range) => self.replay_plan(range, checkpoint).await?,
+            None => self.new_plan(checkpoint).await?,
+        };
+        Ok(state::settle(bucket, &name, plan).await?)
+    }
+
+    /// What the source has new since the checkpoint, or what is asked for.
+    async fn new_plan(&self, checkpoint: Option<&Stored<Checkpoint>>) -> Result<Plan, StreamError> {
         let refresh = self.pipeline.refresh;
         let mode = match self.options.mode {
             Mode::Append if refresh => Mode::Overwrite,
@@ -45,13 +54,14 @@ impl StreamRun<'_> {
             .unwrap_or_default();
         let stream = &self.pipeline.source.streams()[self.index];
         let mut plan = Plan {
-            run: run.clone(),
+            run: self.loader().run.clone(),
             mode,
             extracted_at: Timestamp::now().as_microsecond(),
             state,
             replaces: checkpoint.map_or(0, |stored| stored.generation),
             refresh,
             range,
+            replay: Vec::new(),
             slices: Vec::new(),
         };
         let from = match range {
@@ -68,7 +78,7 @@ impl StreamRun<'_> {
                 plan.slices = slices.map_err(FetchError::from)?;
             }
         }
-        Ok(state::settle(bucket, &name, plan).await?)
+        Ok(plan)
     }
 
     /// Has BigQuery gather the rows, where they go to the table as they are in the source.
@@ -79,7 +89,7 @@ impl StreamRun<'_> {
         from: &serde_json::Value,
     ) -> Result<Option<(Slice, Gathered)>, StreamError> {
         let stream = &self.pipeline.source.streams()[self.index];
-        if !stream.gathers() {
+        if !stream.gathers() || self.keeps_raw() {
             return Ok(None);
         }
         let Some(columns) = self.schema(plan, checkpoint).of_run().await? else {

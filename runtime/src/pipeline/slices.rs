@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::{StreamExt, TryStreamExt};
 
 use super::columns::RunSchema;
-use super::{StreamError, StreamRun, Task};
+use super::{StreamError, StreamRun};
 use crate::fetch::{FetchError, SliceReader};
 use crate::google::storage::Precondition;
 use crate::load::Loader;
@@ -30,9 +30,10 @@ impl StreamRun<'_> {
             ..
         } = self.loader();
         let finished = self.finished(run).await?;
-        let Task { index, count } = self.pipeline.task;
-        let mine = (0..plan.slices.len())
-            .filter(|slice| slice % count == index && !finished.contains(slice));
+        let sizes: Vec<_> = plan.slices.iter().map(|slice| slice.size).collect();
+        let mine = self.pipeline.task.slices(&sizes).into_iter();
+        let mine: Vec<_> = mine.filter(|slice| !finished.contains(slice)).collect();
+        self.meter.begin(mine.len());
         let stop = self.pipeline.stop.child_token();
         let reader = SliceReader {
             source: self.pipeline.source.clone(),
@@ -42,6 +43,8 @@ impl StreamRun<'_> {
             plan,
             schema,
             options: &self.options,
+            meter: self.meter,
+            keeps_raw: self.keeps_raw(),
             stop: stop.clone(),
         };
         let mut slices = futures::stream::iter(mine)
@@ -76,10 +79,11 @@ impl StreamRun<'_> {
         } = self.loader();
         let name = layout.slice(self.name(), run, slice);
         state::write(bucket, &name, &manifest, Precondition::None).await?;
+        self.meter.slice_done();
         Ok(())
     }
 
-    async fn finished(&self, run: &str) -> Result<BTreeSet<usize>, StreamError> {
+    async fn finished(&self, run: &str) -> Result<BTreeSet<usize>, StoreError> {
         let prefix = self.loader().layout.slices(self.name(), run);
         let listed = self
             .loader()
@@ -99,13 +103,13 @@ impl StreamRun<'_> {
             .collect())
     }
 
-    pub(super) async fn manifests(&self) -> Result<Vec<SliceManifest>, StreamError> {
-        let Loader {
-            bucket,
-            layout,
-            run,
-            ..
-        } = self.loader();
+    pub(super) async fn manifests(&self) -> Result<Vec<SliceManifest>, StoreError> {
+        self.manifests_of(&self.loader().run).await
+    }
+
+    /// The manifests of all finished slices of a run, in the plan's order.
+    pub(super) async fn manifests_of(&self, run: &str) -> Result<Vec<SliceManifest>, StoreError> {
+        let Loader { bucket, layout, .. } = self.loader();
         let names = self
             .finished(run)
             .await?
@@ -134,6 +138,7 @@ fn gathered(plan: &Plan, number: usize) -> Option<SliceManifest> {
         pages: 0,
         parts: Vec::new(),
         touched: None,
+        raw: None,
         done: SliceDone::now(slice.clone(), gathered.newest.clone()),
     })
 }

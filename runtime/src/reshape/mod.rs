@@ -19,8 +19,9 @@ use futures::{FutureExt, StreamExt};
 use serde_json::Value as Json;
 
 use crate::stream::{
-    Gathering, Page, Slice, SliceDone, Source, SourceError, State, Stream, StreamInfo,
+    Gathering, Page, Slice, SliceDone, Source, SourceError, State, Stream, StreamInfo, Usage,
 };
+use crate::tape::Tape;
 
 pub use plan::{Around, Steps};
 pub use step::{Added, CastType, Mask, Step, TypedTemplate, Zone};
@@ -85,6 +86,10 @@ impl Source for Reshaped {
         self.source.group(stream)
     }
 
+    fn usage(&self, stream: &str) -> Usage {
+        self.source.usage(stream)
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<(), SourceError>> {
         self.source.check()
     }
@@ -93,6 +98,18 @@ impl Source for Reshaped {
 impl ReshapedStream {
     fn inner(&self) -> &dyn Stream {
         self.source.streams()[self.index].as_ref()
+    }
+
+    fn reshaped<'a>(
+        &'a self,
+        pages: BoxStream<'a, Result<Page, SourceError>>,
+    ) -> BoxStream<'a, Result<Page, SourceError>> {
+        let reshaped = pages.map(|page| {
+            let mut page = page?;
+            self.steps.apply(&mut page.records)?;
+            Ok(page)
+        });
+        reshaped.boxed()
     }
 }
 
@@ -122,13 +139,15 @@ impl Stream for ReshapedStream {
     }
 
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
-        let pages = self.inner().pages(slice);
-        let reshaped = pages.map(|page| {
-            let mut page = page?;
-            self.steps.apply(&mut page.records)?;
-            Ok(page)
-        });
-        reshaped.boxed()
+        self.reshaped(self.inner().pages(slice))
+    }
+
+    fn pages_on<'a>(
+        &'a self,
+        slice: &'a Slice,
+        tape: &'a Tape,
+    ) -> BoxStream<'a, Result<Page, SourceError>> {
+        self.reshaped(self.inner().pages_on(slice, tape))
     }
 
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::bundle::Mode;
-use crate::stream::{SourceError, Stream, StreamInfo, UnfitStream};
+use crate::stream::{SourceError, Stream, StreamInfo, UnfitStream, Usage};
 use crate::value::Value;
 
 use super::budget::Budget;
@@ -48,6 +48,7 @@ impl Blueprint {
         config: Config,
         outside: Outside,
         watcher: Option<Watcher>,
+        offline: bool,
     ) -> Result<Blueprint, SourceError> {
         let mut manifest = resolved(manifest)?;
         let root = Component::new(&manifest, "manifest");
@@ -56,7 +57,7 @@ impl Blueprint {
         }
         let config = config_rules::applied(&manifest["spec"], config)?;
         let shared = open_shared(&root, config, outside.clone())?;
-        let shared = Arc::new(shared.watched_by(watcher));
+        let shared = Arc::new(shared.watched_by(watcher).offline(offline));
         schema_loader::place_files(&mut manifest, &shared.scope);
         let mut written = definitions::written(&mut manifest, &shared.scope)?;
         definitions::remember_parents(&mut written);
@@ -124,6 +125,10 @@ impl Blueprint {
             }
         }
         opened
+    }
+
+    pub fn usage(&self, stream: &str) -> Usage {
+        self.shared.usages.of(stream)
     }
 
     pub fn groups(&self) -> Map<String, Json> {
@@ -219,11 +224,13 @@ fn open_shared(
     let redactor = Redactor::new(&config, specification);
     let shown = to_template(&Value::from(&Json::Object(config.0.clone())));
     let scope = Scope::new(shown);
+    let task = outside.task;
     let budget = match root.child("api_budget") {
-        Some(budget) => Budget::open(&Component::new(budget.json(), "api_budget"), &scope)?,
+        Some(budget) => Budget::open(&Component::new(budget.json(), "api_budget"), &scope, task)?,
         None => Budget::unlimited(),
     };
-    let (concurrency, jobs) = (concurrency(root, &scope)?, jobs(root, &scope));
+    let concurrency = task.part_of(concurrency(root, &scope)?);
+    let jobs = task.part_of(jobs(root, &scope));
     let shared = Shared::new(config, scope, outside, redactor, budget, concurrency)?;
     Ok(shared.with_jobs(jobs))
 }

@@ -12,6 +12,7 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 
 use crate::stream::{Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo};
+use crate::tape::{Entry, Tape};
 use crate::value::Value;
 
 use super::component::Component;
@@ -94,6 +95,7 @@ impl DeclarativeStream {
             scope: self.slicer.scope(slice),
             options: self.slicer.options(slice)?,
             first: first_page(slice).filter(|_| self.reads_lazily),
+            tape: None,
             keep: None,
             stop: None,
             window: self
@@ -203,17 +205,15 @@ impl Stream for DeclarativeStream {
     }
 
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
-        if slice.closing.is_some() {
-            return stream::empty().boxed();
-        }
-        try_stream! {
-            let whole = self.slicer.whole_slice(slice).await?;
-            let mut pages = self.read(whole.as_ref().unwrap_or(slice));
-            while let Some(page) = pages.try_next().await? {
-                yield page;
-            }
-        }
-        .boxed()
+        self.pages_of(slice, None)
+    }
+
+    fn pages_on<'a>(
+        &'a self,
+        slice: &'a Slice,
+        tape: &'a Tape,
+    ) -> BoxStream<'a, Result<Page, SourceError>> {
+        self.pages_of(slice, Some(tape))
     }
 
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State {
@@ -226,14 +226,44 @@ impl Stream for DeclarativeStream {
 }
 
 impl DeclarativeStream {
-    fn read<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
+    fn pages_of<'a>(
+        &'a self,
+        slice: &'a Slice,
+        tape: Option<&'a Tape>,
+    ) -> BoxStream<'a, Result<Page, SourceError>> {
+        if slice.closing.is_some() {
+            return stream::empty().boxed();
+        }
+        try_stream! {
+            // What is looked up goes into requests.
+            let whole = match tape.is_some_and(Tape::is_playing) {
+                true => None,
+                false => self.slicer.whole_slice(slice).await?,
+            };
+            let mut pages = self.read(whole.as_ref().unwrap_or(slice), tape);
+            while let Some(page) = pages.try_next().await? {
+                yield page;
+            }
+        }
+        .boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        slice: &'a Slice,
+        tape: Option<&'a Tape>,
+    ) -> BoxStream<'a, Result<Page, SourceError>> {
         let part = self.part(slice);
         let (part, seen) = match part.and_then(|part| Ok((part, self.seen(slice)?))) {
             Ok(both) => both,
             Err(error) => return failed(error),
         };
-        let pages = self.schema.get().map_ok(move |schema| {
-            let part = Part { schema, ..part };
+        let pages = self.schema_on(tape).map_ok(move |schema| {
+            let part = Part {
+                schema,
+                tape,
+                ..part
+            };
             self.retriever.pages(part)
         });
         let pages = pages.try_flatten_stream();
@@ -243,6 +273,19 @@ impl DeclarativeStream {
                 std::future::ready(Some(page))
             })
             .boxed()
+    }
+
+    /// The schema of the records; one that the source was asked for is kept with its pages.
+    async fn schema_on(&self, tape: Option<&Tape>) -> Result<Arc<serde_json::Value>, SourceError> {
+        let Some(tape) = tape.filter(|_| self.schema.is_asked_for()) else {
+            return self.schema.get().await;
+        };
+        if let Some(schema) = tape.schema().await {
+            return Ok(self.schema.given(schema));
+        }
+        let schema = self.schema.get().await?;
+        tape.keep(Entry::Schema((*schema).clone())).await;
+        Ok(schema)
     }
 }
 

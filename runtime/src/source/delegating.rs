@@ -11,6 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use crate::stream::{Closing, Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo, Way};
+use crate::tape::Tape;
 use crate::value::Value;
 
 use super::blueprint::open_declarative;
@@ -159,6 +160,15 @@ impl Stream for DelegatingStream {
 
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
         self.stream(slice.way.unwrap_or(Way::Full)).pages(slice)
+    }
+
+    fn pages_on<'a>(
+        &'a self,
+        slice: &'a Slice,
+        tape: &'a Tape,
+    ) -> BoxStream<'a, Result<Page, SourceError>> {
+        let stream = self.stream(slice.way.unwrap_or(Way::Full));
+        stream.pages_on(slice, tape)
     }
 
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State {

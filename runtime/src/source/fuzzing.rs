@@ -29,7 +29,7 @@ pub fn manifest(text: &str) {
             .collect(),
     );
     let outside = Arc::new(Forgetful).into();
-    if let Ok(blueprint) = Blueprint::new(&manifest, config, outside, None) {
+    if let Ok(blueprint) = Blueprint::new(&manifest, config, outside, None, false) {
         blueprint.open(blueprint.written());
     }
 }

@@ -59,6 +59,7 @@ mod slicer;
 mod strptime;
 mod template;
 mod transform;
+mod usage;
 mod watch;
 mod window;
 pub mod yaml;
@@ -70,7 +71,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value as Json};
 
 use crate::range::Range;
-use crate::stream::{Source, SourceError, Stream};
+use crate::stream::{Source, SourceError, Stream, Usage};
 
 use blueprint::{Blueprint, Opened, open_stream};
 pub use config::{Config, Redactor, SecretSink, SinkError};
@@ -89,6 +90,8 @@ pub struct Wanted {
     pub skip_unsupported: bool,
     /// The only time to read, where one is asked for.
     pub range: Option<Range>,
+    /// Whether pages come from where they were kept, and the source is asked for nothing.
+    pub offline: bool,
 }
 
 impl Wanted {
@@ -129,7 +132,7 @@ pub async fn open_watched(
     wanted: &Wanted,
     watcher: Option<Watcher>,
 ) -> Result<Box<dyn Source>, SourceError> {
-    let blueprint = Blueprint::new(manifest, config, outside.into(), watcher)?;
+    let blueprint = Blueprint::new(manifest, config, outside.into(), watcher, wanted.offline)?;
     let streams = {
         let known = known(&blueprint, wanted).await?;
         let chosen = chosen(&known, wanted)?;
@@ -286,6 +289,10 @@ impl Source for DeclarativeSource {
 
     fn group(&self, stream: &str) -> Option<&str> {
         self.groups.get(stream).and_then(Json::as_str)
+    }
+
+    fn usage(&self, stream: &str) -> Usage {
+        self.blueprint.usage(stream)
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), SourceError>> {

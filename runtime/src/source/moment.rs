@@ -80,6 +80,15 @@ impl Span {
         micros: 1000,
     };
 
+    /// So many of it, one after another.
+    pub fn times(self, count: u64) -> Span {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        Span {
+            months: self.months.saturating_mul(count),
+            micros: self.micros.saturating_mul(count),
+        }
+    }
+
     pub fn seconds(&self) -> f64 {
         self.micros as f64 / 1e6
     }

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::config::SecretSink;
+use crate::task::Task;
 
 /// An object that can be read.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,8 @@ pub trait Objects: Send + Sync {
 pub struct Outside {
     pub secrets: Arc<dyn SecretSink>,
     pub objects: Arc<dyn Objects>,
+    /// Who reads: what the source allows is divided among a run's tasks.
+    pub task: Task,
 }
 
 impl<S: SecretSink + 'static> From<Arc<S>> for Outside {
@@ -43,6 +46,7 @@ impl<S: SecretSink + 'static> From<Arc<S>> for Outside {
         Outside {
             secrets,
             objects: Arc::new(NoObjects),
+            task: Task::ALONE,
         }
     }
 }

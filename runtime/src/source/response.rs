@@ -17,6 +17,8 @@ use super::template::{Headers, to_template};
 pub struct Response {
     pub status: u16,
     pub url: String,
+    /// The address that was asked, as people may see it.
+    pub asked: String,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
     /// How the stream reads bodies, which decides what its paginator sees.
@@ -32,6 +34,7 @@ impl Response {
         Response {
             status,
             url,
+            asked: String::new(),
             headers,
             body,
             decoder: Decoder::default(),

@@ -14,6 +14,7 @@ use super::moment::Moment;
 use super::outside::{Objects, Outside};
 use super::requester::Cache;
 use super::template::Scope;
+use super::usage::Usages;
 use super::watch::{Seen, Watcher};
 
 /// A wait this long is not worth a running task: the run parks.
@@ -43,7 +44,10 @@ pub struct Shared {
     pub logins: tokio::sync::Mutex<Vec<Login>>,
     /// Replies that are asked for more than once.
     pub cache: Cache,
+    /// What was asked, by stream.
+    pub usages: Usages,
     watcher: Option<Watcher>,
+    offline: bool,
 }
 
 impl Shared {
@@ -69,7 +73,9 @@ impl Shared {
             rotations: Mutex::default(),
             logins: tokio::sync::Mutex::default(),
             cache: Cache::default(),
+            usages: Usages::default(),
             watcher: None,
+            offline: false,
         })
     }
 
@@ -78,6 +84,17 @@ impl Shared {
     pub fn watched_by(mut self, watcher: Option<Watcher>) -> Shared {
         self.watcher = watcher;
         self
+    }
+
+    /// This, sending nothing: what is read was kept.
+    #[must_use]
+    pub fn offline(mut self, offline: bool) -> Shared {
+        self.offline = offline;
+        self
+    }
+
+    pub fn is_offline(&self) -> bool {
+        self.offline
     }
 
     pub fn is_watched(&self) -> bool {
@@ -104,8 +121,13 @@ impl Shared {
         self.jobs.acquire().await.ok()
     }
 
-    /// Waits until the source allows this call; the permit is held until its reply is read.
-    pub async fn enter(&self, call: Call<'_>) -> Result<SemaphorePermit<'_>, SourceError> {
+    /// Waits until the source allows this call for a stream; the permit is held until its reply
+    /// is read.
+    pub async fn enter(
+        &self,
+        call: Call<'_>,
+        stream: &str,
+    ) -> Result<SemaphorePermit<'_>, SourceError> {
         loop {
             let permit = self.gate.acquire().await;
             let permit = permit.map_err(|error| SourceError::Config {
@@ -123,8 +145,14 @@ impl Shared {
                 seconds = wait.as_secs_f64(),
                 "waiting for the source's budget"
             );
+            self.usages.note(stream, |usage| usage.waited += wait);
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// The calls that the manifest's limits leave.
+    pub fn calls_left(&self, call: Call<'_>) -> Option<u64> {
+        self.budget.left(call, Moment::now())
     }
 
     pub fn learn(&self, call: Call<'_>, response: &super::response::Response) {

@@ -383,6 +383,7 @@ fn partitions<'a>(
                 Step::Partition(partition) => Some(Slice {
                     partition: partition.fields,
                     extra_fields: partition.extra,
+                    size: partition.size,
                     ..Slice::default()
                 }),
                 Step::Parents(_) => None,

@@ -119,11 +119,7 @@ impl Seen {
 
     /// A text without what is known to be secret by now.
     pub fn clean(&self, text: &str) -> String {
-        let text = self.redactor.clean(text);
-        let text = JSON_FIELD.replace_all(&text, format!("${{1}}{MASK}"));
-        FORM_FIELD
-            .replace_all(&text, format!("${{1}}{MASK}"))
-            .into_owned()
+        masked(text, &self.redactor)
     }
 
     fn clean_body(&self, body: &str) -> String {
@@ -142,6 +138,15 @@ impl Seen {
         };
         headers.iter().map(clean).collect()
     }
+}
+
+/// A text without secrets: those that are known, and those that are named like one.
+pub(super) fn masked(text: &str, redactor: &Redactor) -> String {
+    let text = redactor.clean(text);
+    let text = JSON_FIELD.replace_all(&text, format!("${{1}}{MASK}"));
+    FORM_FIELD
+        .replace_all(&text, format!("${{1}}{MASK}"))
+        .into_owned()
 }
 
 /// Whether a header is a secret whatever it holds.

@@ -10,9 +10,9 @@ use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 use xetl_runtime::bundle::{Bundle, Overlap};
 use xetl_runtime::google::{Endpoints, Google};
-use xetl_runtime::pipeline::Task;
 use xetl_runtime::run::{Setup, Summary, execute};
 use xetl_runtime::stream::*;
+use xetl_runtime::task::Task;
 use xetl_runtime::value::Value;
 
 use crate::Place;
@@ -111,6 +111,7 @@ fn setup(place: &Place, run: &str) -> Setup {
             secrets: BTreeMap::new(),
             hash_key: None,
             on_overlap: Overlap::default(),
+            keep_raw: false,
             streams: BTreeMap::new(),
             models: Vec::new(),
             state: place.options.clone(),
@@ -120,6 +121,7 @@ fn setup(place: &Place, run: &str) -> Setup {
         task: Task { index: 0, count: 1 },
         streams: Vec::new(),
         range: None,
+        replay: None,
         full_refresh: false,
         skip_unsupported: false,
         stop: CancellationToken::new(),

@@ -14,6 +14,8 @@ pub struct Order<'p> {
     streams: Vec<String>,
     range: RangeArgs,
     full_refresh: bool,
+    /// Whether kept pages of that range of time are loaded again.
+    replay: bool,
     /// Tasks that share the work, instead of the job's own number.
     pub tasks: Option<u32>,
 }
@@ -26,6 +28,7 @@ impl<'p> Order<'p> {
             streams: Vec::new(),
             range: RangeArgs::default(),
             full_refresh: false,
+            replay: false,
             tasks: None,
         }
     }
@@ -52,7 +55,24 @@ impl<'p> Order<'p> {
             streams,
             range: range.clone(),
             full_refresh: false,
+            replay: false,
             tasks: None,
+        })
+    }
+
+    /// Kept pages of streams, of the runs in a range of time.
+    pub fn replay(
+        pipeline: &'p Pipeline,
+        streams: &[String],
+        range: &RangeArgs,
+    ) -> Result<Order<'p>, Failure> {
+        let order = Order::new(pipeline, streams, &RangeArgs::default())?;
+        let asked = range.range(Timestamp::now());
+        asked.map_err(|error| Failure::of(Kind::Usage, &error))?;
+        Ok(Order {
+            range: range.clone(),
+            replay: true,
+            ..order
         })
     }
 
@@ -93,6 +113,9 @@ impl<'p> Order<'p> {
             arguments.extend(["--stream".to_owned(), stream.clone()]);
         }
         arguments.extend(self.range.arguments());
+        if self.replay {
+            arguments.push("--replay".to_owned());
+        }
         if self.full_refresh {
             arguments.push("--full-refresh".to_owned());
         }
@@ -179,6 +202,7 @@ mod tests {
             streams: [("opportunities".to_owned(), options)].into(),
             models: Vec::new(),
             on_overlap: Default::default(),
+            keep_raw: false,
             specification: json!({}),
         }
     }
@@ -236,6 +260,32 @@ mod tests {
             some.refreshed(true).arguments().unwrap(),
             ["run", "--stream", "leads", "--full-refresh"]
         );
+    }
+
+    #[test]
+    fn a_replay_needs_no_cursor_over_time() {
+        let pipeline = pipeline();
+        let range = RangeArgs {
+            from: Some("2025-06-01".to_owned()),
+            to: None,
+        };
+        let order = Order::replay(&pipeline, &["user".to_owned()], &range).unwrap();
+        assert_eq!(
+            order.arguments().unwrap(),
+            [
+                "run",
+                "--stream",
+                "users",
+                "--from",
+                "2025-06-01",
+                "--replay"
+            ]
+        );
+        let range = RangeArgs {
+            from: Some("yesterday".to_owned()),
+            to: None,
+        };
+        assert!(Order::replay(&pipeline, &["user".to_owned()], &range).is_err());
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub fn search(
         .map(|object| search.write(org, object))
         .collect();
     let next = search.skip + data.len();
-    let cursor = (next < total).then(|| format!("{next}.{}", clock + CURSOR_LIFE));
+    let cursor = (next < total).then(|| format!("at{next}.{}", clock + CURSOR_LIFE));
     Ok(json!({"data": data, "cursor": cursor}))
 }
 
@@ -142,10 +142,12 @@ fn limit(value: &Value) -> Result<usize, BadQuery> {
 }
 
 fn skip(cursor: &Value, clock: i64) -> Result<usize, BadQuery> {
-    let Some(text) = cursor.as_str() else {
+    if cursor.is_null() {
         return Ok(0);
-    };
-    let parts = text.split_once('.');
+    }
+    // Never a number alone: a manifest's templates would make one of it.
+    let text = cursor.as_str().and_then(|text| text.strip_prefix("at"));
+    let parts = text.and_then(|text| text.split_once('.'));
     let parts =
         parts.and_then(|(skip, ends)| Some((skip.parse().ok()?, ends.parse::<i64>().ok()?)));
     match parts {

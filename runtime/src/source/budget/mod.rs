@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::stream::SourceError;
+use crate::task::Task;
 
 use super::component::Component;
 use super::moment::{Moment, Span};
@@ -35,6 +36,7 @@ pub struct Budget {
     remaining_header: String,
     spent_statuses: Vec<u16>,
     groups: Option<Groups>,
+    task: Task,
 }
 
 #[derive(Debug)]
@@ -59,16 +61,25 @@ impl Budget {
             remaining_header: "ratelimit-remaining".to_owned(),
             spent_statuses: vec![429],
             groups: None,
+            task: Task::ALONE,
         }
     }
 
-    pub fn open(component: &Component<'_>, scope: &Scope) -> Result<Budget, SourceError> {
+    /// This task's part of a budget.
+    pub fn open(
+        component: &Component<'_>,
+        scope: &Scope,
+        task: Task,
+    ) -> Result<Budget, SourceError> {
         if component.kind() != "HTTPAPIBudget" {
             return Err(component.unknown("HTTPAPIBudget"));
         }
-        let mut budget = Budget::unlimited();
+        let mut budget = Budget {
+            task,
+            ..Budget::unlimited()
+        };
         for policy in component.list("policies")? {
-            budget.policies.push(Policy::open(&policy, scope)?);
+            budget.policies.push(Policy::open(&policy, scope, task)?);
         }
         budget.groups = component.text("xetl_ratelimit_header").map(Groups::new);
         if let Some(header) = component.text("ratelimit_reset_header") {
@@ -98,6 +109,16 @@ impl Budget {
         }
     }
 
+    /// How many calls like this one the declared limits leave.
+    pub fn left(&self, call: Call<'_>, now: Moment) -> Option<u64> {
+        let policy = self.policies.iter().find(|policy| policy.matches(call))?;
+        match &policy.kind {
+            Kind::Unlimited => None,
+            Kind::Fixed(window) => Some(locked(window).left(now)),
+            Kind::Moving(window) => locked(window).left(now),
+        }
+    }
+
     /// Learns from a reply how many calls are left, and until when.
     pub fn learn(&self, call: Call<'_>, response: &Response, now: Moment) {
         if let Some(groups) = &self.groups {
@@ -107,7 +128,8 @@ impl Budget {
             return;
         };
         let left = match response.header(&self.remaining_header) {
-            Some(left) => left.trim().parse().ok(),
+            // It is said of all tasks together.
+            Some(left) => left.trim().parse().ok().map(|left| self.task.part(left)),
             None if self.spent_statuses.contains(&response.status) => Some(0),
             None => None,
         };
@@ -118,22 +140,30 @@ impl Budget {
 }
 
 impl Policy {
-    fn open(component: &Component<'_>, scope: &Scope) -> Result<Policy, SourceError> {
+    fn open(component: &Component<'_>, scope: &Scope, task: Task) -> Result<Policy, SourceError> {
         let matchers = component.list("matchers")?;
         let matchers = matchers.iter().map(|matcher| Matcher::open(matcher, scope));
         let kind = match component.kind() {
             "UnlimitedCallRatePolicy" => Kind::Unlimited,
-            "FixedWindowCallRatePolicy" => Kind::Fixed(Mutex::new(Fixed {
-                limit: whole(component, "call_limit", scope)?,
-                period: span(component, "period")?,
-                used: 0,
-                reset: None,
-            })),
+            "FixedWindowCallRatePolicy" => {
+                let (limit, period) = (
+                    whole(component, "call_limit", scope)?,
+                    span(component, "period")?,
+                );
+                let (limit, period) = part(task, limit, period);
+                Kind::Fixed(Mutex::new(Fixed {
+                    limit,
+                    period,
+                    used: 0,
+                    reset: None,
+                }))
+            }
             "MovingWindowCallRatePolicy" => {
                 let rates = component.list("rates")?;
-                let rates = rates
-                    .iter()
-                    .map(|rate| Ok((whole(rate, "limit", scope)?, span(rate, "interval")?)));
+                let rates = rates.iter().map(|rate| {
+                    let (limit, interval) = (whole(rate, "limit", scope)?, span(rate, "interval")?);
+                    Ok(part(task, limit, interval))
+                });
                 Kind::Moving(Mutex::new(Moving {
                     rates: rates.collect::<Result<_, SourceError>>()?,
                     calls: VecDeque::new(),
@@ -174,6 +204,15 @@ impl Policy {
     }
 }
 
+/// A task's part of a rate. One task alone has it as it is, a limit of none too.
+fn part(task: Task, limit: u64, interval: Span) -> (u64, Span) {
+    if task.count == 1 {
+        return (limit, interval);
+    }
+    let (limit, intervals) = task.calls(limit);
+    (limit, interval.times(intervals))
+}
+
 /// The counts stay sound when a holder of the lock panics.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
@@ -207,9 +246,13 @@ mod tests {
     }
 
     fn budget(policies: serde_json::Value) -> Budget {
+        part_of_budget(policies, Task::ALONE)
+    }
+
+    fn part_of_budget(policies: serde_json::Value, task: Task) -> Budget {
         let json = json!({"type": "HTTPAPIBudget", "policies": policies});
         let scope = Scope::new(minijinja::context! { limit => 2 });
-        Budget::open(&Component::new(&json, "api_budget"), &scope).unwrap()
+        Budget::open(&Component::new(&json, "api_budget"), &scope, task).unwrap()
     }
 
     fn take(budget: &Budget, url: &str, second: i64) -> Option<u64> {
@@ -237,6 +280,21 @@ mod tests {
         assert_eq!(take(5), Some(5));
         assert_eq!(take(11), None);
         assert_eq!(take(12), Some(2));
+    }
+
+    #[test]
+    fn tasks_divide_a_budget_and_what_is_left_of_it() {
+        let limit = |calls| {
+            json!([{"type": "MovingWindowCallRatePolicy", "matchers": [],
+                "rates": [{"type": "Rate", "limit": calls, "interval": "PT1M"}]}])
+        };
+        let second = Task { index: 1, count: 2 };
+        let budget = part_of_budget(limit(5), second);
+        let call = |second| take(&budget, "https://a.example/", second);
+        assert_eq!([call(0), call(0), call(0)], [None, None, Some(60)]);
+        let few = part_of_budget(limit(1), second);
+        let call = |second| take(&few, "https://a.example/", second);
+        assert_eq!([call(0), call(61)], [None, Some(59)]);
     }
 
     #[test]

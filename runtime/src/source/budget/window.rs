@@ -38,6 +38,12 @@ impl Fixed {
         Ok(())
     }
 
+    /// Calls that may still go.
+    pub fn left(&mut self, now: Moment) -> u64 {
+        self.roll(now);
+        self.limit.saturating_sub(self.used)
+    }
+
     pub fn learn(&mut self, left: Option<u64>, reset: Option<Moment>, now: Moment) {
         self.roll(now);
         if let Some(left) = left
@@ -89,15 +95,20 @@ impl Moving {
         }
     }
 
-    /// The source says nothing is left.
-    pub fn fill(&mut self, now: Moment) {
+    /// Calls that may still go, of the tightest rate.
+    pub fn left(&self, now: Moment) -> Option<u64> {
         let free = self.rates.iter().map(|(limit, interval)| {
             let recent = self.calls.iter().rev();
             let recent =
                 recent.take_while(|call| call.plus(*interval).is_some_and(|end| end >= now));
             limit.saturating_sub(recent.count() as u64)
         });
-        let free = free.min().unwrap_or(0);
+        free.min()
+    }
+
+    /// The source says nothing is left.
+    pub fn fill(&mut self, now: Moment) {
+        let free = self.left(now).unwrap_or(0);
         self.calls.extend((0..free).map(|_| now));
     }
 }

@@ -42,6 +42,7 @@ impl PartitionedCursor {
                 partition: partition.fields.clone(),
                 extra_fields: partition.extra.clone(),
                 since: since.clone(),
+                size: partition.size,
                 ..slice
             })
             .collect();
@@ -226,7 +227,7 @@ mod tests {
     fn partition(id: usize) -> Partition {
         Partition {
             fields: Map::from_iter([("id".to_owned(), id.into())]),
-            extra: Map::new(),
+            ..Partition::default()
         }
     }
 

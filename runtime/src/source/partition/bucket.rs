@@ -158,7 +158,8 @@ impl Router for BucketRouter {
             for chunk in 0..ids.len().div_ceil(self.size) {
                 let fields = json!({CHUNK: chunk, HASH: hash(part(ids, self.size, chunk))});
                 let Json::Object(fields) = fields else { continue };
-                yield Step::Partition(Partition { fields, extra: Map::new() });
+                let size = Some(part(ids, self.size, chunk).count() as u64);
+                yield Step::Partition(Partition { fields, size, ..Partition::default() });
             }
         }
         .boxed()

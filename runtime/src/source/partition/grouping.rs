@@ -121,6 +121,7 @@ fn grouped(batch: &[Partition]) -> Partition {
     Partition {
         fields: lists(|it| &it.fields, fields.unwrap_or_default()),
         extra: lists(|it| &it.extra, extra),
+        size: Some(batch.iter().map(|it| it.size.unwrap_or(1)).sum()),
     }
 }
 

@@ -50,7 +50,7 @@ impl Router for ListRouter {
     fn steps<'a>(&'a self, _: &'a State) -> Steps<'a> {
         let partitions = self.values.iter().map(|value| Partition {
             fields: Map::from_iter([(self.field.clone(), value.clone())]),
-            extra: Map::new(),
+            ..Partition::default()
         });
         stream::iter(partitions.map(Step::Partition).map(Ok)).boxed()
     }

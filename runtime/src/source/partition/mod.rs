@@ -34,6 +34,8 @@ pub struct Partition {
     pub fields: Map<String, Json>,
     /// What templates may use besides.
     pub extra: Map<String, Json>,
+    /// How much there is to read of it, where that is known.
+    pub size: Option<u64>,
 }
 
 /// What a router comes to.

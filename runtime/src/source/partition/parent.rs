@@ -116,7 +116,7 @@ impl Parent {
                     Json::Object(slice.partition.clone()),
                 ),
             ]),
-            extra: Map::new(),
+            ..Partition::default()
         };
         if let Some(path) = self.children.as_ref().filter(|_| is_first_sync) {
             let page = find(path)?.map_or_else(|| json!([]), |page| page.to_json());

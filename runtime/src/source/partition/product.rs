@@ -71,7 +71,11 @@ fn combination(all: &[Vec<Partition>], mut number: usize) -> Partition {
         number /= partitions.len();
     }
     // A name that several routers use is the first one's.
-    let mut result = Partition::default();
+    let sizes = chosen.iter().filter_map(|partition| partition.size);
+    let mut result = Partition {
+        size: sizes.reduce(u64::saturating_mul),
+        ..Partition::default()
+    };
     for partition in chosen {
         extend(&mut result.fields, &partition.fields);
         extend(&mut result.extra, &partition.extra);
@@ -95,7 +99,7 @@ mod tests {
     fn every_combination_comes_once_and_the_first_router_keeps_its_names() {
         let part = |json: Json| Partition {
             fields: json.as_object().unwrap().clone(),
-            extra: Map::new(),
+            ..Partition::default()
         };
         let all = [
             vec![part(json!({"a": 1, "x": 0})), part(json!({"a": 2, "x": 0}))],

@@ -60,6 +60,7 @@ impl UnionRouter {
         let Partition {
             mut fields,
             mut extra,
+            size,
         } = partition;
         let Some(value) = fields.shift_remove(&self.field) else {
             let shown = Json::Object(fields);
@@ -72,6 +73,7 @@ impl UnionRouter {
         Ok(Partition {
             fields: Map::from_iter([(self.field.clone(), value)]),
             extra,
+            size,
         })
     }
 }

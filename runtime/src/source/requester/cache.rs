@@ -51,6 +51,7 @@ pub struct Cache {
 #[derive(Debug)]
 pub struct Packed {
     url: String,
+    asked: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
@@ -88,6 +89,7 @@ impl Cache {
         *used += body.len();
         Some(Packed {
             url: response.url.clone(),
+            asked: response.asked.clone(),
             headers: response.headers.clone(),
             body,
         })
@@ -101,7 +103,9 @@ impl Packed {
             .read_to_end(&mut body)
             .ok()?;
         let (url, headers) = (self.url.clone(), self.headers.clone());
-        Some(Response::new(200, url, headers, Bytes::from(body)))
+        let mut response = Response::new(200, url, headers, Bytes::from(body));
+        response.asked.clone_from(&self.asked);
+        Some(response)
     }
 }
 

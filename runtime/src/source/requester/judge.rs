@@ -16,7 +16,7 @@ use super::{Answer, Attempt, Next, Requester};
 impl Requester {
     pub(super) fn judge(
         &self,
-        response: Response,
+        mut response: Response,
         resolution: &Resolution,
         attempt: &Attempt,
     ) -> Result<Next, SourceError> {
@@ -30,6 +30,7 @@ impl Requester {
         let message = || resolution.message.clone();
         match resolution.action {
             Action::Success | Action::Ignore => {
+                response.asked.clone_from(&attempt.shown);
                 return Ok(Next::Done(Answer::Page(Box::new(response))));
             }
             Action::ResetPagination => return Ok(Next::Done(Answer::Reset)),

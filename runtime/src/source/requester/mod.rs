@@ -6,6 +6,7 @@
 mod cache;
 mod inputs;
 mod judge;
+mod kept;
 mod wire;
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use super::retries::{Cause, Retries};
 use super::shared::{PARK_AFTER, Shared};
 use super::template::{Scope, quote_plus};
 use super::watch::Seen;
-use super::{json_text, python};
+use super::{json_text, python, usage};
 pub use cache::Cache;
 use inputs::{InputError, Inputs};
 pub use wire::Outgoing;
@@ -133,6 +134,12 @@ impl Requester {
         path: Option<&str>,
         more: Vec<Options>,
     ) -> Result<Answer, SourceError> {
+        if self.shared.is_offline() {
+            return Err(self.problem(
+                "a replay asks the source for nothing, and this is not among the pages that were kept"
+                    .to_owned(),
+            ));
+        }
         let mut attempt = self.first_attempt(scope, path, more).await?;
         self.sign(&mut attempt.outgoing).await?;
         let cache = &self.shared.cache;
@@ -172,6 +179,10 @@ impl Requester {
                 return Err(SourceError::Parked { retry_after: wait });
             }
             tracing::info!(%error, seconds = wait.as_secs_f64(), "trying again");
+            self.shared.usages.note(&self.stream, |usage| {
+                usage.retries += 1;
+                usage.waited += wait;
+            });
             tokio::time::sleep(wait).await;
             let headers = self.authenticator.headers(&self.shared).await?;
             self.set_headers(&mut attempt.outgoing.headers, &headers)?;
@@ -342,10 +353,18 @@ impl Requester {
     ) -> Result<Result<Response, WireError>, SourceError> {
         let headers = outgoing.header_texts();
         let call = outgoing.call(&headers);
-        let _permit = self.shared.enter(call).await?;
+        let _permit = self.shared.enter(call, &self.stream).await?;
+        let usages = &self.shared.usages;
+        usages.note(&self.stream, |usage| usage.requests += 1);
         let response = self.wire.exchange(outgoing.clone()).await;
         if let Ok(response) = &response {
             self.shared.learn(call, response);
+            let left = usage::told(response).into_iter();
+            let left = left.chain(self.shared.calls_left(call)).min();
+            usages.note(&self.stream, |usage| {
+                usage.received += response.body.len() as u64;
+                usage.left = left;
+            });
             if let Authenticator::Rotating(rotation) = &self.authenticator {
                 rotation.learn(call, response).await;
             }

@@ -16,6 +16,7 @@ use minijinja::Value as Shown;
 use serde_json::{Map, Value as Json};
 
 use crate::stream::SourceError;
+use crate::tape::Tape;
 use crate::value::Value;
 
 use super::super::component::Component;
@@ -73,12 +74,15 @@ impl AsyncRetriever {
     }
 
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
+        if part.played().is_some() {
+            return self.played(part);
+        }
         let pages = try_stream! {
             if let Some(done) = self.jobs.finish(&part.scope).await? {
                 let replies = done.replies(&part.scope)?;
                 for target in self.targets(&done).await? {
                     let scope = replies.clone().with_extra_fields(&[("download_target", target)]);
-                    let mut pages = self.download.pages(whole(scope));
+                    let mut pages = self.download.pages(whole(scope, part.tape));
                     while let Some(records) = pages.try_next().await? {
                         let (records, failed) = self.select(records, &part);
                         yield records;
@@ -86,6 +90,19 @@ impl AsyncRetriever {
                     }
                 }
                 self.clean_up(&done, &part.scope).await?;
+            }
+        };
+        Box::pin(pages)
+    }
+
+    /// What was downloaded once, without a job.
+    fn played<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
+        let pages = try_stream! {
+            let mut pages = self.download.pages(whole(part.scope.clone(), part.tape));
+            while let Some(records) = pages.try_next().await? {
+                let (records, failed) = self.select(records, &part);
+                yield records;
+                failed.map_or(Ok(()), Err)?;
             }
         };
         Box::pin(pages)
@@ -158,11 +175,12 @@ impl AsyncRetriever {
 }
 
 /// A part without what a stream adds to requests and takes from records: its own retriever does that.
-fn whole<'a>(scope: Scope) -> Part<'a> {
+fn whole<'a>(scope: Scope, tape: Option<&'a Tape>) -> Part<'a> {
     Part {
         scope,
         options: Options::default(),
         first: None,
+        tape,
         keep: None,
         stop: None,
         window: None,

@@ -113,6 +113,9 @@ impl SimpleRetriever {
                 self.differs(&paging.tally, "records moved while they were read; reading them again");
                 self.shared.cache.clear();
                 held.clear();
+                if let Some(tape) = paging.part.tape {
+                    tape.begin_again().await;
+                }
                 paging.tally = Tally::default();
                 is_again = true;
                 self.restart(&mut paging)?;

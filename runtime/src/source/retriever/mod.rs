@@ -11,6 +11,7 @@ mod paging;
 mod properties;
 mod reset;
 mod simple;
+mod taped;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use futures::stream::BoxStream;
 use serde_json::Value as Json;
 
 use crate::stream::SourceError;
+use crate::tape::Tape;
 use crate::value::Value;
 
 use super::component::Component;
@@ -42,6 +44,8 @@ pub struct Part<'s> {
     pub options: Options,
     /// The first page, where the parent's record came with it.
     pub first: Option<Bytes>,
+    /// What keeps the replies of the pages, or has them.
+    pub tape: Option<&'s Tape>,
     /// Whether the cursor keeps a record; `None` keeps all.
     pub keep: Option<Test<'s>>,
     /// Whether a page that ends with this record is the last one.
@@ -59,11 +63,17 @@ impl Part<'_> {
             scope,
             options: Options::default(),
             first: None,
+            tape: None,
             keep: None,
             stop: None,
             schema: Arc::default(),
             window: None,
         }
+    }
+
+    /// The tape, where pages are taken from it.
+    pub fn played(&self) -> Option<&Tape> {
+        self.tape.filter(|tape| tape.is_playing())
     }
 }
 

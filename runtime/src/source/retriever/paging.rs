@@ -102,6 +102,10 @@ impl SimpleRetriever {
             paging.failed = Some(self.unread(&read.response, error));
             return Ok(read.selected.records);
         }
+        // What was kept are all pages there are.
+        if paging.part.played().is_some() {
+            return Ok(read.selected.records);
+        }
         if let Some(shrinking) = &self.shrinking {
             shrinking.succeeded(&mut paging.size);
         }

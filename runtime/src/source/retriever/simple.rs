@@ -23,6 +23,7 @@ use super::page_size::Shrinking;
 use super::paging::{Paging, Splitting};
 use super::properties::{Properties, with_properties};
 use super::reset::Resets;
+use super::taped::Noted;
 use super::{Part, Records, StreamFacts};
 
 /// A page of more records is given in several parts.
@@ -31,14 +32,14 @@ const BATCH: usize = 1000;
 pub struct SimpleRetriever {
     at: String,
     pub(super) name: String,
-    requester: Requester,
+    pub(super) requester: Requester,
     pub(super) paginator: Paginator,
     selector: Selector,
-    properties: Option<Properties>,
+    pub(super) properties: Option<Properties>,
     pub(super) resets: Resets,
     pub(super) shrinking: Option<Shrinking>,
     pub(super) splitting: Option<Splitting>,
-    lists: Option<Lists>,
+    pub(super) lists: Option<Lists>,
     /// How many records there must be.
     pub(super) count: Option<Count>,
     /// Cursor and partition go only into the first page's request.
@@ -55,11 +56,11 @@ enum Asked {
 }
 
 /// A reply, and what its records know of their request.
-struct Reply {
-    response: Response,
+pub(super) struct Reply {
+    pub response: Response,
     scope: Scope,
     /// The records, where they are not those of this reply alone.
-    merged: Option<Selected>,
+    pub merged: Option<Selected>,
 }
 
 impl Reply {
@@ -143,10 +144,11 @@ impl SimpleRetriever {
     pub fn pages<'a>(&'a self, part: Part<'a>) -> BoxStream<'a, Result<Records, SourceError>> {
         let token = self.paginator.first().filter(|_| part.first.is_none());
         let paging = Paging::new(part, token);
-        if let Some(count) = &self.count {
-            return self.counted(count, paging);
+        match &self.count {
+            // They agreed when the pages were kept.
+            Some(count) if paging.part.played().is_none() => self.counted(count, paging),
+            _ => self.in_batches(paging),
         }
-        self.in_batches(paging)
     }
 
     /// Pages, long ones in batches, so that never all of their records are held at once.
@@ -155,8 +157,7 @@ impl SimpleRetriever {
         mut paging: Paging<'a>,
     ) -> BoxStream<'a, Result<Records, SourceError>> {
         Box::pin(try_stream! {
-            while paging.failed.is_some() || !paging.done || self.begin_next(&mut paging)? {
-                let mut reply = self.reply(&mut paging).await?;
+            while let Some(mut reply) = self.next(&mut paging).await? {
                 let selected = match reply.merged.take() {
                     Some(selected) => selected,
                     None => {
@@ -202,6 +203,20 @@ impl SimpleRetriever {
         self.turn(reply.read(selected), paging)
     }
 
+    /// The reply of the next page, if there is one.
+    async fn next(&self, paging: &mut Paging<'_>) -> Result<Option<Reply>, SourceError> {
+        if let Some(error) = paging.failed.take() {
+            return Err(error);
+        }
+        if let Some(tape) = paging.part.tape.filter(|tape| tape.is_playing()) {
+            return self.played(tape, paging).await;
+        }
+        match !paging.done || self.begin_next(paging)? {
+            true => self.reply(paging).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// The reply of the next page, once the source and the error handler agree on how to ask.
     async fn reply(&self, paging: &mut Paging<'_>) -> Result<Reply, SourceError> {
         if let Some(error) = paging.failed.take() {
@@ -224,25 +239,27 @@ impl SimpleRetriever {
         paging.asked.clone_from(&paging.token);
         if let Some(body) = paging.part.first.take() {
             let response = Response::new(200, String::new(), Vec::new(), body);
-            return self.page_of(response, &paging.page_scope()).await;
+            let reply = self.page_of(response, &paging.page_scope()).await?;
+            return Ok(Asked::Page(Box::new(reply)));
         }
         let scope = paging.page_scope();
         let Some(properties) = &self.properties else {
-            return self.ask_once(&scope, paging).await;
+            let asked = self.ask_once(&scope, paging).await?;
+            if let Asked::Page(reply) = &asked {
+                let mut noted = Noted::default();
+                self.note(&mut noted, &reply.response, paging)?;
+                self.keep(noted, paging).await;
+            }
+            return Ok(asked);
         };
-        let mut pieces = Vec::new();
+        let (mut pieces, mut noted) = (Vec::new(), Noted::default());
         let mut last = None;
         for chunk in properties.chunks(&paging.part.schema, &self.shared).await? {
             let scope = with_properties(&scope, &chunk);
             match self.ask_once(&scope, paging).await? {
-                Asked::Page(mut reply) => {
-                    let mut selected = match reply.merged.take() {
-                        Some(selected) => selected,
-                        None => self.read(&reply, paging)?,
-                    };
-                    if let Some(error) = selected.failed.take() {
-                        return Err(self.unread(&reply.response, error));
-                    }
+                Asked::Page(reply) => {
+                    self.note(&mut noted, &reply.response, paging)?;
+                    let (reply, mut selected) = self.piece(*reply, paging)?;
                     pieces.push(std::mem::take(&mut selected.records));
                     last = Some((reply, selected));
                 }
@@ -250,22 +267,28 @@ impl SimpleRetriever {
             }
         }
         let last = last.ok_or_else(|| self.wrong("there are no properties to ask for"))?;
-        let (mut reply, mut selected) = last;
-        selected.records = properties.merged(pieces);
-        reply.merged = Some(selected);
-        Ok(Asked::Page(reply))
+        self.keep(noted, paging).await;
+        let (reply, selected) = last;
+        Ok(Asked::Page(Box::new(self.joined(pieces, reply, selected))))
     }
 
     async fn ask_once(&self, scope: &Scope, paging: &Paging<'_>) -> Result<Asked, SourceError> {
         match self.request(scope, paging).await? {
-            Answer::Page(response) => self.page_of(*response, scope).await,
+            Answer::Page(response) => {
+                let reply = self.page_of(*response, scope).await?;
+                Ok(Asked::Page(Box::new(reply)))
+            }
             Answer::Reset => Ok(Asked::Reset),
             Answer::Smaller(said) => Ok(Asked::Smaller(said)),
             Answer::Split(said) => Ok(Asked::Split(said)),
         }
     }
 
-    async fn page_of(&self, mut response: Response, scope: &Scope) -> Result<Asked, SourceError> {
+    pub(super) async fn page_of(
+        &self,
+        mut response: Response,
+        scope: &Scope,
+    ) -> Result<Reply, SourceError> {
         response.decoder = self.selector.decoder.clone();
         let merged = match response.ok() {
             true => {
@@ -278,11 +301,11 @@ impl SimpleRetriever {
         // As in the reference, records know nothing of the page they are on.
         let nothing = minijinja::Value::from(());
         let scope = scope.clone().with("next_page_token", nothing);
-        Ok(Asked::Page(Box::new(Reply {
+        Ok(Reply {
             response,
             scope,
             merged,
-        })))
+        })
     }
 
     async fn request(&self, scope: &Scope, paging: &Paging<'_>) -> Result<Answer, SourceError> {
@@ -309,7 +332,7 @@ impl SimpleRetriever {
         Ok(())
     }
 
-    fn read(&self, reply: &Reply, paging: &Paging<'_>) -> Result<Selected, SourceError> {
+    pub(super) fn read(&self, reply: &Reply, paging: &Paging<'_>) -> Result<Selected, SourceError> {
         let keep = paging.part.keep.as_deref();
         let mut selection = self.selection(reply, keep, &paging.part.schema)?;
         let mut page = Selected::default();

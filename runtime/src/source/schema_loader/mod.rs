@@ -60,6 +60,20 @@ impl Schema {
         }
     }
 
+    /// Whether only the source knows it.
+    pub fn is_asked_for(&self) -> bool {
+        self.loader.known().is_none()
+    }
+
+    /// Takes the schema from elsewhere, where none is loaded yet.
+    pub fn given(&self, schema: Json) -> Arc<Json> {
+        // Another slice may have been faster; its schema is as good.
+        let _ = self.loaded.set(Arc::new(schema.clone()));
+        self.loaded
+            .get()
+            .map_or_else(|| Arc::new(schema), Arc::clone)
+    }
+
     pub async fn get(&self) -> Result<Arc<Json>, SourceError> {
         let loaded = self.loaded.get_or_try_init(|| self.loader.load()).await?;
         Ok(loaded.clone())
