@@ -65,10 +65,12 @@ bench: build bench-load
 # dlt lives in an environment of the bench's own.
 DLT := $(CARGO_TARGET_DIR)/bench-dlt
 bench-load: runtime
+	$(STATIC) cargo build --locked --profile image --target $(RUNTIME_TARGET) -p xetl-runtime -p xetl-floor
 	cmp -s bench/requirements.txt $(DLT)/installed || { python3 -m venv $(DLT) && \
 		$(DLT)/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt && cp bench/requirements.txt $(DLT)/installed; }
 	tests/setup.sh
 	PYTHONWARNINGS=ignore python3 bench/load.py --runtime bin/xetl-runtime \
+		--floor $(CARGO_TARGET_DIR)/$(RUNTIME_TARGET)/image/xetl-floor \
 		--dlt $(DLT)/bin/python --airbyte .venv/bin/python
 
 clean:

@@ -1,9 +1,9 @@
 """Loads invoices over loopback with the floor, xetl-runtime, dlt and airbyte-cdk, in turn, in one go.
 
     python bench/load.py --runtime bin/xetl-runtime --floor FLOOR [--dlt PYTHON] [--airbyte PYTHON]
-                         [--records 100000] [--rounds 3] [--scale 10000 100000 1000000]
+                         [--records 100000] [--rounds 3] [--encodings gzip zstd br] [--scale 10000 100000 1000000]
 
-Then a scale series of xetl-runtime alone. How to read it: bench/README.md.
+Then xetl-runtime alone: from packed replies, and a scale series. How to read it: bench/README.md.
 """
 
 import argparse
@@ -25,10 +25,11 @@ AIRBYTE = "from airbyte_cdk.cli.source_declarative_manifest import run; run()"
 
 
 @contextmanager
-def served(records: int, render_first: bool):
+def served(records: int, render_first: bool, encoding: str = "", python: str = sys.executable):
     """A server of so many records in a process of its own: its port, the bytes of a page, its process id."""
-    command = [sys.executable, HERE / "pages.py", "--records", str(records)]
+    command = [python, HERE / "pages.py", "--records", str(records)]
     command += ["--render-first"] if render_first else []
+    command += ["--encoding", encoding] if encoding else []
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         port, size = map(int, process.stdout.readline().split())
@@ -146,6 +147,18 @@ def ratios(best: dict) -> None:
     print(f"xetl peak memory: {ours['memory']:.0f} MB (goal: under 128)")
 
 
+def encodings(options: argparse.Namespace) -> None:
+    print("packed replies, xetl alone; the server refuses who does not ask for them")
+    for encoding in options.encodings:
+        # zstd and brotli are packages of the environment dlt is in.
+        server = served(options.records, True, encoding, options.dlt or sys.executable)
+        with server as (port, size, pid), tempfile.TemporaryDirectory() as folder:
+            command = commands(Path(folder), port, options)["xetl"]
+            rounds = [measured(command, pid) for _ in range(options.rounds)]
+            best = min(rounds, key=lambda it: it["seconds"])
+            show(encoding, options.records, options.records // PAGE * size / 1e6, best)
+
+
 def scale(options: argparse.Namespace) -> None:
     print("scale, xetl alone; pages rendered as they are asked for")
     peaks = []
@@ -165,9 +178,12 @@ def main() -> None:
     arguments.add_argument("--airbyte", help="a Python that has airbyte-cdk")
     arguments.add_argument("--records", type=int, default=100_000)
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--encodings", nargs="*", default=["gzip", "zstd", "br"])
     arguments.add_argument("--scale", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     options = arguments.parse_args()
     compare(options)
+    if options.encodings:
+        encodings(options)
     if options.scale:
         scale(options)
 

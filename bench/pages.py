@@ -1,13 +1,15 @@
 """Serves Xero-shaped invoices in pages of 1,000 over loopback, at as little cost as Python allows.
 
-    python bench/pages.py --records 100000 [--render-first]
+    python bench/pages.py --records 100000 [--render-first] [--encoding gzip|br|zstd]
 
-Prints its port, then answers `GET /invoices?page=N` until its input closes. A page is one template of bytes in
-which the page's number is filled in, so a million records take no more memory than a thousand; `--render-first`
-renders all pages before the port is printed. A page goes out in one system call, as far as the kernel takes it.
+Prints its port and the bytes of a page, then answers `GET /invoices?page=N` until its input closes. A page is one
+template of bytes in which the page's number is filled in, so a million records take no more memory than a thousand;
+`--render-first` renders all pages before the port is printed. A page goes out in one system call, as far as the
+kernel takes it. With `--encoding` pages go out packed, and who does not say that it takes them so is refused (406).
 """
 
 import argparse
+import gzip
 import json
 import re
 import socket
@@ -19,6 +21,8 @@ PAGE = 1000
 MARK = "@@@@"
 EMPTY = b'{"Invoices": []}'
 ASKED = re.compile(rb"[?&]page=(\d+)")
+TAKES = re.compile(rb"\r\naccept-encoding:([^\r]*)", re.IGNORECASE)
+REFUSAL = b"HTTP/1.1 406 Not Acceptable\r\nContent-Length: 0\r\n\r\n"
 
 
 def invoice(index: int) -> dict:
@@ -80,20 +84,36 @@ def template() -> bytes:
     return text.replace('"#', "").replace('#"', "").encode()
 
 
+def packed(body: bytes, encoding: str | None) -> bytes:
+    """The body as servers commonly pack it while they send it: at a low level."""
+    if encoding == "gzip":
+        return gzip.compress(body, 6)
+    if encoding == "br":
+        import brotli
+
+        return brotli.compress(body, quality=4)
+    if encoding == "zstd":
+        import zstandard
+
+        return zstandard.compress(body, 3)
+    return body
+
+
 class Pages:
     """The pages of so many records, from 1; past the last, an empty one."""
 
-    def __init__(self, records: int, render_first: bool):
+    def __init__(self, records: int, render_first: bool, encoding: str | None):
         self.count = -(-records // PAGE)
+        self.encoding = encoding
         self.template = template()
         self.rendered = [self.render(page) for page in range(1, self.count + 1)] if render_first else []
 
     def render(self, page: int) -> bytes:
-        return self.template.replace(MARK.encode(), b"%04d" % page)
+        return packed(self.template.replace(MARK.encode(), b"%04d" % page), self.encoding)
 
     def page(self, page: int) -> bytes:
         if page > self.count:
-            return EMPTY
+            return packed(EMPTY, self.encoding)
         return self.rendered[page - 1] if self.rendered else self.render(page)
 
 
@@ -107,12 +127,17 @@ def answer(connection: socket.socket, pages: Pages) -> None:
             if b"\r\n\r\n" not in head:
                 continue
             asked = ASKED.search(head.split(b"\r\n", 1)[0])
+            takes = TAKES.search(head)
             head = b""
-            send(connection, pages.page(int(asked[1]) if asked else 1))
+            if pages.encoding and pages.encoding.encode() not in (takes[1] if takes else b""):
+                connection.sendall(REFUSAL)
+                continue
+            send(connection, pages.page(int(asked[1]) if asked else 1), pages.encoding)
 
 
-def send(connection: socket.socket, body: bytes) -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+def send(connection: socket.socket, body: bytes, encoding: str | None) -> None:
+    packing = f"Content-Encoding: {encoding}\r\n" if encoding else ""
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{packing}Content-Length: {len(body)}\r\n\r\n".encode()
     sent = connection.sendmsg([head, body]) - len(head)
     if sent < len(body):
         connection.sendall(memoryview(body)[sent:])
@@ -128,8 +153,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--records", type=int, required=True)
     arguments.add_argument("--render-first", action="store_true")
+    arguments.add_argument("--encoding", choices=["gzip", "br", "zstd"])
     options = arguments.parse_args()
-    pages = Pages(options.records, options.render_first)
+    pages = Pages(options.records, options.render_first, options.encoding)
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=serve, args=(listener, pages), daemon=True).start()
     print(listener.getsockname()[1], len(pages.template), flush=True)

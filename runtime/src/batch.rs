@@ -17,7 +17,7 @@ use rescue::Context;
 use slots::Slots;
 
 use crate::schema::TableSchema;
-use crate::value::Value;
+use crate::value::Borrowed;
 
 /// What xetl writes beside each record.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,10 +58,10 @@ impl BatchBuilder {
         self.bytes
     }
 
-    pub fn push(&mut self, record: &Value) {
+    pub fn push(&mut self, record: &Borrowed<'_>) {
         let mut context = Context::default();
         match record {
-            Value::Object(fields) => self.columns.append(self.rows, fields, &mut context),
+            Borrowed::Object(fields) => self.columns.append(self.rows, fields, &mut context),
             other => {
                 context.rescue(other);
                 self.columns.fill_missing(self.rows);
@@ -92,6 +92,7 @@ impl BatchBuilder {
 mod tests {
     use super::*;
     use crate::schema::declared;
+    use crate::value::Value;
     use serde_json::json;
 
     fn stamp() -> Stamp {
@@ -101,29 +102,10 @@ mod tests {
         }
     }
 
-    fn value(json: serde_json::Value) -> Value {
-        match json {
-            serde_json::Value::Null => Value::Null,
-            serde_json::Value::Bool(value) => Value::Bool(value),
-            serde_json::Value::Number(number) => match number.as_i64() {
-                Some(value) => Value::Int(value),
-                None => Value::Number(number.to_string().into()),
-            },
-            serde_json::Value::String(text) => Value::String(text),
-            serde_json::Value::Array(items) => Value::Array(items.into_iter().map(value).collect()),
-            serde_json::Value::Object(fields) => Value::Object(
-                fields
-                    .into_iter()
-                    .map(|(name, field)| (name, value(field)))
-                    .collect(),
-            ),
-        }
-    }
-
     fn rescued(properties: serde_json::Value, record: serde_json::Value) -> Option<String> {
         let schema = declared::table_schema(&json!({"properties": properties})).unwrap();
         let mut builder = BatchBuilder::new(&schema, stamp());
-        builder.push(&value(record));
+        builder.push(&Borrowed::from(&Value::from(&record)));
         let batch = builder.finish().unwrap();
         let column = batch
             .column(batch.num_columns() - 1)
@@ -172,7 +154,7 @@ mod tests {
             declared::table_schema(&json!({"properties": {"a": {"type": "integer"}}})).unwrap();
         let mut builder = BatchBuilder::new(&schema, stamp());
         for number in 0..3 {
-            builder.push(&value(json!({"a": number})));
+            builder.push(&Borrowed::Object(vec![("a".into(), Borrowed::Int(number))]));
             let batch = builder.finish().unwrap();
             assert_eq!(batch.num_rows(), 1);
         }

@@ -21,9 +21,8 @@ use crate::pipeline::Meter;
 use crate::raw::{self, RawError, RawFile, choice};
 use crate::schema::TableSchema;
 use crate::state::{self, Layout, PartFile, Plan, SliceManifest, StoreError};
-use crate::stream::{Page, Slice, SliceDone, Source, SourceError};
+use crate::stream::{Page, Records, Slice, SliceDone, Source, SourceError};
 use crate::tape::Tape;
-use crate::value::Value;
 
 /// Why a slice did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +48,7 @@ pub enum FetchError {
 pub trait SchemaOf: Send + Sync {
     fn schema<'a>(
         &'a self,
-        records: &'a [Value],
+        records: &'a Records,
     ) -> futures::future::BoxFuture<'a, Result<TableSchema, StoreError>>;
 }
 
@@ -285,7 +284,7 @@ impl Read {
 }
 
 struct Encoder {
-    records: mpsc::Sender<Vec<Value>>,
+    records: mpsc::Sender<Records>,
     thread: tokio::task::JoinHandle<Result<(), EncodeError>>,
 }
 
@@ -307,20 +306,20 @@ impl Encoder {
 
 fn encode(
     mut writer: PartWriter,
-    mut pages: mpsc::Receiver<Vec<Value>>,
+    mut pages: mpsc::Receiver<Records>,
     parts: &mpsc::Sender<Part>,
 ) -> Result<(), EncodeError> {
     while let Some(records) = pages.blocking_recv() {
-        for record in records {
-            if let Some(part) = writer.push(&record)?
-                && parts.blocking_send(part).is_err()
-            {
-                return Ok(());
-            }
+        records.each(|record| match writer.push(record)? {
+            // If nobody takes the part any more, the upload has failed and says so.
+            Some(part) => Ok(drop(parts.blocking_send(part))),
+            None => Ok::<(), EncodeError>(()),
+        })?;
+        if parts.is_closed() {
+            return Ok(());
         }
     }
     if let Some(part) = writer.finish()? {
-        // If nobody takes the part any more, the upload has failed and says so.
         let _ = parts.blocking_send(part);
     }
     Ok(())

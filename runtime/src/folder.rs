@@ -60,11 +60,10 @@ impl StreamFolder {
             Some(writer) => writer,
             None => PartWriter::new(self.schema(page), self.stamp.clone()),
         };
-        for record in &page.records {
-            if let Some(part) = writer.push(record)? {
-                self.save(&part)?;
-            }
-        }
+        page.records.each(|record| match writer.push(record)? {
+            Some(part) => self.save(&part),
+            None => Ok(()),
+        })?;
         self.writer = Some(writer);
         Ok(())
     }
@@ -82,7 +81,7 @@ impl StreamFolder {
     fn schema(&self, page: &Page) -> TableSchema {
         self.declared
             .clone()
-            .unwrap_or_else(|| inferred::table_schema(&page.records))
+            .unwrap_or_else(|| inferred::table_schema(page.records.values().iter()))
     }
 
     fn save(&mut self, part: &Part) -> Result<(), FolderError> {

@@ -10,14 +10,15 @@ use crate::batch::{BatchBuilder, Stamp};
 use crate::layout::touched::Touched;
 use crate::options::Granularity;
 use crate::schema::TableSchema;
-use crate::value::Value;
+use crate::value::Borrowed;
 
 /// A batch is cut at so many rows or so many bytes of values.
 const BATCH_ROWS: usize = 8 * 1024;
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 512 << 10;
 /// A row group under construction takes no more memory than this.
 const ROW_GROUP_BYTES: usize = 8 << 20;
-const PAGE_BYTES: usize = 256 << 10;
+/// What zstd holds for each column grows with it.
+const PAGE_BYTES: usize = 64 << 10;
 /// Parts close near this size: it waits in memory while it is uploaded.
 const PART_BYTES: usize = 8 << 20;
 
@@ -72,7 +73,7 @@ impl PartWriter {
     }
 
     /// Adds a record; gives the part that is full with it.
-    pub fn push(&mut self, record: &Value) -> Result<Option<Part>, EncodeError> {
+    pub fn push(&mut self, record: &Borrowed<'_>) -> Result<Option<Part>, EncodeError> {
         self.batch.push(record);
         if self.batch.rows() < BATCH_ROWS && self.batch.bytes() < BATCH_BYTES {
             return Ok(None);
@@ -184,9 +185,7 @@ mod tests {
         let mut writer = PartWriter::new(schema.unwrap(), stamp);
         for id in 0..3 {
             writer
-                .push(&Value::Object(
-                    [("id".to_owned(), Value::Int(id))].into_iter().collect(),
-                ))
+                .push(&Borrowed::Object(vec![("id".into(), Borrowed::Int(id))]))
                 .unwrap();
         }
         let part = writer.finish().unwrap().unwrap();

@@ -5,7 +5,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::value::Value;
+use crate::value::Borrowed;
 
 /// BigQuery's years are 1 to 9999.
 const FIRST_MICROSECOND: i64 = -62_135_596_800_000_000;
@@ -13,24 +13,24 @@ const LAST_MICROSECOND: i64 = 253_402_300_799_999_999;
 const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 
 /// A whole number, also where it is written `12.0` or `1e3`.
-pub fn integer(value: &Value) -> Option<i64> {
+pub fn integer(value: &Borrowed<'_>) -> Option<i64> {
     match value {
-        Value::Int(value) => Some(*value),
-        Value::Number(digits) => scaled(digits, 0)?.parse().ok(),
+        Borrowed::Int(value) => Some(*value),
+        Borrowed::Number(digits) => scaled(digits, 0)?.parse().ok(),
         _ => None,
     }
 }
 
 /// The nearest double; a whole number only if a double holds it exactly.
-pub fn float(value: &Value) -> Option<f64> {
+pub fn float(value: &Borrowed<'_>) -> Option<f64> {
     match value {
-        Value::Int(value) => {
+        Borrowed::Int(value) => {
             let float = *value as f64;
             (float as i128 == i128::from(*value)).then_some(float)
         }
-        Value::Number(digits) => digits.parse().ok().filter(|float: &f64| float.is_finite()),
+        Borrowed::Number(digits) => digits.parse().ok().filter(|float: &f64| float.is_finite()),
         // JSON has no number for these; Google's APIs write them so.
-        Value::String(text) => match text.as_str() {
+        Borrowed::String(text) => match text.as_ref() {
             "NaN" => Some(f64::NAN),
             "Infinity" => Some(f64::INFINITY),
             "-Infinity" => Some(f64::NEG_INFINITY),
@@ -41,21 +41,21 @@ pub fn float(value: &Value) -> Option<f64> {
 }
 
 /// NUMERIC in units of its ninth decimal.
-pub fn numeric(value: &Value) -> Option<i128> {
+pub fn numeric(value: &Borrowed<'_>) -> Option<i128> {
     match value {
-        Value::Int(value) => Some(i128::from(*value) * 1_000_000_000),
-        Value::Number(digits) => fits(scaled(digits, 9)?, 38)?.parse().ok(),
-        Value::String(text) => fits(scaled(text, 9)?, 38)?.parse().ok(),
+        Borrowed::Int(value) => Some(i128::from(*value) * 1_000_000_000),
+        Borrowed::Number(digits) => fits(scaled(digits, 9)?, 38)?.parse().ok(),
+        Borrowed::String(text) => fits(scaled(text, 9)?, 38)?.parse().ok(),
         _ => None,
     }
 }
 
 /// BIGNUMERIC in units of its 38th decimal.
-pub fn big_numeric(value: &Value) -> Option<i256> {
+pub fn big_numeric(value: &Borrowed<'_>) -> Option<i256> {
     let digits = match value {
-        Value::Int(value) => scaled(&value.to_string(), 38)?,
-        Value::Number(digits) => scaled(digits, 38)?,
-        Value::String(text) => scaled(text, 38)?,
+        Borrowed::Int(value) => scaled(&value.to_string(), 38)?,
+        Borrowed::Number(digits) => scaled(digits, 38)?,
+        Borrowed::String(text) => scaled(text, 38)?,
         _ => return None,
     };
     i256::from_string(&fits(digits, 76)?)
@@ -180,7 +180,7 @@ pub struct Moment {
 
 /// Reads a moment in a format of `strptime`'s codes, or counted from 1970 in seconds (`%s`),
 /// milliseconds (`%ms`) or microseconds (`%epoch_microseconds`). Without an offset it is UTC.
-pub fn moment(value: &Value, format: &str) -> Option<Moment> {
+pub fn moment(value: &Borrowed<'_>, format: &str) -> Option<Moment> {
     let counted = |unit: i64| {
         let utc = integer_of(value)?.checked_mul(unit)?;
         Some(Moment { utc, wall: utc })
@@ -189,15 +189,15 @@ pub fn moment(value: &Value, format: &str) -> Option<Moment> {
         ("%s", _) => counted(1_000_000),
         ("%ms", _) => counted(1_000),
         ("%epoch_microseconds", _) => counted(1),
-        (_, Value::String(text)) => written(text, format),
-        (_, Value::Int(number)) => written(&number.to_string(), format),
+        (_, Borrowed::String(text)) => written(text, format),
+        (_, Borrowed::Int(number)) => written(&number.to_string(), format),
         _ => None,
     }
 }
 
-fn integer_of(value: &Value) -> Option<i64> {
+fn integer_of(value: &Borrowed<'_>) -> Option<i64> {
     match value {
-        Value::String(text) => text.trim().parse().ok(),
+        Borrowed::String(text) => text.trim().parse().ok(),
         value => integer(value),
     }
 }
@@ -251,8 +251,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn number(digits: &str) -> Value {
-        Value::Number(digits.into())
+    fn number(digits: &str) -> Borrowed<'_> {
+        Borrowed::Number(digits)
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(numeric(&number("0.1")), Some(100_000_000));
         assert_eq!(numeric(&number("-1.5e2")), Some(-150_000_000_000));
         assert_eq!(
-            numeric(&Value::String("12.50".into())),
+            numeric(&Borrowed::String("12.50".into())),
             Some(12_500_000_000)
         );
         assert_eq!(numeric(&number("0.00")), Some(0));
@@ -271,8 +271,8 @@ mod tests {
         assert_eq!(numeric(&number("0.0000000001")), None);
         assert_eq!(numeric(&number("1e29")), None);
         assert_eq!(numeric(&number("1e999999999999")), None);
-        assert_eq!(numeric(&Value::String("12,5".into())), None);
-        assert_eq!(numeric(&Value::String(String::new())), None);
+        assert_eq!(numeric(&Borrowed::String("12,5".into())), None);
+        assert_eq!(numeric(&Borrowed::String("".into())), None);
     }
 
     #[test]
@@ -322,8 +322,8 @@ mod tests {
 
     #[test]
     fn a_moment_may_have_a_form_of_its_own() {
-        let text = |text: &str| Value::String(text.into());
-        let read = |value: &Value, format| moment(value, format);
+        let text = |text: &'static str| Borrowed::String(text.into());
+        let read = |value: &Borrowed<'_>, format| moment(value, format);
         let day = 86_400_000_000;
         let second = read(&text("02/01/1970"), "%d/%m/%Y").unwrap();
         assert_eq!((second.date(), second.timestamp()), (Some(1), Some(day)));
@@ -332,10 +332,10 @@ mod tests {
         assert_eq!(offset.datetime(), Some(day + 3_600_000_000));
         assert_eq!(offset.date(), None);
         for (value, format) in [
-            (Value::Int(86_400), "%s"),
+            (Borrowed::Int(86_400), "%s"),
             (text("86400000"), "%ms"),
-            (Value::Int(day), "%epoch_microseconds"),
-            (Value::Int(19_700_102), "%Y%m%d"),
+            (Borrowed::Int(day), "%epoch_microseconds"),
+            (Borrowed::Int(19_700_102), "%Y%m%d"),
         ] {
             assert_eq!(
                 read(&value, format).unwrap().timestamp(),
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(time.time(), Some(13 * 3_600_000_000));
         assert_eq!(read(&text("1970-01-02"), "%d/%m/%Y"), None);
         assert_eq!(read(&text("31/02/1970"), "%d/%m/%Y"), None);
-        assert_eq!(read(&Value::Int(i64::MAX), "%s"), None);
+        assert_eq!(read(&Borrowed::Int(i64::MAX), "%s"), None);
     }
 
     proptest! {
@@ -361,7 +361,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in ".{0,40}") {
-            let value = Value::String(text.clone());
+            let value = Borrowed::String(text.as_str().into());
             let _ = (numeric(&value), big_numeric(&value), timestamp(&text), date(&text), time(&text));
             let _ = (integer(&number(&text)), float(&number(&text)));
         }

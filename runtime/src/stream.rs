@@ -3,6 +3,8 @@
 //! A declarative stream and a native one (a BigQuery table, objects in a
 //! bucket) look the same from here on.
 
+mod records;
+
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::Mode;
 use crate::layout::TableLayout;
 use crate::tape::Tape;
-use crate::value::Value;
+pub use records::{Records, Texts};
 
 /// What is known of a stream before anything is read.
 #[derive(Debug, Clone)]
@@ -111,8 +113,7 @@ pub enum Way {
 /// One reply of the source, decoded, filtered and transformed.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// Objects, in the source's order.
-    pub records: Vec<Value>,
+    pub records: Records,
     /// The newest cursor value seen in this slice so far, in a form of the stream's own.
     pub cursor: Option<String>,
 }

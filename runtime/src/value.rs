@@ -2,8 +2,13 @@
 //!
 //! `serde_json::Value` turns 0.1 into a binary fraction; money must not be.
 
+mod borrowed;
+pub mod json;
+
 use indexmap::IndexMap;
 use serde::ser::{Serialize, Serializer};
+
+pub use borrowed::{Borrowed, Fields};
 
 /// Fields in the order they came.
 pub type Object = IndexMap<String, Value, foldhash::fast::RandomState>;
@@ -100,17 +105,19 @@ impl Serialize for Value {
             Value::Null => serializer.serialize_unit(),
             Value::Bool(value) => serializer.serialize_bool(*value),
             Value::Int(value) => serializer.serialize_i64(*value),
-            // Exact in JSON; other serializers see serde_json's raw value.
-            Value::Number(digits) => {
-                let raw: &serde_json::value::RawValue =
-                    serde_json::from_str(digits).map_err(serde::ser::Error::custom)?;
-                raw.serialize(serializer)
-            }
+            Value::Number(digits) => raw_number(digits, serializer),
             Value::String(value) => serializer.serialize_str(value),
             Value::Array(values) => serializer.collect_seq(values),
             Value::Object(fields) => serializer.collect_map(fields),
         }
     }
+}
+
+/// Exact in JSON; other serializers see serde_json's raw value.
+fn raw_number<S: Serializer>(digits: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let raw: &serde_json::value::RawValue =
+        serde_json::from_str(digits).map_err(serde::ser::Error::custom)?;
+    raw.serialize(serializer)
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ async fn records(stream: &dyn Stream) -> Result<Vec<Json>, SourceError> {
     for slice in slices {
         let mut pages = stream.pages(&slice);
         while let Some(page) = pages.try_next().await? {
-            let records = page.records.iter();
+            let records = page.records.into_iter();
             found.extend(records.map(|record| serde_json::to_value(record).unwrap()));
         }
     }

@@ -11,7 +11,7 @@ use xetl_runtime::batch::Stamp;
 use xetl_runtime::parts::PartWriter;
 use xetl_runtime::schema::evolution::{Existing, reconciled};
 use xetl_runtime::schema::{Column, Kind, TableSchema, declared};
-use xetl_runtime::value::Value;
+use xetl_runtime::value::{Borrowed, Value};
 
 fn schema() -> TableSchema {
     let line = json!({"type": "object", "properties": {
@@ -89,7 +89,10 @@ fn written(schema: &TableSchema, records: &[Json]) -> RecordBatch {
     };
     let mut writer = PartWriter::new(schema.clone(), stamp);
     for record in records {
-        assert_eq!(writer.push(&Value::from(record)).unwrap(), None);
+        assert_eq!(
+            writer.push(&Borrowed::from(&Value::from(record))).unwrap(),
+            None
+        );
     }
     let part = writer.finish().unwrap().unwrap();
     assert_eq!(part.rows, records.len() as u64);
@@ -213,7 +216,7 @@ proptest! {
         let bytes = || {
             let mut writer = PartWriter::new(schema(), Stamp { run_id: "r".into(), extracted_at: 1 });
             for record in &records {
-                writer.push(&Value::from(&Json::from(record.clone()))).unwrap();
+                writer.push(&Borrowed::from(&Value::from(&Json::from(record.clone())))).unwrap();
             }
             writer.finish().unwrap().unwrap().bytes
         };
@@ -229,7 +232,9 @@ fn lists_have_the_standard_form() {
         extracted_at: 0,
     };
     let mut writer = PartWriter::new(schema(), stamp);
-    writer.push(&Value::from(&json!({"j": [1]}))).unwrap();
+    writer
+        .push(&Borrowed::from(&Value::from(&json!({"j": [1]}))))
+        .unwrap();
     let part = writer.finish().unwrap().unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(part.bytes).unwrap();
     let columns = reader.parquet_schema().columns();

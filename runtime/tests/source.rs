@@ -220,6 +220,7 @@ async fn read(stream: &dyn Stream, state: &State) -> Result<(Vec<Json>, State), 
         while let Some(page) = pages.try_next().await? {
             records.extend(
                 page.records
+                    .values()
                     .iter()
                     .map(|record| serde_json::to_value(record).unwrap()),
             );

@@ -12,7 +12,7 @@ use super::rescue::{Context, Step, json};
 use super::slots::Slots;
 use crate::scalar;
 use crate::schema::{Column, Kind, arrow as arrow_schema};
-use crate::value::{Object, Value};
+use crate::value::{Borrowed, Fields};
 
 /// The values of a column so far.
 pub enum Cells {
@@ -94,8 +94,8 @@ impl Cells {
         }
     }
 
-    pub fn append_or_rescue<'a>(&mut self, value: &'a Value, context: &mut Context<'a>) {
-        if *value == Value::Null {
+    pub fn append_or_rescue<'a>(&mut self, value: &'a Borrowed<'_>, context: &mut Context<'a>) {
+        if value.is_null() {
             self.append_null();
         } else if !self.append(value, context) {
             self.append_null();
@@ -104,9 +104,9 @@ impl Cells {
     }
 
     /// Appends a value that fits; else appends nothing and says `false`.
-    fn append<'a>(&mut self, value: &'a Value, context: &mut Context<'a>) -> bool {
+    fn append<'a>(&mut self, value: &'a Borrowed<'_>, context: &mut Context<'a>) -> bool {
         match (self, value) {
-            (Cells::Bool(cells), Value::Bool(value)) => cells.append_value(*value),
+            (Cells::Bool(cells), Borrowed::Bool(value)) => cells.append_value(*value),
             (Cells::Int64(cells), value) => {
                 return put(scalar::integer(value), |v| cells.append_value(v));
             }
@@ -119,28 +119,30 @@ impl Cells {
             (Cells::BigNumeric(cells), value) => {
                 return put(scalar::big_numeric(value), |v| cells.append_value(v));
             }
-            (Cells::String(cells), Value::String(text)) => {
+            (Cells::String(cells), Borrowed::String(text)) => {
                 cells.append_value(context.counted(text))
             }
             (Cells::Text(cells), value) => cells.append_value(context.counted(&json(value))),
-            (Cells::Timestamp(cells), Value::String(text)) => {
+            (Cells::Timestamp(cells), Borrowed::String(text)) => {
                 return put(scalar::timestamp(text), |v| cells.append_value(v));
             }
-            (Cells::Datetime(cells), Value::String(text)) => {
+            (Cells::Datetime(cells), Borrowed::String(text)) => {
                 return put(scalar::datetime(text), |v| cells.append_value(v));
             }
-            (Cells::Date(cells), Value::String(text)) => {
+            (Cells::Date(cells), Borrowed::String(text)) => {
                 return put(scalar::date(text), |v| cells.append_value(v));
             }
-            (Cells::Time(cells), Value::String(text)) => {
+            (Cells::Time(cells), Borrowed::String(text)) => {
                 return put(scalar::time(text), |v| cells.append_value(v));
             }
-            (Cells::Bytes(cells), Value::String(text)) => {
-                let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok();
+            (Cells::Bytes(cells), Borrowed::String(text)) => {
+                let bytes = base64::engine::general_purpose::STANDARD
+                    .decode(text.as_bytes())
+                    .ok();
                 return put(bytes, |v| cells.append_value(v));
             }
-            (Cells::Struct(cells), Value::Object(fields)) => cells.append(fields, context),
-            (Cells::List(cells), Value::Array(items)) => cells.append(items, context),
+            (Cells::Struct(cells), Borrowed::Object(fields)) => cells.append(fields, context),
+            (Cells::List(cells), Borrowed::Array(items)) => cells.append(items, context),
             (Cells::Formatted(cells, format), value) => {
                 return cells.append_formatted(value, format) || cells.append(value, context);
             }
@@ -150,7 +152,7 @@ impl Cells {
     }
 
     /// The same of a date or a time in this form.
-    fn append_formatted(&mut self, value: &Value, format: &str) -> bool {
+    fn append_formatted(&mut self, value: &Borrowed<'_>, format: &str) -> bool {
         let Some(moment) = scalar::moment(value, format) else {
             return false;
         };
@@ -211,7 +213,7 @@ fn put<T>(value: Option<T>, append: impl FnOnce(T)) -> bool {
 }
 
 impl StructCells {
-    fn append<'a>(&mut self, fields: &'a Object, context: &mut Context<'a>) {
+    fn append<'a>(&mut self, fields: &'a Fields<'_>, context: &mut Context<'a>) {
         let row = self.validity.len();
         self.columns.append(row, fields, context);
         self.validity.append_non_null();
@@ -233,11 +235,11 @@ impl StructCells {
 
 impl ListCells {
     /// An array in BigQuery has no null and one type: other items are rescued.
-    fn append<'a>(&mut self, items: &'a [Value], context: &mut Context<'a>) {
+    fn append<'a>(&mut self, items: &'a [Borrowed<'_>], context: &mut Context<'a>) {
         let mut kept = 0;
         for (at, item) in items.iter().enumerate() {
             context.path.push(Step::Item(at));
-            if *item != Value::Null && self.items.append(item, context) {
+            if !item.is_null() && self.items.append(item, context) {
                 kept += 1;
             } else {
                 context.rescue(item);

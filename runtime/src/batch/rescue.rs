@@ -1,6 +1,6 @@
 //! What of a record fitted no column, under its JSON pointer.
 
-use crate::value::Value;
+use crate::value::Borrowed;
 
 /// Where in the record we are, and what of it fitted nowhere.
 #[derive(Default)]
@@ -16,10 +16,10 @@ pub enum Step<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub fn rescue(&mut self, value: &Value) {
+    pub fn rescue(&mut self, value: &Borrowed<'_>) {
         self.rescued
             .push(if self.rescued.is_empty() { '{' } else { ',' });
-        let pointer = Value::String(self.pointer());
+        let pointer = Borrowed::String(self.pointer().into());
         self.rescued.push_str(&json(&pointer));
         self.rescued.push(':');
         self.rescued.push_str(&json(value));
@@ -52,7 +52,7 @@ impl<'a> Context<'a> {
 }
 
 /// A value as JSON text; a number that is none in JSON (`NaN`) as a string.
-pub fn json(value: &Value) -> String {
+pub fn json(value: &Borrowed<'_>) -> String {
     serde_json::to_string(value)
         .unwrap_or_else(|_| serde_json::Value::from(format!("{value:?}")).to_string())
 }

@@ -8,12 +8,14 @@ use arrow::error::ArrowError;
 use super::cells::Cells;
 use super::rescue::{Context, Step};
 use crate::schema::Column;
-use crate::value::{Object, Value};
+use crate::value::Fields;
 
 /// Columns that are filled side by side, a row each time.
 pub struct Slots {
     slots: Vec<Slot>,
-    positions: HashMap<Box<str>, usize>,
+    positions: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
+    /// Where the first, the second and so on field of the last object went.
+    order: Vec<usize>,
 }
 
 /// A column under construction, with the rows it has.
@@ -36,6 +38,7 @@ impl Slots {
             positions: positions
                 .map(|(at, column)| (column.field.as_str().into(), at))
                 .collect(),
+            order: (0..columns.len()).collect(),
         }
     }
 
@@ -44,19 +47,17 @@ impl Slots {
     }
 
     /// Appends one object, the `row`th of these columns.
-    pub fn append<'a>(&mut self, row: usize, fields: &'a Object, context: &mut Context<'a>) {
-        let mut guess = 0;
-        for (field, value) in fields {
+    pub fn append<'a>(&mut self, row: usize, fields: &'a Fields<'_>, context: &mut Context<'a>) {
+        for (nth, (field, value)) in fields.iter().enumerate() {
             context.path.push(Step::Field(field));
-            match self.position(guess, field) {
+            match self.position(nth, field) {
                 Some(at) => {
-                    guess = at + 1;
                     let slot = &mut self.slots[at];
                     slot.cells.append_or_rescue(value, context);
                     slot.filled = row + 1;
                 }
                 // An unknown field that says nothing is nothing to keep.
-                None if *value == Value::Null => {}
+                None if value.is_null() => {}
                 None => context.rescue(value),
             }
             context.path.pop();
@@ -64,11 +65,18 @@ impl Slots {
         self.fill_missing(row);
     }
 
-    /// Records mostly come with their fields in the schema's order.
-    fn position(&self, guess: usize, field: &str) -> Option<usize> {
-        match self.slots.get(guess) {
-            Some(slot) if *slot.field == *field => Some(guess),
-            _ => self.positions.get(field).copied(),
+    /// Records mostly come with their fields in the order of the one before.
+    fn position(&mut self, nth: usize, field: &str) -> Option<usize> {
+        let guess = self.order.get_mut(nth);
+        match guess {
+            Some(guess) if *self.slots[*guess].field == *field => Some(*guess),
+            guess => {
+                let at = *self.positions.get(field)?;
+                if let Some(guess) = guess {
+                    *guess = at;
+                }
+                Some(at)
+            }
         }
     }
 

@@ -15,8 +15,7 @@ use crate::options::{Mode, Nested, Settled, Target};
 use crate::schema::evolution::{Change, Existing, reconciled};
 use crate::schema::{TableSchema, declared, inferred};
 use crate::state::{self, Checkpoint, Plan, StoreError, Stored};
-use crate::stream::Stream;
-use crate::value::Value;
+use crate::stream::{Records, Stream};
 
 impl StreamRun<'_> {
     pub(super) fn schema(
@@ -59,7 +58,7 @@ pub(super) struct RunSchema<'s> {
 }
 
 impl RunSchema<'_> {
-    async fn settle(&self, records: &[Value]) -> Result<TableSchema, StoreError> {
+    async fn settle(&self, records: &Records) -> Result<TableSchema, StoreError> {
         let ours = match &self.declared {
             Some(declared) => declared.clone(),
             None => self.infer(records).await,
@@ -93,11 +92,11 @@ impl RunSchema<'_> {
         self.changes.get().cloned().unwrap_or_default()
     }
 
-    async fn infer(&self, records: &[Value]) -> TableSchema {
+    async fn infer(&self, records: &Records) -> TableSchema {
         // Records are only read once their schema is loaded, so this asks nobody.
         let said = self.stream.schema().await.ok();
         let said = said.and_then(|schema| declared::table_schema(&schema));
-        let seen = said.unwrap_or_else(|| inferred::table_schema(records));
+        let seen = said.unwrap_or_else(|| inferred::table_schema(records.values().iter()));
         let seen = seen.overridden_by(&self.given);
         match &self.known {
             Some(known) => known.extended_by(&seen),
@@ -127,7 +126,7 @@ impl RunSchema<'_> {
             return Ok(Some(schema.clone()));
         }
         if self.declared.is_some() {
-            return self.schema(&[]).await.map(Some);
+            return self.schema(&Records::default()).await.map(Some);
         }
         Ok(self.there().await?.or_else(|| self.known.clone()))
     }
@@ -136,7 +135,7 @@ impl RunSchema<'_> {
 impl SchemaOf for RunSchema<'_> {
     fn schema<'a>(
         &'a self,
-        records: &'a [Value],
+        records: &'a Records,
     ) -> BoxFuture<'a, Result<TableSchema, StoreError>> {
         self.settled
             .get_or_try_init(|| self.settle(records))

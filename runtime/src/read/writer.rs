@@ -11,10 +11,13 @@ use tokio::task::JoinHandle;
 
 use crate::batch::Stamp;
 use crate::folder::StreamFolder;
-use crate::stream::{Page, StreamInfo};
-use crate::value::Value;
+use crate::stream::{Page, Records, StreamInfo};
+use crate::value::Borrowed;
 
 use super::{Output, ReadError};
+
+/// Lines are written when there are so many bytes of them.
+const BLOCK: usize = 64 << 10;
 
 /// Where records go.
 pub enum Sink {
@@ -88,8 +91,9 @@ impl Writer {
 /// Pages of several streams take turns, so that lines stay whole.
 fn print(stream: &str, mut pages: mpsc::Receiver<Page>) -> Result<(), ReadError> {
     while let Some(page) = pages.blocking_recv() {
-        let lines = lines(stream, &page.records)?;
-        std::io::stdout().lock().write_all(&lines)?;
+        lines(stream, &page.records, |lines| {
+            std::io::stdout().lock().write_all(lines)
+        })?;
     }
     Ok(std::io::stdout().lock().flush()?)
 }
@@ -102,27 +106,46 @@ fn keep(mut folder: StreamFolder, mut pages: mpsc::Receiver<Page>) -> Result<(),
     Ok(())
 }
 
-fn lines(stream: &str, records: &[Value]) -> std::io::Result<Vec<u8>> {
-    let mut lines = Vec::new();
-    for record in records {
+/// Writes a line for each record, many lines at a time; `write` is given whole lines.
+fn lines(
+    stream: &str,
+    records: &Records,
+    mut write: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut lines = Vec::with_capacity(BLOCK + BLOCK / 8);
+    records.each(|record| {
         serde_json::to_writer(&mut lines, &Line { stream, record })?;
         lines.push(b'\n');
-    }
-    Ok(lines)
+        match lines.len() < BLOCK {
+            true => Ok(()),
+            false => written(&mut lines, &mut write),
+        }
+    })?;
+    written(&mut lines, &mut write)
+}
+
+fn written(
+    lines: &mut Vec<u8>,
+    write: &mut impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    write(lines)?;
+    lines.clear();
+    Ok(())
 }
 
 #[derive(Serialize)]
 struct Line<'r> {
     stream: &'r str,
     #[serde(serialize_with = "without_nulls")]
-    record: &'r Value,
+    record: &'r Borrowed<'r>,
 }
 
 /// A record as the reference prints it: without the fields that are null at its top.
-fn without_nulls<S: Serializer>(record: &&Value, serializer: S) -> Result<S::Ok, S::Error> {
+fn without_nulls<S: Serializer>(record: &&Borrowed<'_>, serializer: S) -> Result<S::Ok, S::Error> {
     match record {
-        Value::Object(fields) => {
-            serializer.collect_map(fields.iter().filter(|(_, value)| **value != Value::Null))
+        Borrowed::Object(fields) => {
+            let fields = fields.iter().filter(|(_, value)| !value.is_null());
+            serializer.collect_map(fields.map(|(name, value)| (name, value)))
         }
         other => other.serialize(serializer),
     }

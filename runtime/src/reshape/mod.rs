@@ -106,7 +106,7 @@ impl ReshapedStream {
     ) -> BoxStream<'a, Result<Page, SourceError>> {
         let reshaped = pages.map(|page| {
             let mut page = page?;
-            self.steps.apply(&mut page.records)?;
+            self.steps.apply(page.records.values_mut())?;
             Ok(page)
         });
         reshaped.boxed()

@@ -36,7 +36,7 @@ impl Stream for One {
 
     fn pages<'a>(&'a self, _: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
         let page = Page {
-            records: vec![Value::from(&self.record)],
+            records: vec![Value::from(&self.record)].into(),
             cursor: Some("7".into()),
         };
         stream::iter([Ok(page)]).boxed()
@@ -83,7 +83,7 @@ async fn read(yaml: &str, record: Json) -> Json {
         .try_collect()
         .await
         .unwrap();
-    pages[0].records[0].to_json()
+    pages[0].records.values()[0].to_json()
 }
 
 fn refused(yaml: &str) -> String {

@@ -134,18 +134,16 @@ impl DeclarativeStream {
     }
 
     fn page(&self, mut records: Records, seen: &mut Seen<'_>) -> Result<Page, SourceError> {
-        if let Some(record) = records.iter().find(|it| !matches!(it, Value::Object(_))) {
+        if let Some(record) = records.misfit() {
             return Err(SourceError::Config {
                 at: format!("stream `{}`", self.info.name),
                 problem: RecordError::no_object(record).to_string(),
             });
         }
         if let Some(filter) = &seen.filter {
-            records.retain(filter);
+            records.values_mut().retain(filter);
         }
-        for record in &records {
-            self.slicer.observe(&mut seen.newest, record)?;
-        }
+        self.slicer.observe(&mut seen.newest, &records)?;
         Ok(Page {
             records,
             cursor: seen.newest.shown(),

@@ -1,18 +1,20 @@
 //! JSON text to values, each string copied once and each number kept as written.
 //!
-//! The only file that knows the JSON parser. It takes what Python's parser takes
-//! beyond JSON: `NaN` and `Infinity` (null once written) and half a surrogate pair.
+//! Beside `value/json` the only module that knows the JSON parser. It takes what Python's
+//! parser takes beyond JSON: `NaN` and `Infinity` (null once written) and half a surrogate pair.
+
+mod objects;
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use indexmap::IndexMap;
-use jiter::{Jiter, JiterError, JiterResult, Peek};
+use jiter::{Jiter, JiterResult, Peek};
 
+use crate::value::json::{DEEPEST, shown, too_deep};
 use crate::value::{Object, Value};
+pub use objects::objects;
 
-/// Deeper documents are refused: whatever reads them recurses.
-const DEEPEST: usize = 200;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Decodes one JSON document.
@@ -129,11 +131,6 @@ fn document(bytes: &[u8]) -> Result<Value, String> {
         .map_err(|error| shown(&reader, &error))
 }
 
-fn shown(reader: &Jiter<'_>, error: &JiterError) -> String {
-    let position = reader.error_position(error.index);
-    format!("{} at {position}", error.error_type)
-}
-
 fn value(reader: &mut Jiter<'_>, peek: Peek, depth: usize) -> JiterResult<Value> {
     Ok(match peek {
         Peek::Null => {
@@ -147,13 +144,6 @@ fn value(reader: &mut Jiter<'_>, peek: Peek, depth: usize) -> JiterResult<Value>
         Peek::Object => Value::Object(object(reader, depth + 1)?),
         _ => number(reader.known_number_bytes(peek)?),
     })
-}
-
-fn too_deep(reader: &Jiter<'_>) -> JiterError {
-    JiterError {
-        error_type: jiter::JiterErrorType::JsonError(jiter::JsonErrorType::RecursionLimitExceeded),
-        index: reader.current_index(),
-    }
 }
 
 fn number(digits: &[u8]) -> Value {

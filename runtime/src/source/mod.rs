@@ -30,7 +30,7 @@ mod fold;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod isoparse;
-mod json;
+pub(crate) mod json;
 mod json_text;
 pub mod lint;
 mod literal;

@@ -1,13 +1,15 @@
 //! From a reply to the records of a page: decoding, extraction, filter, transformations, types.
 
+use std::borrow::Cow;
+
 use serde_json::Value as Json;
 
-use crate::stream::SourceError;
+use crate::stream::{Records, SourceError, Texts};
 use crate::value::Value;
 
 use super::component::Component;
 use super::decoder::Decoder;
-use super::extractor::{Extractor, Records};
+use super::extractor::{self, Extractor};
 use super::normalization::Normalization;
 use super::record_error::RecordError;
 use super::response::Response;
@@ -31,7 +33,7 @@ pub type Keep<'k> = &'k (dyn Fn(&Value) -> bool + Send + Sync);
 #[derive(Debug, Default)]
 pub struct Selected {
     /// The last of them; the others were taken in batches.
-    pub records: Vec<Value>,
+    pub records: Records,
     pub extracted: usize,
     /// How many were taken before.
     taken: usize,
@@ -45,12 +47,12 @@ impl Selected {
         self.taken + self.records.len()
     }
 
-    pub fn last(&self) -> Option<&Value> {
+    pub fn last(&self) -> Option<Cow<'_, Value>> {
         self.records.last()
     }
 
     /// Adds a batch; the one before it is returned.
-    pub fn replace(&mut self, batch: Vec<Value>) -> Vec<Value> {
+    pub fn replace(&mut self, batch: Records) -> Records {
         self.taken += self.records.len();
         std::mem::replace(&mut self.records, batch)
     }
@@ -59,6 +61,31 @@ impl Selected {
     pub fn ended(&mut self, selection: Selection<'_>) {
         self.extracted = selection.extracted;
         self.failed = selection.failed;
+    }
+}
+
+/// The records of a page, some at a time.
+pub enum Batches<'s> {
+    /// Those left.
+    Text(Texts),
+    Values(Box<Selection<'s>>),
+}
+
+impl Batches<'_> {
+    /// The next records, `most` of them or the last; `None` at the end.
+    pub fn next(&mut self, most: usize) -> Option<Records> {
+        match self {
+            Batches::Text(texts) => texts.take(most).map(Records::from),
+            Batches::Values(selection) => selection.batch(most).map(Records::from),
+        }
+    }
+
+    /// Tells the page how it ended, once all were taken.
+    pub fn end(self, page: &mut Selected) {
+        match self {
+            Batches::Text(_) => page.extracted = page.kept(),
+            Batches::Values(selection) => page.ended(*selection),
+        }
     }
 }
 
@@ -102,6 +129,30 @@ impl Selector {
         Ok(self.select(records, scope, keep, schema))
     }
 
+    /// The same in batches; as text where nothing here looks into a record.
+    pub fn batches<'s>(
+        &'s self,
+        response: &Response,
+        scope: &Scope,
+        keep: Option<Keep<'s>>,
+        schema: &'s Json,
+    ) -> Result<Batches<'s>, RecordError> {
+        let texts = match keep.is_none() && self.keeps_all_as_it_is() {
+            true => self.extractor.texts(&self.decoder, response, scope),
+            false => None,
+        };
+        Ok(match texts {
+            Some(texts) => Batches::Text(texts),
+            None => Batches::Values(Box::new(self.selection(response, scope, keep, schema)?)),
+        })
+    }
+
+    fn keeps_all_as_it_is(&self) -> bool {
+        self.filter.is_none()
+            && self.transformations.is_empty()
+            && self.normalization == Normalization::None
+    }
+
     /// The records of a reply whose lists the source cut short, where those are fetched.
     pub fn cut_short(&self, response: &Response, scope: &Scope) -> Result<Vec<Value>, RecordError> {
         self.extractor.cut_short(&self.decoder, response, scope)
@@ -110,7 +161,7 @@ impl Selector {
     /// Records that were extracted already, filtered, transformed and cast.
     pub fn select<'s>(
         &'s self,
-        records: Records<'s>,
+        records: extractor::Records<'s>,
         scope: &Scope,
         keep: Option<Keep<'s>>,
         schema: &'s Json,
@@ -132,7 +183,7 @@ impl Selector {
 /// The records that are kept, one after another.
 pub struct Selection<'s> {
     selector: &'s Selector,
-    records: Records<'s>,
+    records: extractor::Records<'s>,
     /// Records seen so far, those dropped included.
     pub extracted: usize,
     is_done: bool,

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::stream::{Closing, Slice, SliceDone, SourceError, State};
+use crate::stream::{Closing, Records, Slice, SliceDone, SourceError, State};
 use crate::value::Value;
 
 use super::component::Component;
@@ -238,8 +238,15 @@ impl Slicer {
         Ok(Some(Box::new(filter)))
     }
 
-    /// Takes note of a record's cursor value.
-    pub fn observe(&self, newest: &mut Newest, record: &Value) -> Result<(), SourceError> {
+    /// Takes note of the records' cursor values.
+    pub fn observe(&self, newest: &mut Newest, records: &Records) -> Result<(), SourceError> {
+        let Some(field) = self.field() else {
+            return Ok(());
+        };
+        records.each_with_only(field, |record| self.observe_one(newest, record))
+    }
+
+    fn observe_one(&self, newest: &mut Newest, record: &Value) -> Result<(), SourceError> {
         match &self.cursor {
             Some(Cursor::Count(cursor)) => {
                 let number = cursor.newest(newest.number.take(), record);

@@ -1,8 +1,7 @@
 //! A slice's window in time, where a source cannot give all of it at once: the rest of it,
 //! or its halves.
 
-use crate::stream::{Slice, SourceError};
-use crate::value::Value;
+use crate::stream::{Records, Slice, SourceError};
 
 use super::moment::Span;
 use super::request::Options;
@@ -28,9 +27,8 @@ impl<'s> Window<'s> {
     }
 
     /// Takes note of how far records are.
-    pub fn observe(&mut self, records: &[Value]) -> Result<(), SourceError> {
-        let mut records = records.iter();
-        records.try_for_each(|record| self.slicer.observe(&mut self.newest, record))
+    pub fn observe(&mut self, records: &Records) -> Result<(), SourceError> {
+        self.slicer.observe(&mut self.newest, records)
     }
 
     /// Begins the window at the newest record seen; whether that is another window than before.

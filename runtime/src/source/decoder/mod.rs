@@ -12,7 +12,7 @@ use std::io::{Cursor, Read};
 
 use bytes::Bytes;
 
-use crate::stream::SourceError;
+use crate::stream::{SourceError, Texts};
 use crate::value::{Object, Value};
 
 use super::component::Component;
@@ -103,6 +103,20 @@ impl Decoder {
             Ok(elements) => Some(Box::new(elements?)),
             Err(problem) => Some(one(Err(problem))),
         }
+    }
+
+    /// The objects of the list under `keys` as they stand in a JSON body; `None` where it has
+    /// to be decoded to say what they are.
+    pub fn texts(&self, response: &Response, keys: &[&str]) -> Option<Texts> {
+        let body = &response.body;
+        if !matches!(self, Decoder::Json) {
+            return None;
+        }
+        let objects = json::objects(body, keys)?;
+        // A list that is the body is one of documents, of which an empty one is no record.
+        let is_document = |object: &[u8]| !object[1..].trim_ascii_start().starts_with(b"}");
+        let all = keys.is_empty() && !objects.iter().all(|at| is_document(&body[at.clone()]));
+        (!all).then(|| Texts::new(body.clone(), objects))
     }
 
     /// What a paginator's templates see as the reply: its first document.

@@ -3,7 +3,7 @@
 mod expander;
 mod table;
 
-use crate::stream::SourceError;
+use crate::stream::{SourceError, Texts};
 use crate::value::Value;
 
 use super::component::Component;
@@ -93,6 +93,20 @@ impl Extractor {
                 .map_or(true, |record| expander.is_fetched(record))
         };
         records.filter(is_cut).collect()
+    }
+
+    /// The records as text: those of a list in a JSON document, where nothing expands them.
+    pub fn texts(&self, decoder: &Decoder, response: &Response, scope: &Scope) -> Option<Texts> {
+        let Extractor::Path {
+            path,
+            expander: None,
+        } = self
+        else {
+            return None;
+        };
+        let path = steps(path, scope).ok()?;
+        let keys: Option<Vec<&str>> = path.iter().map(Step::as_key).collect();
+        decoder.texts(response, &keys?)
     }
 
     pub fn records<'e>(

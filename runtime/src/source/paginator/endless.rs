@@ -3,7 +3,9 @@
 //! The reference asks on until someone stops it. Here a page that was seen with the
 //! same token and the same body, or one body for ever new tokens, ends the stream.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::quality::FixedState;
 
 use crate::value::Value;
 
@@ -45,10 +47,9 @@ impl Endless {
     }
 }
 
+/// Bodies are long: the standard library's hash of them costs as much as looking for records.
 fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+    FixedState::default().hash_one(value)
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl Router for SubstreamRouter {
                     let mut cursor = None;
                     let mut pages = parent.stream.pages(&slice);
                     while let Some(page) = pages.try_next().await? {
-                        for record in &page.records {
+                        for record in page.records.values().iter() {
                             // The last partition of a slice comes after the state that counts it.
                             if let Some(partition) = held.take() {
                                 yield Step::Partition(partition);

@@ -115,14 +115,14 @@ impl AsyncRetriever {
         let selection = self
             .selector
             .select(records, &part.scope, None, &part.schema);
-        let mut kept = Records::new();
+        let mut kept = Vec::new();
         for record in selection {
             match record {
                 Ok(record) => kept.push(record),
-                Err(error) => return (kept, Some(self.problem(error))),
+                Err(error) => return (kept.into(), Some(self.problem(error))),
             }
         }
-        (kept, None)
+        (kept.into(), None)
     }
 
     /// Without an extractor there is one download, of no target.

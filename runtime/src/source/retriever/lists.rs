@@ -9,7 +9,7 @@ use crate::value::Value;
 
 use super::super::component::Component;
 use super::super::shared::Shared;
-use super::{Part, Retriever, StreamFacts};
+use super::{Part, Records, Retriever, StreamFacts};
 
 pub struct Lists {
     retriever: Retriever,
@@ -48,7 +48,8 @@ impl Lists {
                 .partition
                 .insert("parent_record".to_owned(), record.to_json());
             let part = Part::alone(self.shared.scope.clone().with_slice(&slice));
-            lists.push(self.retriever.pages(part).try_concat().await?);
+            let pages = self.retriever.pages(part).map_ok(Records::into_values);
+            lists.push(pages.try_concat().await?);
         }
         Ok(lists)
     }

@@ -21,7 +21,6 @@ use serde_json::Value as Json;
 
 use crate::stream::SourceError;
 use crate::tape::Tape;
-use crate::value::Value;
 
 use super::component::Component;
 use super::request::Options;
@@ -30,11 +29,10 @@ use super::slicer::Test;
 use super::template::Scope;
 use super::window::Window;
 
+/// The records of one reply, filtered and transformed.
+pub use crate::stream::Records;
 use asynchronous::AsyncRetriever;
 pub use simple::SimpleRetriever;
-
-/// The records of one reply, decoded, filtered and transformed.
-pub type Records = Vec<Value>;
 
 /// One slice to read, and what its stream has to say about it.
 pub struct Part<'s> {

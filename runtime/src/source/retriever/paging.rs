@@ -142,7 +142,7 @@ impl SimpleRetriever {
     /// Takes note of how far records are, where the pages may begin anew behind them.
     pub(super) fn observe(
         &self,
-        records: &[Value],
+        records: &Records,
         window: &mut Option<Window<'_>>,
     ) -> Result<(), SourceError> {
         match window.as_mut().filter(|_| self.resets.by_cursor) {
@@ -162,6 +162,7 @@ impl SimpleRetriever {
 
     fn advance(&self, read: &Read, paging: &mut Paging<'_>) -> Result<(), TemplateError> {
         let last_record = read.selected.last();
+        let last_record = last_record.as_deref();
         let stop = paging.part.stop.as_ref().zip(last_record);
         if stop.is_some_and(|(stop, last)| stop(last)) {
             paging.done = true;

@@ -19,7 +19,7 @@ use crate::source::transform::{Steps, Transformation};
 use crate::stream::SourceError;
 use crate::value::{Object, Value};
 
-use super::{Part, Retriever, StreamFacts};
+use super::{Part, Records, Retriever, StreamFacts};
 
 pub struct Properties {
     list: List,
@@ -207,6 +207,7 @@ impl Endpoint {
                 problem: error.to_string(),
             })?;
         let pages = self.retriever.pages(Part::alone(bare(&shared.scope)));
+        let pages = pages.map_ok(Records::into_values);
         let pages: Vec<Vec<Value>> = Box::pin(pages.try_collect()).await?;
         let name = |record: &Value| match dpath::get(record, &path) {
             Some(name) => python::text(name),

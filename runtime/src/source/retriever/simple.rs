@@ -14,7 +14,7 @@ use super::super::paginator::Paginator;
 use super::super::record_error::RecordError;
 use super::super::requester::{Answer, Requester};
 use super::super::response::Response;
-use super::super::selector::{Keep, Selected, Selection, Selector};
+use super::super::selector::{Batches, Keep, Selected, Selection, Selector};
 use super::super::shared::Shared;
 use super::super::template::{Scope, TemplateError};
 use super::counted::Count;
@@ -162,22 +162,33 @@ impl SimpleRetriever {
                     Some(selected) => selected,
                     None => {
                         let keep = paging.part.keep.as_deref();
-                        let mut selection = self.selection(&reply, keep, &paging.part.schema)?;
+                        let mut batches = self.batches(&reply, keep, &paging.part.schema)?;
                         let mut page = Selected::default();
-                        while let Some(batch) = selection.batch(BATCH) {
+                        while let Some(batch) = batches.next(BATCH) {
                             let before = page.replace(batch);
                             if !before.is_empty() {
                                 self.observe(&before, &mut paging.part.window)?;
                                 yield before;
                             }
                         }
-                        page.ended(selection);
+                        batches.end(&mut page);
                         page
                     }
                 };
                 yield self.turn(reply.read(selected), &mut paging)?;
             }
         })
+    }
+
+    fn batches<'s>(
+        &'s self,
+        reply: &Reply,
+        keep: Option<Keep<'s>>,
+        schema: &'s Json,
+    ) -> Result<Batches<'s>, SourceError> {
+        let response = &reply.response;
+        let batches = self.selector.batches(response, &reply.scope, keep, schema);
+        batches.map_err(|error| self.unread(response, error))
     }
 
     fn selection<'s>(
@@ -336,9 +347,11 @@ impl SimpleRetriever {
         let keep = paging.part.keep.as_deref();
         let mut selection = self.selection(reply, keep, &paging.part.schema)?;
         let mut page = Selected::default();
+        let mut records = Vec::new();
         while let Some(batch) = selection.batch(BATCH) {
-            page.records.extend(batch);
+            records.extend(batch);
         }
+        page.records = records.into();
         page.ended(selection);
         Ok(page)
     }

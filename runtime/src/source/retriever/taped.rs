@@ -95,9 +95,13 @@ impl SimpleRetriever {
         mut last: Reply,
         mut selected: Selected,
     ) -> Reply {
+        let pieces = pieces.into_iter();
         selected.records = match &self.properties {
-            Some(properties) => properties.merged(pieces),
-            None => pieces.into_iter().flatten().collect(),
+            Some(properties) => {
+                let pieces = pieces.map(super::Records::into_values);
+                properties.merged(pieces.collect()).into()
+            }
+            None => pieces.flatten().collect(),
         };
         last.merged = Some(selected);
         last
