@@ -8,14 +8,12 @@ mod tables;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use crate::commit::{self, Action, Attempts, Facts, Job, job_id};
 use crate::google::ApiError;
 use crate::google::bigquery::{Changes, Dataset, JobState, Load, Query, Table};
 use crate::google::storage::{Bucket, Precondition};
 use crate::layout::TableLayout;
-use crate::lease::Tenure;
+use crate::lease::{Now, Tenure};
 use crate::options::{Mode, Target};
 use crate::schema::bigquery::Mismatch;
 use crate::schema::{EXTRACTED_AT, RESCUED, RUN_ID};
@@ -209,7 +207,7 @@ impl Loader {
     }
 
     fn must_hold_lease(&self) -> Result<(), CommitError> {
-        match self.tenure.is_over(Timestamp::now()) {
+        match self.tenure.is_over(Now::read()) {
             true => Err(CommitError::LeaseLost),
             false => Ok(()),
         }
