@@ -403,3 +403,50 @@ fn what_is_wrong_is_said_with_what_to_do() {
     let fine = source.rows("SELECT COUNT(*) n FROM acme_billing.fine");
     assert_eq!(fine, [json!({"n": 5})]);
 }
+
+#[test]
+fn the_source_is_tried_by_hand() {
+    let source = Source::new();
+    five(&source);
+    let (_, key) = account(&source, "reader");
+    let config = json!({
+        "credentials": {"method": "key", "key": key},
+        "streams": {"costs": {"table": "other-org.billing.costs", "cursor": "export_time"}},
+    });
+    let config = source.world.write("config.json", &config.to_string());
+    let config = config.display().to_string();
+    let by_hand = |command: &str, more: &[&str]| {
+        let mut all = vec!["source", command, "bigquery", "--config", &config];
+        all.extend(more);
+        let mut command = source.world.command(&all);
+        let output = command
+            .env("XETL_ENDPOINT", &source.endpoint)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(
+        source
+            .world
+            .ok(&["source", "show", "bigquery"])
+            .contains("credentials.key")
+    );
+    source.world.ok(&["source", "lint", "bigquery", "--strict"]);
+    assert!(by_hand("check", &[]).contains("work"));
+    let fields = by_hand("discover", &["--stream", "costs"]);
+    assert!(
+        fields.contains("export_time") && fields.contains("labels"),
+        "{fields}"
+    );
+    let read = by_hand(
+        "read",
+        &["--stream", "costs", "--limit", "2", "--format", "json"],
+    );
+    let read: Value = serde_json::from_str(&read).unwrap();
+    let records = read[0]["records"].as_array().unwrap();
+    assert_eq!(records.len(), 2);
+    assert_eq!(records[0]["labels"], json!([{"key": "env", "value": "p1"}]));
+    assert!(!read.to_string().contains("PRIVATE KEY"));
+}

@@ -296,22 +296,22 @@ def client_as(url, credentials):
 
 def check_identities(url):
     """A key signs in by exchange and by itself; impersonation needs a role."""
-    reader, helper = account(url, "reader"), account(url, "helper")
+    reader, signer = account(url, "reader"), account(url, "signer")
     scopes = ["https://www.googleapis.com/auth/cloud-platform"]
-    key = key_of(url, helper)
+    key = key_of(url, signer)
     by_key = service_account.Credentials.from_service_account_info(key, scopes=scopes)
     job = run(client_as(url, by_key), "SELECT 1 AS n")
-    assert job.user_email == helper, job.user_email
+    assert job.user_email == signer, job.user_email
     alone = service_account.Credentials.from_service_account_info(key, scopes=scopes)
     alone = alone.with_always_use_jwt_access(True)
-    assert run(client_as(url, alone), "SELECT 1 AS n").user_email == helper
+    assert run(client_as(url, alone), "SELECT 1 AS n").user_email == signer
 
     target = impersonated_credentials.Credentials(
         by_key, reader, scopes, iam_endpoint_override=f"{url}/v1/projects/-/serviceAccounts/{reader}:generateAccessToken"
     )
     refused(auth_exceptions.RefreshError, lambda: target.refresh(Request()))
     policy = {"policy": {"bindings": [
-        {"role": "roles/iam.serviceAccountTokenCreator", "members": [f"serviceAccount:{helper}"]}]}}
+        {"role": "roles/iam.serviceAccountTokenCreator", "members": [f"serviceAccount:{signer}"]}]}}
     granted = requests.post(
         f"{url}/v1/projects/{PROJECT}/serviceAccounts/{reader}:setIamPolicy", json=policy
     )
@@ -321,7 +321,7 @@ def check_identities(url):
     forged = dict(key, client_email=reader)
     credentials = service_account.Credentials.from_service_account_info(forged, scopes=scopes)
     refused(auth_exceptions.RefreshError, lambda: credentials.refresh(Request()))
-    for email in (reader, helper):
+    for email in (reader, signer):
         requests.delete(f"{url}/v1/projects/{PROJECT}/serviceAccounts/{email}")
 
 

@@ -1,12 +1,13 @@
 //! Tables and queries of BigQuery as a source: `source: bigquery`.
 //!
 //! `settings` is what the config says, `statement` and `cursor` make a run's one query of it,
-//! `fields` turns cells into records, `gather` lets BigQuery move them; `stream` runs the query and reads its result by slices.
+//! `known` is what BigQuery says of it; `fields` turns cells into records, `gather` lets BigQuery move them; `stream` runs the query and reads its result by slices.
 //! Where the records go is not known here, and only `google` talks to BigQuery.
 
 mod cursor;
 mod fields;
 mod gather;
+mod known;
 mod settings;
 mod statement;
 mod stream;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::OnceCell;
 
@@ -105,6 +107,10 @@ fn shared(settings: &Settings, reading: &Reading) -> Result<Shared, SourceError>
     let refused = |error: ApiError| SourceError::Credentials(error.to_string());
     let (who, own_project) = match &settings.identity {
         Identity::Own => ("the pipeline's own account".to_owned(), None),
+        Identity::Key(key) if key.expose_secret().is_empty() => {
+            let problem = "has no value: store it with `xetl secrets set --client CLIENT credentials.key --from-file FILE`";
+            return Err(wrong("config.credentials.key", problem));
+        }
         Identity::Key(key) => {
             let (account, project) = named_by(key).map_err(refused)?;
             (format!("service account {account}"), Some(project))

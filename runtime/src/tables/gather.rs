@@ -1,21 +1,89 @@
-//! The statements by which BigQuery gathers a run's rows itself, beside the table they go to.
+//! Rows that BigQuery gathers itself, beside the table they go to: the statements, and their jobs.
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
+use crate::google::bigquery::{Datum, Row};
 use crate::layout::Partitioning;
 use crate::options::Granularity;
 use crate::schema::{EXTRACTED_AT, RESCUED, RUN_ID};
-use crate::stream::Gathering;
+use crate::stream::{Gathered, Gathering, Slice, SourceError, State};
 
 use super::cursor::{CursorKind, quoted};
 use super::fields::{Field, Kind};
+use super::known::Known;
 use super::statement::quoted_name;
+use super::stream::{TableStream, object, text};
 
 /// How long gathered rows outlive a crash.
 const LIFE: SignedDuration = SignedDuration::from_hours(24);
 
+impl TableStream {
+    pub(super) async fn gathered(
+        &self,
+        state: &State,
+        place: &Gathering,
+    ) -> Result<Option<Slice>, SourceError> {
+        let known = self.known().await?;
+        let is_here = known.location.eq_ignore_ascii_case(&place.location);
+        if !is_here || !known.fields.iter().all(Field::is_exact) {
+            return Ok(None);
+        }
+        let table = format!("xetl_{}", self.hash("gathered"));
+        let select = self.select(known, state)?;
+        let creation = creation(place, &table, &select, &known.fields);
+        // Named by the run alone: who comes second finds the rows of who came first.
+        let made = self.run_query(&table, &creation, &known.location);
+        let made = made.await?;
+        let counting = count(place, &table, self.cursor_name());
+        let job = self
+            .run_query(&counting, &counting, &known.location)
+            .await?;
+        let row = self.rows(&job, 0, 1).await?.rows.into_iter().next();
+        let gathered = row.and_then(|row| self.counted(known, table, row, place));
+        let gathered = gathered.ok_or_else(|| self.unreadable("it cannot be counted"))?;
+        tracing::info!(
+            stream = self.info.name,
+            job = made.id,
+            rows = gathered.rows,
+            "gathered by BigQuery"
+        );
+        Ok(Some(Slice {
+            interval: object(json!({ "cursor": known.cursor })),
+            gathered: Some(gathered),
+            ..Slice::default()
+        }))
+    }
+
+    fn counted(
+        &self,
+        known: &Known,
+        table: String,
+        row: Row,
+        place: &Gathering,
+    ) -> Option<Gathered> {
+        let mut cells = row.f.into_iter().map(|cell| cell.v);
+        let mut number = || match cells.next()? {
+            Datum::Text(text) => text.parse::<i64>().ok(),
+            _ => None,
+        };
+        let (rows, began) = (number()?, number());
+        let newest = cells.next().and_then(|datum| {
+            let cursor = self.cursor_name()?;
+            let field = known.fields.iter().find(|field| field.name == cursor)?;
+            text(&field.value(datum).ok()?)
+        });
+        Some(Gathered {
+            table,
+            rows: u64::try_from(rows).ok()?,
+            newest,
+            extracted_at: began.unwrap_or(place.extracted_at),
+        })
+    }
+}
+
 /// Makes a table of the rows that `select` gives, kept as the one they go to is.
-pub fn creation(place: &Gathering, table: &str, select: &str, fields: &[Field]) -> String {
+fn creation(place: &Gathering, table: &str, select: &str, fields: &[Field]) -> String {
     let Gathering { layout, run, .. } = place;
     let began = moment(place.extracted_at, SignedDuration::ZERO);
     let expires = moment(place.extracted_at, LIFE);
@@ -38,7 +106,7 @@ pub fn creation(place: &Gathering, table: &str, select: &str, fields: &[Field]) 
 }
 
 /// How many rows were gathered, when they say the run began, and the newest of their cursor.
-pub fn count(place: &Gathering, table: &str, cursor: Option<&str>) -> String {
+fn count(place: &Gathering, table: &str, cursor: Option<&str>) -> String {
     let newest = cursor.map(|cursor| format!(", MAX({}) AS newest", quoted_name(cursor)));
     format!(
         "SELECT COUNT(*) AS n, MAX({EXTRACTED_AT}) AS began{} FROM {}",

@@ -13,17 +13,15 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::google::bigquery::{Datum, Progress, QueryJob, Reader, Row, Rows, Shape};
+use crate::google::bigquery::{Progress, QueryJob, Reader, Rows};
 use crate::range::Range;
-use crate::stream::{
-    Gathered, Gathering, Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo,
-};
+use crate::stream::{Gathering, Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo};
 use crate::value::Value;
 
 use super::cursor::{Bound, Bounds, CursorKind};
-use super::fields::{Field, fields, json_schema, record};
-use super::gather;
-use super::settings::{Origin, StreamSettings, wrong};
+use super::fields::{json_schema, record};
+use super::known::Known;
+use super::settings::{StreamSettings, wrong};
 use super::statement::select;
 use super::trouble::About;
 
@@ -54,86 +52,12 @@ pub struct TableStream {
     pub known: OnceCell<Known>,
 }
 
-/// What BigQuery says of the table or the query.
-#[derive(Debug, Clone)]
-pub struct Known {
-    pub fields: Vec<Field>,
-    pub location: String,
-    pub key: Vec<String>,
-    pub cursor: Option<CursorKind>,
-}
-
 impl TableStream {
     pub async fn known(&self) -> Result<&Known, SourceError> {
         self.known.get_or_try_init(|| self.look()).await
     }
 
-    async fn look(&self) -> Result<Known, SourceError> {
-        let shape = self
-            .shape()
-            .await
-            .map_err(|error| self.about().error(error))?;
-        let is_query = matches!(self.settings.origin, Origin::Query(_));
-        if is_query && shape.kind != "SELECT" {
-            let problem = format!("`query` is to be one SELECT, and this is {}", shape.kind);
-            return Err(wrong(&self.at(), problem));
-        }
-        let fields = fields(&shape.fields);
-        Ok(Known {
-            cursor: self.cursor_kind(&fields)?,
-            fields,
-            location: self.shared.location.clone().unwrap_or(shape.location),
-            key: shape.key,
-        })
-    }
-
-    async fn shape(&self) -> Result<Shape, crate::google::ApiError> {
-        let Shared {
-            reader, location, ..
-        } = self.shared.as_ref();
-        match &self.settings.origin {
-            Origin::Table(name) => reader.table(name).await,
-            Origin::Query(query) => reader.dry_run(query, location.as_deref()).await,
-        }
-    }
-
-    fn cursor_kind(&self, fields: &[Field]) -> Result<Option<CursorKind>, SourceError> {
-        let Some(cursor) = &self.settings.cursor else {
-            return Ok(None);
-        };
-        // As it is written, as the state names it so.
-        let found = fields.iter().find(|field| field.name == *cursor);
-        let Some(field) = found else {
-            let known: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-            let problem = format!(
-                "there is no column `{cursor}`; there are: {}",
-                known.join(", ")
-            );
-            return Err(wrong(&format!("{}.cursor", self.at()), problem));
-        };
-        let Some(kind) = CursorKind::of(field) else {
-            let problem = format!(
-                "column `{cursor}` is {}{}, whose values have no order to go on by; take a \
-                 TIMESTAMP, DATETIME, DATE, INT64, NUMERIC, BIGNUMERIC or STRING",
-                field.kind.name(),
-                if field.repeated { " REPEATED" } else { "" }
-            );
-            return Err(wrong(&format!("{}.cursor", self.at()), problem));
-        };
-        if let Some(lookback) = &self.settings.lookback
-            && !kind.takes(lookback)
-        {
-            let problem = format!(
-                "`{lookback}` is no look-back of column `{cursor}` ({}): give a duration such as \
-                 P3D or PT6H for a time, a number for INT64",
-                field.kind.name()
-            );
-            return Err(wrong(&format!("{}.lookback", self.at()), problem));
-        }
-        Ok(Some(kind))
-    }
-
-    fn about(&self) -> About<'_> {
+    pub(super) fn about(&self) -> About<'_> {
         About {
             stream: &self.info.name,
             settings: &self.settings,
@@ -142,7 +66,7 @@ impl TableStream {
         }
     }
 
-    fn at(&self) -> String {
+    pub(super) fn at(&self) -> String {
         format!("config.streams.{}", self.info.name)
     }
 
@@ -173,7 +97,7 @@ impl TableStream {
         })
     }
 
-    fn cursor_name(&self) -> Option<&str> {
+    pub(super) fn cursor_name(&self) -> Option<&str> {
         self.info.cursor_field.as_deref()
     }
 
@@ -194,7 +118,7 @@ impl TableStream {
         Ok(slices(&job, known.cursor, total, self.shared.batch_rows))
     }
 
-    fn select(&self, known: &Known, state: &State) -> Result<String, SourceError> {
+    pub(super) fn select(&self, known: &Known, state: &State) -> Result<String, SourceError> {
         let bounds = match known.cursor {
             Some(kind) => self.bounds(kind, state)?,
             None if self.range.is_some() => {
@@ -206,68 +130,8 @@ impl TableStream {
         Ok(select(&self.settings.origin, self.cursor_name(), &bounds))
     }
 
-    async fn gathered(
-        &self,
-        state: &State,
-        place: &Gathering,
-    ) -> Result<Option<Slice>, SourceError> {
-        let known = self.known().await?;
-        let is_here = known.location.eq_ignore_ascii_case(&place.location);
-        if !is_here || !known.fields.iter().all(Field::is_exact) {
-            return Ok(None);
-        }
-        let table = format!("xetl_{}", self.hash("gathered"));
-        let select = self.select(known, state)?;
-        let creation = gather::creation(place, &table, &select, &known.fields);
-        // Named by the run alone: who comes second finds the rows of who came first.
-        let made = self.run_query(&table, &creation, &known.location);
-        let made = made.await?;
-        let count = gather::count(place, &table, self.cursor_name());
-        let job = self.run_query(&count, &count, &known.location).await?;
-        let row = self.rows(&job, 0, 1).await?.rows.into_iter().next();
-        let gathered = row.and_then(|row| self.counted(known, table, row, place));
-        let gathered = gathered.ok_or_else(|| self.unreadable("it cannot be counted"))?;
-        tracing::info!(
-            stream = self.info.name,
-            job = made.id,
-            rows = gathered.rows,
-            "gathered by BigQuery"
-        );
-        Ok(Some(Slice {
-            interval: object(json!({ "cursor": known.cursor })),
-            gathered: Some(gathered),
-            ..Slice::default()
-        }))
-    }
-
-    fn counted(
-        &self,
-        known: &Known,
-        table: String,
-        row: Row,
-        place: &Gathering,
-    ) -> Option<Gathered> {
-        let mut cells = row.f.into_iter().map(|cell| cell.v);
-        let mut number = || match cells.next()? {
-            Datum::Text(text) => text.parse::<i64>().ok(),
-            _ => None,
-        };
-        let (rows, began) = (number()?, number());
-        let newest = cells.next().and_then(|datum| {
-            let cursor = self.cursor_name()?;
-            let field = known.fields.iter().find(|field| field.name == cursor)?;
-            text(&field.value(datum).ok()?)
-        });
-        Some(Gathered {
-            table,
-            rows: u64::try_from(rows).ok()?,
-            newest,
-            extracted_at: began.unwrap_or(place.extracted_at),
-        })
-    }
-
     /// Runs the query to its end; an earlier attempt of the run may have done so.
-    async fn run_query(
+    pub(super) async fn run_query(
         &self,
         name: &str,
         statement: &str,
@@ -308,7 +172,7 @@ impl TableStream {
     }
 
     /// Names something of this stream in this run.
-    fn hash(&self, what: &str) -> String {
+    pub(super) fn hash(&self, what: &str) -> String {
         let run = match &self.shared.run {
             Some(run) => run.clone(),
             None => uuid::Uuid::new_v4().to_string(),
@@ -319,7 +183,12 @@ impl TableStream {
         hash
     }
 
-    async fn rows(&self, job: &QueryJob, first: u64, most: u64) -> Result<Rows, SourceError> {
+    pub(super) async fn rows(
+        &self,
+        job: &QueryJob,
+        first: u64,
+        most: u64,
+    ) -> Result<Rows, SourceError> {
         let rows = self.shared.reader.rows(job, first, most).await;
         rows.map_err(|error| match error.is_not_found() {
             true => self.unreadable("it has expired, as it is kept for a day; start a new run"),
@@ -327,7 +196,7 @@ impl TableStream {
         })
     }
 
-    fn unreadable(&self, problem: &str) -> SourceError {
+    pub(super) fn unreadable(&self, problem: &str) -> SourceError {
         SourceError::Decode {
             url: format!("the result of stream `{}`", self.info.name),
             problem: problem.to_owned(),
@@ -395,6 +264,7 @@ fn slices(job: &QueryJob, cursor: Option<CursorKind>, total: u64, batch: u64) ->
         .map(|first| Slice {
             interval: interval.clone(),
             partition: object(json!({"first_row": first, "rows": batch.min(total - first)})),
+            size: Some(batch.min(total - first)),
             extra_fields: object(
                 json!({"project": job.project, "job": job.id, "location": job.location}),
             ),
@@ -403,7 +273,7 @@ fn slices(job: &QueryJob, cursor: Option<CursorKind>, total: u64, batch: u64) ->
         .collect()
 }
 
-fn object(json: Json) -> serde_json::Map<String, Json> {
+pub(super) fn object(json: Json) -> serde_json::Map<String, Json> {
     json.as_object().cloned().unwrap_or_default()
 }
 
@@ -416,7 +286,7 @@ fn newest(kind: CursorKind, values: impl Iterator<Item = String>) -> Option<Stri
     values.max_by(|a, b| kind.order(a, b))
 }
 
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Int(number) => Some(number.to_string()),
