@@ -12,6 +12,7 @@ pub mod context;
 pub mod desired;
 pub mod execution;
 pub mod failure;
+pub mod files;
 pub mod image;
 pub mod images;
 pub mod local;

@@ -1,9 +1,17 @@
 //! Plans: what a client declares, set against what it has.
 //!
 //! Nothing here calls Google or prints. `cloud` reads what exists and carries
-//! the steps out; it never looks at the declaration again.
+//! the steps out; it never looks at the declaration again. `document` is a plan as others
+//! read it, `saved` one that is kept, `why` what it says of each step.
+
+pub mod document;
+pub mod saved;
+mod why;
 
 use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::resource::{Address, Kind, Resource, Resources};
 
@@ -11,6 +19,8 @@ use crate::resource::{Address, Kind, Resource, Resources};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     pub steps: Vec<Step>,
+    /// How many resources are as they are declared.
+    pub unchanged: usize,
 }
 
 /// One resource and what happens to it.
@@ -52,7 +62,7 @@ pub enum Refusal {
 }
 
 /// A field that an update changes; `None` where it is not set.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldChange {
     pub field: String,
     pub before: Option<String>,
@@ -60,18 +70,23 @@ pub struct FieldChange {
 }
 
 /// How many steps of each sort a plan has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     pub create: usize,
     pub update: usize,
     pub delete: usize,
     pub keep: usize,
     pub refuse: usize,
+    pub unchanged: usize,
 }
 
 impl Plan {
     /// The steps from what there is to what is declared.
     pub fn between(actual: &Resources, desired: &Resources) -> Plan {
+        let declared = desired.iter();
+        let unchanged = declared
+            .filter(|(address, resource)| actual.get(address) == Some(resource))
+            .count();
         let addresses: BTreeSet<_> = actual.keys().chain(desired.keys()).collect();
         let (deletes, mut steps): (Vec<_>, Vec<_>) = addresses
             .into_iter()
@@ -80,7 +95,7 @@ impl Plan {
             .partition(|step| matches!(step.change, Change::Delete { .. }));
         // `Kind` is ordered by creation, so deletions run it backwards.
         steps.extend(deletes.into_iter().rev());
-        Plan { steps }
+        Plan { steps, unchanged }
     }
 
     /// The steps to nothing; what `held` names is kept, as it holds data.
@@ -114,7 +129,10 @@ impl Plan {
     }
 
     pub fn summary(&self) -> Summary {
-        let mut summary = Summary::default();
+        let mut summary = Summary {
+            unchanged: self.unchanged,
+            ..Summary::default()
+        };
         for step in &self.steps {
             match step.change {
                 Change::Create { .. } => summary.create += 1,
@@ -158,6 +176,11 @@ impl Step {
 
     pub fn deletes(&self) -> bool {
         matches!(self.change, Change::Delete { .. } | Change::Keep { .. })
+    }
+
+    /// Why it is there, for people.
+    pub fn why(&self) -> String {
+        why::why(self)
     }
 
     /// What an update changes, field by field.

@@ -9,9 +9,11 @@ use crate::desired::{self, Image};
 use crate::failure::Failure;
 use crate::names;
 use crate::plan::Plan;
+use crate::plan::document::{MissingValue, PlanDocument};
+use crate::plan::saved::{SavedPlan, shown};
 use crate::resource::{Address, Kind, Resources};
 use crate::target::Target;
-use crate::view::{MissingValue, PlanPicture};
+use crate::view::PlanPicture;
 
 /// A client and its part of the cloud.
 pub struct Session {
@@ -26,6 +28,8 @@ pub struct Proposal {
     pub client: String,
     pub plan: Plan,
     pub missing: Vec<MissingValue>,
+    declared: Resources,
+    read: Resources,
 }
 
 impl Session {
@@ -57,6 +61,8 @@ impl Session {
             client: self.client.name.clone(),
             plan: Plan::between(&actual.resources, &declared),
             missing: self.missing_values(&actual),
+            declared,
+            read: actual.resources,
         })
     }
 
@@ -73,6 +79,8 @@ impl Session {
             client: self.client.name.clone(),
             plan: Plan::destroy(&actual.resources, &held),
             missing: Vec::new(),
+            declared: Resources::new(),
+            read: actual.resources,
         })
     }
 
@@ -133,6 +141,16 @@ impl Proposal {
             client: &self.client,
             plan: &self.plan,
             missing: &self.missing,
+            why: false,
+        }
+    }
+
+    /// The plan with what it stands on, to be carried out later.
+    pub fn saved(&self) -> SavedPlan {
+        SavedPlan {
+            plan: PlanDocument::of(&self.client, &self.plan, &self.missing),
+            declared: shown(&self.declared),
+            read: shown(&self.read),
         }
     }
 

@@ -24,7 +24,7 @@ mod run;
 mod status;
 mod table;
 
-pub use plan::{MissingValue, PlanPicture};
+pub use plan::PlanPicture;
 pub use progress::Progress;
 pub use run::{Following, RunPicture};
 pub use status::{PipelineStatus, StatusPicture};

@@ -238,10 +238,8 @@ fn an_onboarding_killed_at_any_moment_goes_on_when_run_again() {
     wait_for("an onboarding that gets through", || {
         (world.xetl(&arguments).code == Some(0)).then_some(())
     });
-    assert_eq!(
-        world.ok(&["plan", "--client", "acme"]).trim(),
-        "No changes."
-    );
+    let plan = world.ok(&["plan", "--client", "acme"]);
+    assert!(plan.starts_with("No changes."), "{plan}");
     // An execution that a killed onboarding started goes on without it, so the rows may be on their way.
     let count = "select count(*) n, count(distinct InvoiceID) k from acme_xero.invoices";
     let query = ["query", "--client", "acme", "--format", "json", count];

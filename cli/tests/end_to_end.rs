@@ -111,10 +111,8 @@ fn a_client_goes_from_nothing_to_rows_and_back() {
     assert!(!world.read("clients/acme.yaml").contains("sandbox-secret"));
 
     assert_eq!(plan(&world)["empty"], true);
-    assert_eq!(
-        world.ok(&["plan", "--client", "acme"]).trim(),
-        "No changes."
-    );
+    let plan = world.ok(&["plan", "--client", "acme"]);
+    assert!(plan.starts_with("No changes."), "{plan}");
     assert_eq!(loaded(&world), truth(&xero));
 
     // A second execution fetches what a day changed, and only that.

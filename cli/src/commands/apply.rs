@@ -1,8 +1,14 @@
 //! `xetl apply`: makes what a client's file declares.
 
+use std::path::{Path, PathBuf};
+
 use crate::apply::SecretValues;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
+use crate::files;
+use crate::images::Images;
+use crate::plan::saved::SavedPlan;
+use crate::session::{Proposal, Session};
 use crate::view::View;
 
 use super::agree;
@@ -10,25 +16,58 @@ use super::agree;
 /// Make what a client's file declares
 #[derive(clap::Args, Debug)]
 pub struct ApplyArgs {
+    /// A plan that `plan --out` kept; it is carried out as it is, or refused
+    #[arg(value_name = "PLAN", conflicts_with = "client")]
+    plan: Option<PathBuf>,
     /// Client to make it for
-    #[arg(long, value_name = "NAME")]
-    client: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "plan")]
+    client: Option<String>,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
 }
 
 pub async fn run(context: &Context, view: &mut View, args: &ApplyArgs) -> Result<(), Failure> {
-    let session = context.session(&args.client).await?;
+    let saved = args.plan.as_deref().map(files::read_plan).transpose()?;
+    let client = match (&saved, &args.client) {
+        (Some(saved), _) => &saved.plan.client,
+        (None, Some(client)) => client,
+        (None, None) => return Err(Failure::new(Kind::Usage, "`--client` is missing")),
+    };
+    let session = context.session(client).await?;
     let images = context.images(&session)?;
     let proposal = session.propose(&images.image()).await?;
+    if let (Some(saved), Some(path)) = (&saved, &args.plan) {
+        must_stand(saved, &proposal, path)?;
+    }
     view.proposal(&proposal.picture())?;
-    if !proposal.plan.is_empty() && !agree(view, args.yes, "Do this?")? {
+    // A plan that was kept was looked at then.
+    let is_agreed = args.yes || saved.is_some();
+    if !proposal.plan.is_empty() && !agree(view, is_agreed, "Do this?")? {
         return Ok(());
     }
+    carry_out(view, &session, &images, &proposal).await
+}
+
+async fn carry_out(
+    view: &mut View,
+    session: &Session,
+    images: &Images,
+    proposal: &Proposal,
+) -> Result<(), Failure> {
     let values = SecretValues::new();
     let done = session
-        .apply(&proposal, &images, &values, &mut view.progress())
+        .apply(proposal, images, &values, &mut view.progress())
         .await?;
     Ok(view.applied(&proposal.picture(), done)?)
+}
+
+fn must_stand(saved: &SavedPlan, proposal: &Proposal, path: &Path) -> Result<(), Failure> {
+    let path = path.display();
+    saved.check(&proposal.saved()).map_err(|stale| {
+        let client = &saved.plan.client;
+        Failure::new(Kind::Failed, format!("{path} cannot be applied: {stale}")).hint(format!(
+            "`xetl plan --client {client} --out {path}`, and look at it again"
+        ))
+    })
 }

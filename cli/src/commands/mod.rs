@@ -88,7 +88,7 @@ impl Cli {
             Command::Image(args) => image::run(&context, view, &args).await?,
             Command::Local(args) => local::run(&context, view, &args).await?,
             Command::Completions(args) => completions::run(view, &args)?,
-            Command::Plan(args) => plan::run(&context, view, &args).await?,
+            Command::Plan(args) => return plan::run(&context, view, &args).await,
             Command::Apply(args) => apply::run(&context, view, &args).await?,
             Command::Destroy(args) => destroy::run(&context, view, &args).await?,
             Command::Run(args) => run::run(&context, view, &args).await?,

@@ -5,6 +5,7 @@ use schemars::schema_for;
 
 use crate::config::{ClientFile, WorkspaceFile};
 use crate::failure::Failure;
+use crate::plan::document::PlanDocument;
 use crate::view::View;
 
 /// Print the JSON Schema of a workspace's files
@@ -20,12 +21,15 @@ enum File {
     Client,
     /// xetl.yaml
     Workspace,
+    /// What `plan --format json` prints
+    Plan,
 }
 
 pub fn run(view: &mut View, args: &SchemaArgs) -> Result<(), Failure> {
     let schema = match args.file {
         File::Client => schema_for!(ClientFile),
         File::Workspace => schema_for!(WorkspaceFile),
+        File::Plan => schema_for!(PlanDocument),
     };
     Ok(view.json(&schema)?)
 }

@@ -3,33 +3,32 @@
 use std::io;
 
 use anstyle::Style;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{BOLD, DIM, GREEN, RED, View, YELLOW};
+use crate::plan::document::{MissingValue, PlanDocument};
 use crate::plan::{Change, Plan, Step, Summary};
 
 /// A plan, and what stands in its way.
 pub struct PlanPicture<'a> {
     pub client: &'a str,
     pub plan: &'a Plan,
+    /// Whether each step says why it is there.
+    pub why: bool,
     /// Secrets without a value, each with the command that sets it.
     pub missing: &'a [MissingValue],
 }
 
-/// A secret that a job needs and that holds nothing.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct MissingValue {
-    pub secret: String,
-    /// Dotted path of the config's field.
-    pub path: String,
-    /// How to set it.
-    pub command: String,
+impl PlanPicture<'_> {
+    fn document(&self) -> PlanDocument {
+        PlanDocument::of(self.client, self.plan, self.missing)
+    }
 }
 
 impl View {
     pub fn plan(&mut self, picture: &PlanPicture<'_>) -> io::Result<()> {
         if self.is_json() {
-            return self.json(&as_json(picture));
+            return self.json(&picture.document());
         }
         for line in lines(picture) {
             self.line(line)?;
@@ -50,7 +49,7 @@ impl View {
     /// A plan that was carried out, in `done` steps.
     pub fn applied(&mut self, picture: &PlanPicture<'_>, done: usize) -> io::Result<()> {
         if self.is_json() {
-            let mut value = as_json(picture);
+            let mut value = json!(picture.document());
             value["applied"] = json!(done);
             return self.json(&value);
         }
@@ -63,7 +62,10 @@ impl View {
 }
 
 fn lines(picture: &PlanPicture<'_>) -> Vec<String> {
-    let mut lines: Vec<String> = picture.plan.steps.iter().flat_map(step_lines).collect();
+    let steps = picture.plan.steps.iter();
+    let mut lines: Vec<String> = steps
+        .flat_map(|step| step_lines(step, picture.why))
+        .collect();
     for missing in picture.missing {
         let MissingValue {
             secret, command, ..
@@ -79,7 +81,7 @@ fn lines(picture: &PlanPicture<'_>) -> Vec<String> {
     lines
 }
 
-fn step_lines(step: &Step) -> Vec<String> {
+fn step_lines(step: &Step, why: bool) -> Vec<String> {
     let (sign, style) = sign(&step.change);
     let mut line = format!(
         "{style}{sign:>3}{style:#} {:<10} {}",
@@ -105,7 +107,8 @@ fn step_lines(step: &Step) -> Vec<String> {
             "", change.field
         )
     });
-    std::iter::once(line).chain(shown).collect()
+    let why = why.then(|| format!("{:15}{DIM}{}{DIM:#}", "", step.why()));
+    std::iter::once(line).chain(why).chain(shown).collect()
 }
 
 fn sign(change: &Change) -> (&'static str, Style) {
@@ -120,7 +123,7 @@ fn sign(change: &Change) -> (&'static str, Style) {
 
 fn sum(plan: &Plan) -> String {
     if plan.is_empty() && plan.steps.is_empty() {
-        return "No changes.".to_owned();
+        return format!("No changes. {} unchanged.", plan.unchanged);
     }
     let Summary {
         create,
@@ -128,6 +131,7 @@ fn sum(plan: &Plan) -> String {
         delete,
         keep,
         refuse,
+        unchanged,
     } = plan.summary();
     let parts: Vec<String> = [
         (create, "to create"),
@@ -135,49 +139,13 @@ fn sum(plan: &Plan) -> String {
         (delete, "to delete"),
         (keep, "kept"),
         (refuse, "refused"),
+        (unchanged, "unchanged"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
     .map(|(count, word)| format!("{count} {word}"))
     .collect();
     format!("{}.", parts.join(", "))
-}
-
-fn as_json(picture: &PlanPicture<'_>) -> Value {
-    let steps: Vec<Value> = picture.plan.steps.iter().map(step_json).collect();
-    json!({
-        "client": picture.client,
-        "empty": picture.plan.is_empty(),
-        "summary": picture.plan.summary(),
-        "steps": steps,
-        "missing_secrets": picture.missing,
-    })
-}
-
-fn step_json(step: &Step) -> Value {
-    let mut value = json!({
-        "action": action(&step.change),
-        "kind": step.address.kind,
-        "name": step.address.name,
-    });
-    if let Change::Update { .. } = &step.change {
-        value["changes"] = json!(step.field_changes());
-    }
-    if let Change::Refuse { reason } = &step.change {
-        value["reason"] = json!(reason.to_string());
-    }
-    value
-}
-
-/// The word for what a step does.
-pub(super) fn action(change: &Change) -> &'static str {
-    match change {
-        Change::Create { .. } => "create",
-        Change::Update { .. } => "update",
-        Change::Delete { .. } => "delete",
-        Change::Keep { .. } => "keep",
-        Change::Refuse { .. } => "refuse",
-    }
 }
 
 #[cfg(test)]
@@ -202,6 +170,7 @@ mod tests {
         let picture = PlanPicture {
             client: "acme",
             plan: &plan,
+            why: false,
             missing,
         };
         anstream::adapter::strip_str(&lines(&picture).join("\n")).to_string()
@@ -230,6 +199,6 @@ mod tests {
 
         1 to create, 1 to change, 1 to delete, 1 refused.
         ");
-        assert_eq!(shown(&actual, &actual), "No changes.");
+        assert_eq!(shown(&actual, &actual), "No changes. 3 unchanged.");
     }
 }

@@ -5,10 +5,11 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::run::{outcome_style, seconds};
-use super::{BOLD, DIM, GREEN, MissingValue, View, YELLOW};
+use super::{BOLD, DIM, GREEN, View, YELLOW};
 use crate::config::Schedule;
 use crate::execution::{Execution, RunSummary};
 use crate::plan::Summary;
+use crate::plan::document::MissingValue;
 use xetl_runtime::progress::grouped;
 
 /// What a client has and how its last runs went.

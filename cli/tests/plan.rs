@@ -1,0 +1,125 @@
+//! Plans: looked at, kept, carried out later or refused, and told to scripts by exit codes.
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+mod world;
+
+use serde_json::Value;
+use world::World;
+
+const SOURCE: &str = r#"version: 7.39.1
+type: DeclarativeSource
+check: {type: CheckStream, stream_names: [things]}
+streams:
+  - type: DeclarativeStream
+    name: things
+    retriever:
+      type: SimpleRetriever
+      requester: {type: HttpRequester, url: "http://127.0.0.1:1/things"}
+      record_selector:
+        type: RecordSelector
+        extractor: {type: DpathExtractor, field_path: []}
+"#;
+
+fn client(world: &World, cron: &str) {
+    let text = format!(
+        "client: acme\npipelines:\n  things:\n    source: things\n    schedule: {{cron: \"{cron}\", time_zone: Europe/London}}\n"
+    );
+    world.write("clients/acme.yaml", &text);
+}
+
+fn workspace() -> World {
+    let world = World::new();
+    world.ok(&["init"]);
+    world.write("sources/things.yaml", SOURCE);
+    client(&world, "0 2 * * *");
+    world
+}
+
+#[test]
+fn a_plan_is_kept_and_carried_out_only_while_it_stands() {
+    let world = workspace();
+    let keep = |name: &str| world.ok(&["plan", "--client", "acme", "--out", name]);
+    keep("first.json");
+    keep("again.json");
+    assert_eq!(world.read("first.json"), world.read("again.json"));
+    world.ok(&["apply", "first.json"]);
+
+    // Its steps are done: what the other one read is not what there is.
+    let refused = world.xetl(&["apply", "again.json"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("what it read has changed since"));
+    assert!(
+        refused
+            .stderr
+            .contains("xetl plan --client acme --out again.json")
+    );
+
+    client(&world, "0 3 * * *");
+    keep("later.json");
+    client(&world, "0 4 * * *");
+    let refused = world.xetl(&["apply", "later.json"]);
+    insta::assert_snapshot!(refused.stderr, @"
+    error: later.json cannot be applied: what is declared has changed since: schedule acme-things (cron)
+    hint: `xetl plan --client acme --out later.json`, and look at it again
+    ");
+    client(&world, "0 3 * * *");
+    world.ok(&["apply", "later.json"]);
+    assert_eq!(world.json(&["plan", "--client", "acme"])["empty"], true);
+
+    world.write("broken.json", "{}");
+    let refused = world.xetl(&["apply", "broken.json"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+}
+
+#[test]
+fn a_script_learns_from_the_exit_code_and_from_json_whether_there_is_something_to_do() {
+    let world = workspace();
+    let planned = |more: &[&str]| {
+        let mut arguments = vec!["plan", "--client", "acme", "--detailed-exitcode"];
+        arguments.extend(more);
+        world.xetl(&arguments).code
+    };
+    assert_eq!(planned(&[]), Some(2));
+    world.ok(&["apply", "--client", "acme", "--yes"]);
+    assert_eq!(planned(&[]), Some(0));
+    client(&world, "at noon");
+    assert_eq!(planned(&[]), Some(1));
+    client(&world, "0 5 * * *");
+    let plan = world.json(&["plan", "--client", "acme"]);
+    insta::assert_snapshot!(format!("{:#}", plan["steps"]), @r#"
+    [
+      {
+        "action": "update",
+        "kind": "schedule",
+        "name": "acme-things",
+        "changes": [
+          {
+            "field": "cron",
+            "before": "0 2 * * *",
+            "after": "0 5 * * *"
+          }
+        ],
+        "why": "there, but 1 field is not as declared; starts pipeline `things` in time"
+      }
+    ]
+    "#);
+    assert_eq!(plan["summary"]["unchanged"], 22);
+    assert_fits(&world.json(&["schema", "plan"]), &plan);
+    insta::assert_snapshot!(world.ok(&["plan", "--client", "acme", "--why"]), @"
+      ~ schedule   acme-things
+                   there, but 1 field is not as declared; starts pipeline `things` in time
+                   cron  0 2 * * * -> 0 5 * * *
+
+    1 to change, 22 unchanged.
+    ");
+}
+
+/// The document is as its schema says.
+fn assert_fits(schema: &Value, document: &Value) {
+    let validator = jsonschema::validator_for(schema).unwrap();
+    let problems: Vec<String> = validator
+        .iter_errors(document)
+        .map(|it| it.to_string())
+        .collect();
+    assert!(problems.is_empty(), "{problems:?}");
+}
