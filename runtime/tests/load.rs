@@ -527,15 +527,14 @@ async fn a_file_with_other_rows_than_were_written_is_not_shown() {
         counting(5, declared(), true),
     );
     first.await;
-    let broken = SourceError::Credentials("refused".to_owned());
-    let mut source = counting(25, declared(), true);
-    source.streams = vec![Box::new(Numbers {
-        info: source.streams[0].info().clone(),
-        last: 25,
-        fails: Mutex::new(Some((20, broken))),
-    })];
-    let summary = run_as(with(&fake, "r2", options.clone()), source).await;
-    assert_eq!(summary.outcome, RunOutcome::Failed);
+    let task = async |index| {
+        let setup = Setup {
+            task: Task { index, count: 2 },
+            ..with(&fake, "r2", options.clone())
+        };
+        run_as(setup, counting(25, declared(), true)).await
+    };
+    assert_eq!(task(0).await.streams[0].outcome, Outcome::Shared);
     {
         let mut world = fake.world.lock().unwrap();
         let other = world.objects["count/numbers/run=r1/part-0-0.parquet"].clone();
@@ -543,8 +542,8 @@ async fn a_file_with_other_rows_than_were_written_is_not_shown() {
         assert!(world.objects.insert(name, other).is_some());
     }
     let state = fake.object("count/state/numbers.json");
-    let source = counting(25, declared(), true);
-    let summary = run_as(with(&fake, "r2", options), source).await;
+    let summary = task(1).await;
+    assert_eq!(summary.outcome, RunOutcome::Failed);
     let error = summary.streams[0].error.as_deref().unwrap_or_default();
     assert!(
         error.contains("has other rows than were written to it"),
