@@ -93,8 +93,8 @@ async fn records(source: &dyn Source, tape: Tape) -> Result<Vec<Json>, SourceErr
     let mut pages = source.streams()[0].pages_on(&slice, &tape);
     let mut records = Vec::new();
     while let Some(page) = pages.try_next().await? {
-        let page = page.records.iter();
-        records.extend(page.map(|record| serde_json::to_value(record).unwrap()));
+        let page = page.records.into_iter();
+        records.extend(page.map(|record| serde_json::to_value(&record).unwrap()));
     }
     Ok(records)
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::range::Range;
 use crate::scalar;
-use crate::value::Value;
+use crate::value::Borrowed;
 
 use super::fields::{Field, Kind};
 
@@ -70,15 +70,13 @@ impl CursorKind {
 
     /// Which of two values is newer; what cannot be read is older than anything.
     pub fn order(self, a: &str, b: &str) -> Ordering {
-        let number = |text: &str| Value::String(text.to_owned());
+        let number = |text: &str| scalar::big_numeric(&Borrowed::String(text.to_owned().into()));
         match self {
             CursorKind::Timestamp => scalar::timestamp(a).cmp(&scalar::timestamp(b)),
             CursorKind::Datetime => scalar::datetime(a).cmp(&scalar::datetime(b)),
             CursorKind::Date => scalar::date(a).cmp(&scalar::date(b)),
             CursorKind::Int64 => a.parse::<i64>().ok().cmp(&b.parse().ok()),
-            CursorKind::Numeric | CursorKind::BigNumeric => {
-                scalar::big_numeric(&number(a)).cmp(&scalar::big_numeric(&number(b)))
-            }
+            CursorKind::Numeric | CursorKind::BigNumeric => number(a).cmp(&number(b)),
             // BigQuery orders texts by their UTF-8 too.
             CursorKind::String => a.cmp(b),
         }
@@ -87,7 +85,7 @@ impl CursorKind {
     /// A value in SQL; `None` where it is none of this type.
     pub fn literal(self, text: &str) -> Option<String> {
         let quoted = |word: &str| format!("{word} {}", quoted(text));
-        let number = || scalar::big_numeric(&Value::String(text.to_owned()));
+        let number = || scalar::big_numeric(&Borrowed::String(text.into()));
         Some(match self {
             CursorKind::Timestamp => {
                 let micros = scalar::timestamp(text)?;

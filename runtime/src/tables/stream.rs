@@ -225,6 +225,7 @@ impl TableStream {
             place.newest = newest(kind, values.chain(place.newest.take()));
         }
         let cursor = place.newest.clone();
+        let records = records.into();
         Ok(Some((Page { records, cursor }, place)))
     }
 }
