@@ -3,12 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
 use crate::bigquery::BigQuery;
+use crate::error::ApiError;
 use crate::faults::Faults;
-use crate::identity::Identity;
+use crate::identity::{Caller, Identity};
 use crate::logging::Logs;
 use crate::operations::Operations;
 use crate::policy::Policies;
@@ -45,6 +47,16 @@ pub struct Cloud {
 }
 
 impl Cloud {
+    /// Who sent these headers; an assertion that an account's key signed is as good as a token.
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        let value = headers.get("authorization").and_then(|it| it.to_str().ok());
+        let bearer = value.and_then(|value| value.strip_prefix("Bearer "));
+        match bearer.and_then(|token| self.accounts.signer(token)) {
+            Some(email) => Ok(Caller::ServiceAccount(email)),
+            None => self.identity.caller(headers),
+        }
+    }
+
     pub fn open(store: Store, endpoint: String) -> io::Result<Cloud> {
         let accounts = Arc::new(Accounts::open(&store)?);
         let projects = Arc::new(Projects::open(&store)?);

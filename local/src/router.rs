@@ -125,7 +125,7 @@ impl Route {
         let Some(service) = self.service else {
             return Ok(Caller::Anonymous);
         };
-        let caller = cloud.identity.caller(headers)?;
+        let caller = cloud.caller(headers)?;
         match variables.get("project").map(String::as_str) {
             Some("-") | None => {}
             Some(project) => cloud

@@ -95,6 +95,11 @@ fn router() -> Router {
         .with(service("secretmanager.googleapis.com", secrets::routes()))
         .with(service("storage.googleapis.com", storage::routes()))
         .with(service("iam.googleapis.com", accounts::routes()))
+        .with(service(
+            "iamcredentials.googleapis.com",
+            accounts::token_routes(),
+        ))
+        .with(accounts::oauth_routes())
         .with(service("bigquery.googleapis.com", bigquery::routes()))
         .with(service(
             "cloudresourcemanager.googleapis.com",

@@ -1,4 +1,5 @@
-"""Google's own BigQuery client against the local cloud: DML, copies, extracts, schemas.
+"""Google's own BigQuery client against the local cloud: DML, copies, extracts, schemas,
+results by pages, and who may ask.
 
     python conformance_bigquery.py http://127.0.0.1:PORT
 
@@ -6,6 +7,7 @@ Needs google-cloud-bigquery and google-cloud-storage; uses the project
 `conformance-check` and leaves nothing in it. Every check ends the run when it fails.
 """
 
+import base64
 import datetime
 import decimal
 import json
@@ -13,8 +15,12 @@ import sys
 
 import requests
 from google.api_core import exceptions
+from google.auth import exceptions as auth_exceptions
+from google.auth import impersonated_credentials
 from google.auth.credentials import AnonymousCredentials
+from google.auth.transport.requests import Request
 from google.cloud import bigquery, storage
+from google.oauth2 import service_account
 
 PROJECT = "conformance-check"
 DATASET = f"{PROJECT}.warehouse"
@@ -42,7 +48,7 @@ def refused(error, call):
 def enable(url):
     reply = requests.post(
         f"{url}/v1/projects/{PROJECT}/services:batchEnable",
-        json={"serviceIds": ["bigquery.googleapis.com"]},
+        json={"serviceIds": ["bigquery.googleapis.com", "iam.googleapis.com"]},
     )
     assert reply.ok, reply.text
 
@@ -267,6 +273,77 @@ def check_expiration(client):
     refused(exceptions.NotFound, lambda: client.get_table(f"{DATASET}.brief", retry=None))
 
 
+def key_of(url, email):
+    """A new key of the account, as Google's clients read one."""
+    accounts = f"{url}/v1/projects/{PROJECT}/serviceAccounts"
+    made = requests.post(f"{accounts}/{email}/keys", json={})
+    assert made.ok, made.text
+    return json.loads(base64.b64decode(made.json()["privateKeyData"]))
+
+
+def account(url, name):
+    body = {"accountId": name, "serviceAccount": {"displayName": name}}
+    made = requests.post(f"{url}/v1/projects/{PROJECT}/serviceAccounts", json=body)
+    assert made.ok, made.text
+    return made.json()["email"]
+
+
+def client_as(url, credentials):
+    return bigquery.Client(
+        project=PROJECT, credentials=credentials, client_options={"api_endpoint": url}
+    )
+
+
+def check_identities(url):
+    """A key signs in by exchange and by itself; impersonation needs a role."""
+    reader, signer = account(url, "reader"), account(url, "signer")
+    scopes = ["https://www.googleapis.com/auth/cloud-platform"]
+    key = key_of(url, signer)
+    by_key = service_account.Credentials.from_service_account_info(key, scopes=scopes)
+    job = run(client_as(url, by_key), "SELECT 1 AS n")
+    assert job.user_email == signer, job.user_email
+    alone = service_account.Credentials.from_service_account_info(key, scopes=scopes)
+    alone = alone.with_always_use_jwt_access(True)
+    assert run(client_as(url, alone), "SELECT 1 AS n").user_email == signer
+
+    target = impersonated_credentials.Credentials(
+        by_key, reader, scopes, iam_endpoint_override=f"{url}/v1/projects/-/serviceAccounts/{reader}:generateAccessToken"
+    )
+    refused(auth_exceptions.RefreshError, lambda: target.refresh(Request()))
+    policy = {"policy": {"bindings": [
+        {"role": "roles/iam.serviceAccountTokenCreator", "members": [f"serviceAccount:{signer}"]}]}}
+    granted = requests.post(
+        f"{url}/v1/projects/{PROJECT}/serviceAccounts/{reader}:setIamPolicy", json=policy
+    )
+    assert granted.ok, granted.text
+    assert run(client_as(url, target), "SELECT 1 AS n").user_email == reader
+
+    forged = dict(key, client_email=reader)
+    credentials = service_account.Credentials.from_service_account_info(forged, scopes=scopes)
+    refused(auth_exceptions.RefreshError, lambda: credentials.refresh(Request()))
+    for email in (reader, signer):
+        requests.delete(f"{url}/v1/projects/{PROJECT}/serviceAccounts/{email}")
+
+
+def check_result_pages(client, url):
+    """A query's result is read by pages from any row on, and stays as it was."""
+    make(client, "paged")
+    values = ", ".join(f"('{n:02}', {n}, '2024-01-01', [])" for n in range(25))
+    run(client, f"INSERT INTO `{DATASET}.paged` (id, total, day, lines) VALUES {values}")
+    job = run(client, f"SELECT * FROM `{DATASET}.paged` ORDER BY id")
+    run(client, f"DELETE FROM `{DATASET}.paged` WHERE TRUE")
+    job.result(retry=None)
+    kept = bigquery.Table(job.destination, schema=FIELDS)
+    ids = [row["id"] for row in client.list_rows(kept, page_size=10, start_index=5, retry=None)]
+    assert ids == [f"{n:02}" for n in range(5, 25)], ids
+    results = f"{url}/bigquery/v2/projects/{PROJECT}/queries/{job.job_id}"
+    page = requests.get(results, params={"startIndex": 20, "maxResults": 10, "location": "US"}).json()
+    assert [row["f"][0]["v"] for row in page["rows"]] == [f"{n:02}" for n in range(20, 25)], page
+    assert page["totalRows"] == "25", page
+    assert job.result(max_results=0, retry=None).total_rows == 25
+    client.delete_table(f"{DATASET}.paged", retry=None)
+
+
 def main(url):
     enable(url)
     options = {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": url}}
@@ -283,6 +360,8 @@ def main(url):
     check_partitions(client, buckets)
     check_faults(client, url)
     check_expiration(client)
+    check_result_pages(client, url)
+    check_identities(url)
     client.delete_dataset(DATASET, delete_contents=True, retry=None)
     print("bigquery: all checks passed")
 

@@ -101,7 +101,7 @@ pub fn next(pending: &Pending, facts: Facts<'_>) -> Action {
     if facts.checkpoint.map_or(0, |stored| stored.generation) != pending.replaces {
         return Action::Abandon;
     }
-    if pending.uris.is_empty() {
+    if pending.uris.is_empty() && pending.gathered.is_none() {
         return Action::Record;
     }
     match (pending.target, &pending.merge) {
@@ -135,11 +135,13 @@ fn next_of_merge(pending: &Pending, facts: Facts<'_>) -> Action {
 
 /// What is to be done before the load has brought its rows; `None` if it has.
 fn after_load(pending: &Pending, loads: &Attempts) -> Option<Action> {
-    match loads.jobs.last() {
-        Some(JobState::Done { rows }) if *rows == pending.rows => None,
-        Some(JobState::Done { rows }) => Some(Action::Miscounted { loaded: *rows }),
-        _ => Some(after_failure(Job::Load, loads)),
-    }
+    let loaded = match loads.jobs.last() {
+        Some(JobState::Done { rows }) => *rows,
+        // Gathered rows are added by a statement.
+        Some(JobState::Changed(changes)) => changes.inserted,
+        _ => return Some(after_failure(Job::Load, loads)),
+    };
+    (loaded != pending.rows).then_some(Action::Miscounted { loaded })
 }
 
 /// Another attempt, if there was none or one more may help.

@@ -5,6 +5,7 @@
 pub mod api;
 pub mod bigquery;
 pub mod endpoint;
+pub mod identity;
 pub mod retry;
 pub mod secrets;
 pub mod storage;
@@ -13,6 +14,7 @@ use google_cloud_auth::credentials::{Builder, Credentials};
 
 pub use api::ApiError;
 pub use endpoint::Endpoints;
+pub use identity::Identity;
 
 /// Where the APIs are and who we are to them.
 #[derive(Debug, Clone)]

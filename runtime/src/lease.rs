@@ -5,9 +5,8 @@
 //! writes is guarded besides: by generations, by the ids of its load jobs, and by a tenure
 //! that ends by the clock, also in a process that stood still.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -40,29 +39,54 @@ impl Overlap {
     }
 }
 
+/// The time by two clocks: one may be set while a run goes on, the other stands still while a
+/// machine sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    pub wall: Timestamp,
+    pub steady: Instant,
+}
+
+impl Now {
+    pub fn read() -> Now {
+        Now {
+            wall: Timestamp::now(),
+            steady: Instant::now(),
+        }
+    }
+
+    fn plus(self, time: Duration) -> Now {
+        Now {
+            wall: self.wall.checked_add(time).unwrap_or(Timestamp::MAX),
+            steady: self.steady + time,
+        }
+    }
+}
+
 /// How long this process may still take the lease for its own.
 ///
-/// It must not begin anything that a successor cannot see once that time is over.
+/// It must not begin anything that a successor cannot see once that time is over, by either clock.
 #[derive(Debug, Clone, Default)]
-pub struct Tenure(Arc<AtomicI64>);
+pub struct Tenure(Arc<Mutex<Option<Now>>>);
 
 impl Tenure {
-    pub fn until(deadline: Timestamp) -> Tenure {
-        let tenure = Tenure::default();
-        tenure.extend(deadline);
-        tenure
+    pub fn is_over(&self, now: Now) -> bool {
+        self.until()
+            .is_none_or(|until| until.wall <= now.wall || until.steady <= now.steady)
     }
 
-    pub fn is_over(&self, now: Timestamp) -> bool {
-        self.0.load(Ordering::SeqCst) <= now.as_millisecond()
+    fn until(&self) -> MutexGuard<'_, Option<Now>> {
+        // A moment is whole, whoever panics.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn extend(&self, deadline: Timestamp) {
-        self.0.store(deadline.as_millisecond(), Ordering::SeqCst);
+    /// The lease was asked for at this moment, and was had.
+    fn begin(&self, asked: Now) {
+        *self.until() = Some(asked.plus(TERM));
     }
 
     fn end(&self) {
-        self.extend(Timestamp::MIN);
+        *self.until() = None;
     }
 }
 
@@ -157,9 +181,10 @@ pub struct Holder {
 impl Holder {
     /// Takes or renews the lease; says who has it otherwise.
     pub async fn take(&self) -> Result<Claim, StoreError> {
-        let claim = self.claimed().await?;
+        let asked = Now::read();
+        let claim = self.claimed(asked.wall).await?;
         match &claim {
-            Claim::Take(lease) => self.tenure.extend(lease.deadline),
+            Claim::Take(_) => self.tenure.begin(asked),
             Claim::Held { .. } => self.tenure.end(),
         }
         Ok(claim)
@@ -197,11 +222,11 @@ impl Holder {
         }
     }
 
-    async fn claimed(&self) -> Result<Claim, StoreError> {
+    async fn claimed(&self, now: Timestamp) -> Result<Claim, StoreError> {
         loop {
             let stored: Option<Stored<Lease>> = state::read(&self.bucket, &self.name).await?;
             let held = stored.as_ref().map(|stored| &stored.value);
-            let claim = claim(held, self.claimant(), Timestamp::now());
+            let claim = claim(held, self.claimant(), now);
             let Claim::Take(lease) = &claim else {
                 return Ok(claim);
             };
@@ -221,16 +246,15 @@ impl Holder {
     /// Renews it until it is lost, which stops the run. Failing to reach the bucket
     /// is no loss before the deadline has passed.
     pub async fn keep(&self, stop: CancellationToken) {
-        let mut last = Timestamp::now();
         loop {
             tokio::time::sleep(RENEWAL).await;
             match self.take().await {
-                Ok(Claim::Take(_)) => last = Timestamp::now(),
+                Ok(Claim::Take(_)) => {}
                 Ok(Claim::Held { by, .. }) => {
                     tracing::error!(by, "the pipeline's lease was lost to another run; stopping");
                     return stop.cancel();
                 }
-                Err(error) if deadline(last) < Timestamp::now() => {
+                Err(error) if self.tenure.is_over(Now::read()) => {
                     tracing::error!(%error, "the pipeline's lease could not be renewed; stopping");
                     return stop.cancel();
                 }
@@ -337,14 +361,24 @@ mod tests {
     }
 
     #[test]
-    fn a_tenure_ends_by_the_clock_and_by_loss() {
-        let tenure = Tenure::until(at(60));
-        assert!(!tenure.is_over(at(59)));
-        assert!(tenure.is_over(at(60)));
-        tenure.extend(at(120));
-        assert!(!tenure.is_over(at(60)));
+    fn a_tenure_ends_by_either_clock_and_by_loss() {
+        let asked = Now::read();
+        let [soon, late] = [1, 60].map(|seconds| asked.plus(Duration::from_secs(seconds)));
+        let tenure = Tenure::default();
+        assert!(tenure.is_over(asked), "nobody asked for it yet");
+        tenure.begin(asked);
+        assert!(!tenure.is_over(soon));
+        let set_forward = Now {
+            wall: late.wall,
+            ..soon
+        };
+        assert!(tenure.is_over(set_forward));
+        let set_back = Now {
+            wall: at(0),
+            ..late
+        };
+        assert!(tenure.is_over(set_back));
         tenure.end();
-        assert!(tenure.is_over(at(0)));
-        assert!(Tenure::default().is_over(at(0)));
+        assert!(tenure.is_over(soon));
     }
 }

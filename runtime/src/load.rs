@@ -8,16 +8,15 @@ mod tables;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use crate::commit::{self, Action, Attempts, Facts, Job, job_id};
 use crate::google::ApiError;
 use crate::google::bigquery::{Changes, Dataset, JobState, Load, Query, Table};
 use crate::google::storage::{Bucket, Precondition};
 use crate::layout::TableLayout;
-use crate::lease::Tenure;
+use crate::lease::{Now, Tenure};
 use crate::options::{Mode, Target};
 use crate::schema::bigquery::Mismatch;
+use crate::schema::{EXTRACTED_AT, RESCUED, RUN_ID};
 use crate::state::{self, Checkpoint, Layout, Pending, StoreError, Stored};
 use crate::store::Store;
 
@@ -208,7 +207,7 @@ impl Loader {
     }
 
     fn must_hold_lease(&self) -> Result<(), CommitError> {
-        match self.tenure.is_over(Timestamp::now()) {
+        match self.tenure.is_over(Now::read()) {
             true => Err(CommitError::LeaseLost),
             false => Ok(()),
         }
@@ -313,6 +312,9 @@ impl Loader {
     }
 
     async fn submit_load(&self, pending: &Pending, job_id: String) -> Result<(), CommitError> {
+        if let Some(gathered) = &pending.gathered {
+            return self.submit_gathered(pending, gathered, job_id).await;
+        }
         let fields = self.prepare(pending).await?;
         let table = match &pending.merge {
             Some(staged) => {
@@ -334,6 +336,42 @@ impl Loader {
             labels: self.labels.clone(),
         };
         self.explained(self.dataset.submit(&load).await).await
+    }
+
+    /// The same for rows that BigQuery has gathered: added by a statement, as a table may have
+    /// columns that they lack; else copied.
+    async fn submit_gathered(
+        &self,
+        pending: &Pending,
+        gathered: &str,
+        job_id: String,
+    ) -> Result<(), CommitError> {
+        let fields = self.prepare(pending).await?;
+        if pending.mode == Mode::Append {
+            let query = Query {
+                job_id,
+                statement: addition(
+                    &self.full_name(&pending.table),
+                    &self.full_name(gathered),
+                    pending,
+                ),
+                labels: self.labels.clone(),
+            };
+            return self
+                .explained(self.dataset.submit_query(&query).await)
+                .await;
+        }
+        let to = match &pending.merge {
+            Some(staged) => {
+                self.prepare_staging(&staged.table, &fields).await?;
+                &staged.table
+            }
+            None => &pending.table,
+        };
+        let copied = self
+            .dataset
+            .submit_copy(&job_id, gathered, to, &self.labels);
+        self.explained(copied.await).await
     }
 
     /// Writes the checkpoint; one that was changed meanwhile is looked at again.
@@ -358,6 +396,11 @@ impl Loader {
         {
             tracing::warn!(table = staged.table, %error, "the staging table stays until it runs out");
         }
+        if let (Some(gathered), Settled::Recorded) = (&stored.value.gathered, settled)
+            && let Err(error) = self.dataset.delete_table(gathered).await
+        {
+            tracing::warn!(table = gathered, %error, "the gathered rows stay until they run out");
+        }
         let name = self.layout.pending(&stored.value.next.stream);
         match self
             .bucket
@@ -368,6 +411,16 @@ impl Loader {
             _ => Ok(settled),
         }
     }
+}
+
+/// Adds gathered rows to a table, by the names of their columns.
+fn addition(table: &str, gathered: &str, pending: &Pending) -> String {
+    let schema = pending.next.schema.clone().unwrap_or_default();
+    let own = [RUN_ID, EXTRACTED_AT, RESCUED];
+    let names = schema.columns.iter().map(|column| column.name.as_str());
+    let names: Vec<String> = names.chain(own).map(|name| format!("`{name}`")).collect();
+    let names = names.join(", ");
+    format!("INSERT INTO `{table}` ({names}) SELECT {names} FROM `{gathered}`")
 }
 
 fn restless(table: &str) -> CommitError {

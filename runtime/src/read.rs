@@ -10,11 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::folder::FolderError;
-use crate::objects::Anywhere;
+use crate::opening::{self, Around};
 use crate::range::{RangeArgs, RangeError};
 use crate::source;
 use crate::stream::{Slice, SliceDone, Source, SourceError, State, Stream};
-use crate::task::Task;
 use crate::turns::Turns;
 pub use files::FileError;
 pub use files::{ConfigFile, States, read_states};
@@ -182,12 +181,8 @@ pub async fn check(args: &CheckArgs) -> Result<(), ReadError> {
 async fn open(args: &SourceArgs, wanted: &source::Wanted) -> Result<Box<dyn Source>, ReadError> {
     let manifest = read_manifest(&args.source)?;
     let (config, file) = ConfigFile::open(&args.config)?;
-    let outside = source::Outside {
-        secrets: Arc::new(file),
-        objects: Arc::new(Anywhere::default()),
-        task: Task::ALONE,
-    };
-    let opened = source::open(&manifest, config, outside, wanted).await;
+    let around = Around::by_hand(Arc::new(file));
+    let opened = opening::open(&manifest, config, around, wanted, None).await;
     opened.map_err(|error| match error {
         SourceError::Config { .. }
         | SourceError::CannotRun { .. }

@@ -19,7 +19,7 @@ use crate::google::{ApiError, Google};
 use crate::lease::{Claim, Holder, Overlap, Tenure};
 use crate::load::Loader;
 use crate::models::{Builder, ModelOutcome, ModelSummary, Standing};
-use crate::objects::Anywhere;
+use crate::opening;
 pub use crate::pipeline::described;
 use crate::pipeline::{Outcome, Pipeline, StreamSummary, table_name};
 use crate::range::{Range, RangeArgs, RangeError};
@@ -176,9 +176,11 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
         secrets,
         fields: bundle.secrets.clone(),
     };
-    let outside = source::Outside {
+    let around = opening::Around {
         secrets: Arc::new(sink),
-        objects: Arc::new(Anywhere::with(google.clone())),
+        google: Some(google.clone()),
+        project: Some(bundle.project.clone()),
+        run: Some(setup.run.clone()),
         task: setup.task,
     };
     let config = source::Config(config);
@@ -188,7 +190,7 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
         offline: setup.replay.is_some(),
         ..source::Wanted::named(&wanted(setup))
     };
-    let source = source::open(&bundle.manifest, config, outside, &wanted).await?;
+    let source = opening::open(&bundle.manifest, config, around, &wanted, None).await?;
     let hash_key = settings::hash_key(bundle, env)?;
     let around = Around {
         config: &bundle.config,

@@ -29,6 +29,13 @@ pub fn float(value: &Borrowed<'_>) -> Option<f64> {
             (float as i128 == i128::from(*value)).then_some(float)
         }
         Borrowed::Number(digits) => digits.parse().ok().filter(|float: &f64| float.is_finite()),
+        // JSON has no number for these; Google's APIs write them so.
+        Borrowed::String(text) => match text.as_ref() {
+            "NaN" => Some(f64::NAN),
+            "Infinity" => Some(f64::INFINITY),
+            "-Infinity" => Some(f64::NEG_INFINITY),
+            _ => None,
+        },
         _ => None,
     }
 }

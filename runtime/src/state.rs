@@ -195,6 +195,9 @@ pub struct Pending {
     /// For a merge: where its rows wait, and what brings them into the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merge: Option<Staged>,
+    /// Instead of files: the table that BigQuery gathered the rows in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gathered: Option<String>,
     /// The files of the load, or all files an external table is to show.
     pub uris: Vec<String>,
     /// The rows that this commit brings.

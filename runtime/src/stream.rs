@@ -11,6 +11,7 @@ use futures::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Mode;
+use crate::layout::TableLayout;
 use crate::tape::Tape;
 pub use records::{Records, Texts};
 
@@ -59,9 +60,37 @@ pub struct Slice {
     /// Set on the last slice of a plan that has to know when all of it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<Closing>,
+    /// Where BigQuery itself has gathered the rows; there are no pages to read then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gathered: Option<Gathered>,
     /// Which of its two ways a stream takes that has two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<Way>,
+}
+
+/// Rows that wait in a table beside the one they go to, with xetl's own columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathered {
+    /// In the pipeline's dataset; it runs out by itself.
+    pub table: String,
+    pub rows: u64,
+    /// The newest cursor value among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<String>,
+    /// What they carry as the time the run began to read, in microseconds since 1970.
+    pub extracted_at: i64,
+}
+
+/// Where rows are to be gathered, and in which form.
+#[derive(Debug, Clone)]
+pub struct Gathering {
+    pub project: String,
+    pub dataset: String,
+    pub location: String,
+    /// How the table is kept that the rows go to.
+    pub layout: TableLayout,
+    pub run: String,
+    pub extracted_at: i64,
 }
 
 /// The end of a plan; its slice holds no records and needs no request.
@@ -139,6 +168,21 @@ pub trait Stream: Send + Sync {
     /// What to read next, given what the state says was read.
     fn slices<'a>(&'a self, state: &'a State) -> BoxStream<'a, Result<Slice, SourceError>>;
 
+    /// Whether `gather` may do something.
+    fn gathers(&self) -> bool {
+        false
+    }
+
+    /// Has BigQuery gather what `slices` would read, if the stream is there and BigQuery can;
+    /// `None` where pages have to be read.
+    fn gather<'a>(
+        &'a self,
+        _state: &'a State,
+        _place: &'a Gathering,
+    ) -> BoxFuture<'a, Result<Option<Slice>, SourceError>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+
     /// The pages of one slice, each requested when the one before was taken.
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>>;
 
@@ -159,6 +203,12 @@ pub trait Stream: Send + Sync {
     /// The state once these slices are in the warehouse: all of the plan that came from
     /// `state` that are, in the plan's order.
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State;
+
+    /// Whether the state moves only once all slices of a plan are done, so that none of them
+    /// may be loaded before.
+    fn is_whole(&self) -> bool {
+        false
+    }
 
     /// Leaves fewer slices that say the same to `state_after`, where a stream can.
     fn condense(&self, _done: &mut Vec<SliceDone>) {}

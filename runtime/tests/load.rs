@@ -519,6 +519,41 @@ async fn an_external_table_shows_exactly_the_committed_files() {
 }
 
 #[tokio::test]
+async fn a_file_with_other_rows_than_were_written_is_not_shown() {
+    let fake = Fake::start().await;
+    let options = json!({"mode": "overwrite", "load": "external"});
+    let first = run_as(
+        with(&fake, "r1", options.clone()),
+        counting(5, declared(), true),
+    );
+    first.await;
+    let task = async |index| {
+        let setup = Setup {
+            task: Task { index, count: 2 },
+            ..with(&fake, "r2", options.clone())
+        };
+        run_as(setup, counting(25, declared(), true)).await
+    };
+    assert_eq!(task(0).await.streams[0].outcome, Outcome::Shared);
+    {
+        let mut world = fake.world.lock().unwrap();
+        let other = world.objects["count/numbers/run=r1/part-0-0.parquet"].clone();
+        let name = "count/numbers/run=r2/part-0-0.parquet".to_owned();
+        assert!(world.objects.insert(name, other).is_some());
+    }
+    let state = fake.object("count/state/numbers.json");
+    let summary = task(1).await;
+    assert_eq!(summary.outcome, RunOutcome::Failed);
+    let error = summary.streams[0].error.as_deref().unwrap_or_default();
+    assert!(
+        error.contains("has other rows than were written to it"),
+        "{error}"
+    );
+    assert_eq!(fake.ids("numbers"), (1..=5).collect::<Vec<_>>());
+    assert_eq!(fake.object("count/state/numbers.json"), state);
+}
+
+#[tokio::test]
 async fn a_table_of_the_other_kind_is_in_the_way() {
     let fake = Fake::start().await;
     run(&fake, "r1", counting(5, declared(), true)).await;

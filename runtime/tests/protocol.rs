@@ -173,6 +173,7 @@ impl Protocol {
             table: "t".into(),
             layout: Default::default(),
             merge: is_merge.then(staged),
+            gathered: None,
             uris: vec!["gs://b/p".into()],
             rows: 1,
             bytes: 100,

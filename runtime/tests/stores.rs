@@ -164,6 +164,7 @@ fn commit(stream: &str, commit: &str, replaces: i64) -> Pending {
         table: "t".into(),
         layout: TableLayout::default(),
         merge: None,
+        gathered: None,
         uris: Vec::new(),
         rows: 10,
         bytes: 100,

@@ -67,10 +67,17 @@ pub struct Schedule {
 }
 
 impl Pipeline {
+    /// The streams its source has, as far as they are known before a run.
+    pub fn known_streams(&self) -> Vec<String> {
+        // What is wrong with the config was said when it was read.
+        let known = self.manifest.stream_names_with(&self.config);
+        known.unwrap_or_default()
+    }
+
     /// The streams it loads, as far as they are known before a run.
     pub fn stream_names(&self) -> Vec<String> {
         match self.streams.is_empty() {
-            true => self.manifest.stream_names(),
+            true => self.known_streams(),
             false => self.streams.keys().cloned().collect(),
         }
     }
@@ -188,7 +195,7 @@ fn with_models(
     project: &str,
     file: &PipelineFile,
 ) -> Result<Pipeline, ConfigError> {
-    let known = pipeline.manifest.stream_names();
+    let known = pipeline.known_streams();
     let chosen = pipeline.streams.keys().cloned();
     let streams: Vec<String> = match pipeline.streams.is_empty() {
         true => known.clone(),
@@ -242,7 +249,9 @@ fn streams(
     manifest: &Manifest,
     file: &PipelineFile,
 ) -> Result<BTreeMap<String, StreamOptions>, ConfigError> {
-    let known = manifest.stream_names();
+    let known = manifest
+        .stream_names_with(&file.config)
+        .map_err(|error| ConfigError::invalid(at, error.to_string()))?;
     match file.streams.keys().find(|name| !known.contains(name)) {
         // A manifest may make its streams while it runs.
         Some(name) if !known.is_empty() => Err(ConfigError::Invalid {

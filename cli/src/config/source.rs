@@ -4,12 +4,14 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use xetl_runtime::source;
+use xetl_runtime::stream::SourceError;
+use xetl_runtime::{opening, source, tables};
 
 use super::{ConfigError, SourceText, shown};
 
 /// The manifests compiled in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("bigquery", include_str!("../../../sources/bigquery.yaml")),
     ("close", include_str!("../../../sources/close.yaml")),
     ("frames", include_str!("../../../sources/frames.yaml")),
     ("isams", include_str!("../../../sources/isams.yaml")),
@@ -91,6 +93,37 @@ impl Manifest {
         }
     }
 
+    /// The same where a config names the streams.
+    pub fn stream_names_with(
+        &self,
+        config: &Map<String, Value>,
+    ) -> Result<Vec<String>, SourceError> {
+        match opening::native(&self.0) {
+            Some(tables::CLASS) => {
+                let streams = tables::outline(config)?.into_iter();
+                Ok(streams.map(|stream| stream.name).collect())
+            }
+            _ => Ok(self.stream_names()),
+        }
+    }
+
+    /// Whether a range of time can be read of a stream; `None` where that shows only while it
+    /// runs.
+    pub fn reads_by_time(
+        &self,
+        config: &Map<String, Value>,
+        stream: &str,
+    ) -> Result<Option<bool>, SourceError> {
+        match opening::native(&self.0) {
+            Some(tables::CLASS) => {
+                let streams = tables::outline(config)?;
+                let found = streams.iter().find(|known| known.name == stream);
+                Ok(found.map(|stream| stream.has_cursor))
+            }
+            _ => source::reads_by_time(&self.0, stream),
+        }
+    }
+
     /// Whether it makes streams from what the source answers.
     pub fn has_dynamic_streams(&self) -> bool {
         let dynamic = self.0["dynamic_streams"].as_array();
@@ -127,7 +160,9 @@ fn collect(schema: &Value, config: &Value, at: &str, required: bool, found: &mut
             "" => name.clone(),
             at => format!("{at}.{name}"),
         };
-        collect(property, &config[name], &path, required && needed, found);
+        // Once a part of a group is given, the rest of it is needed.
+        let needed = required && (needed || config[name].is_object());
+        collect(property, &config[name], &path, needed, found);
     }
 }
 
@@ -184,6 +219,20 @@ mod tests {
             paths,
             [("credentials.refresh_token", true), ("webhook_key", false)]
         );
+    }
+
+    #[test]
+    fn a_group_that_may_be_left_out_needs_its_secrets_once_it_is_there() {
+        let mut manifest = manifest();
+        manifest.0["spec"]["connection_specification"]["required"] = json!([]);
+        let needed = |config: Value| {
+            let fields = manifest.secret_fields(config.as_object().unwrap());
+            let needed = fields.into_iter().filter(|field| field.required);
+            needed.map(|field| field.path).collect::<Vec<_>>()
+        };
+        assert_eq!(needed(json!({})), Vec::<String>::new());
+        let chosen = json!({"credentials": {"auth_type": "refresh"}});
+        assert_eq!(needed(chosen), ["credentials.refresh_token"]);
     }
 
     #[test]

@@ -111,6 +111,18 @@ impl Cloud {
         answer.json().await.unwrap_or(Json::Null)
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
     pub async fn delete(&self, path: &str) {
         let answer = self
             .client
@@ -126,7 +138,7 @@ impl Cloud {
         );
     }
 
-    async fn get(&self, path: &str) -> Option<Json> {
+    pub async fn get(&self, path: &str) -> Option<Json> {
         let answer = self
             .client
             .get(format!("{}{path}", self.url))
@@ -405,7 +417,7 @@ fn has_ended(proxy: &Proxy) -> bool {
     process.as_mut().unwrap().try_wait().unwrap().is_some()
 }
 
-async fn ended(proxy: &Proxy) -> Option<i32> {
+pub async fn ended(proxy: &Proxy) -> Option<i32> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let status = proxy
@@ -437,7 +449,7 @@ async fn announced(file: &Path) -> String {
 }
 
 /// A binary of the workspace, beside the xetl under test.
-fn built(name: &str) -> PathBuf {
+pub fn built(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_xetl")).with_file_name(name);
     assert!(
         path.exists(),

@@ -8,6 +8,7 @@
 
 mod cloud;
 mod hardship;
+mod provision;
 mod proxy;
 mod random;
 mod source;

@@ -52,6 +52,8 @@ pub struct Proxy {
 }
 
 struct Way {
+    /// Where this way begins and ends.
+    host: String,
     cloud: String,
     client: reqwest::Client,
     writes: Arc<Writes>,
@@ -61,7 +63,10 @@ struct Way {
 impl Proxy {
     pub async fn start(cloud: &str, client: &reqwest::Client, writes: Arc<Writes>) -> Proxy {
         let process = Arc::new(Mutex::new(None));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
         let way = Way {
+            host: host.clone(),
             cloud: cloud.to_owned(),
             client: client.clone(),
             writes,
@@ -70,8 +75,6 @@ impl Proxy {
         let app = axum::Router::new()
             .fallback(answer)
             .with_state(Arc::new(way));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let host = listener.local_addr().unwrap().to_string();
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Proxy {
             host,
@@ -113,8 +116,24 @@ impl Way {
             .headers(end_to_end(parts.headers));
         let answer = sent.body(body).send().await.unwrap();
         let (status, headers) = (answer.status(), end_to_end(answer.headers().clone()));
+        let headers = self.by_this_way(headers);
         let body = Body::from(answer.bytes().await.unwrap());
         (status, headers, body).into_response()
+    }
+}
+
+impl Way {
+    /// The addresses that the cloud gives out, by this way.
+    fn by_this_way(&self, mut headers: HeaderMap) -> HeaderMap {
+        for name in [header::LOCATION, header::WWW_AUTHENTICATE] {
+            let text = headers.get(&name).and_then(|value| value.to_str().ok());
+            if let Some(text) =
+                text.map(|text| text.replace(&self.cloud, &format!("http://{}", self.host)))
+            {
+                headers.insert(name, text.parse().unwrap());
+            }
+        }
+        headers
     }
 }
 

@@ -58,7 +58,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// The account a request names; the project may be `-`.
-fn named(cloud: &Cloud, request: &Request) -> Result<Account, ApiError> {
+pub(super) fn named(cloud: &Cloud, request: &Request) -> Result<Account, ApiError> {
     let (project, account) = (request.var("project"), request.var("account"));
     let found = cloud
         .accounts

@@ -1,15 +1,17 @@
 //! Service accounts: IAM Admin v1.
 
 mod api;
+mod keys;
+mod tokens;
 
 use std::io;
 
-pub use api::routes;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
+use crate::router::Route;
 use crate::store::{Collection, Store};
 
 /// Google's default quota of a project.
@@ -45,6 +47,7 @@ struct Draft {
 /// The accounts that are there, by email, and those deleted, by unique id.
 pub struct Accounts {
     live: Collection<Account>,
+    keys: keys::Keys,
     deleted: Collection<Account>,
 }
 
@@ -52,6 +55,7 @@ impl Accounts {
     pub fn open(store: &Store) -> io::Result<Accounts> {
         Ok(Accounts {
             live: store.collection("accounts")?,
+            keys: keys::Keys::open(store)?,
             deleted: store.collection("accounts-deleted")?,
         })
     }
@@ -71,6 +75,13 @@ impl Accounts {
             all.into_iter()
                 .find(|account| account.unique_id == email_or_id)
         })
+    }
+
+    /// The account that signed an assertion with one of its keys.
+    pub fn signer(&self, assertion: &str) -> Option<String> {
+        let email = self.keys.signer(assertion)?;
+        let account = self.live.get(&email).filter(|account| !account.disabled)?;
+        Some(account.email)
     }
 
     pub fn list(&self, project: &str) -> Vec<(String, Account)> {
@@ -133,6 +144,13 @@ impl Accounts {
         Ok(account)
     }
 }
+
+/// The IAM API.
+pub fn routes() -> Vec<Route> {
+    api::routes().into_iter().chain(keys::routes()).collect()
+}
+
+pub use tokens::{oauth_routes, routes as token_routes};
 
 fn new_account(project: &str, id: &str, draft: Draft) -> Account {
     // A domain-scoped project `example.com:p` turns round in emails: `p.example.com`.

@@ -12,6 +12,7 @@ fn pending() -> Pending {
         table: "t".into(),
         layout: Default::default(),
         merge: None,
+        gathered: None,
         uris: vec!["gs://b/p".into()],
         rows: 10,
         bytes: 100,
@@ -278,4 +279,21 @@ proptest! {
             _ => {}
         }
     }
+}
+
+#[test]
+fn gathered_rows_are_loaded_without_files_and_counted() {
+    let gathered = Pending {
+        gathered: Some("g".into()),
+        uris: Vec::new(),
+        ..pending()
+    };
+    let after = |jobs: &[JobState]| {
+        let loads = attempts(jobs, jobs.len());
+        decided(&gathered, &loads, &Attempts::default(), false)
+    };
+    assert_eq!(after(&[]), submit(Job::Load, 0));
+    assert_eq!(after(&[LOADED]), Action::Record);
+    assert_eq!(after(&[merged(10, 0)]), Action::Record);
+    assert_eq!(after(&[merged(9, 0)]), Action::Miscounted { loaded: 9 });
 }

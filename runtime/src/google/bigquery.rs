@@ -3,6 +3,7 @@
 //! Its calls are boxed: they are large, and many steps of a load hold one each.
 
 mod jobs;
+mod reads;
 mod tables;
 
 use google_cloud_bigquery_v2::client::{DatasetService, JobService, TableService};
@@ -10,6 +11,7 @@ use google_cloud_bigquery_v2::model;
 use serde_json::{Value as Json, json};
 
 pub use jobs::{Changes, JobState, Load, Query};
+pub use reads::{Datum, Progress, QueryJob, Reader, Row, Rows, Shape, TableName};
 pub use tables::Table;
 
 use super::retry::{api_error, policy};

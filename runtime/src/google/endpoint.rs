@@ -9,6 +9,7 @@ pub struct Endpoints {
     pub storage: String,
     pub bigquery: String,
     pub secret_manager: String,
+    pub iam_credentials: String,
 }
 
 impl Endpoints {
@@ -25,7 +26,8 @@ impl Endpoints {
         Endpoints {
             storage: url.clone(),
             bigquery: url.clone(),
-            secret_manager: url,
+            secret_manager: url.clone(),
+            iam_credentials: url,
         }
     }
 
@@ -34,6 +36,7 @@ impl Endpoints {
             storage: "https://storage.googleapis.com".to_owned(),
             bigquery: "https://bigquery.googleapis.com".to_owned(),
             secret_manager: "https://secretmanager.googleapis.com".to_owned(),
+            iam_credentials: "https://iamcredentials.googleapis.com".to_owned(),
         }
     }
 }

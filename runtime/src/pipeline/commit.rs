@@ -32,7 +32,8 @@ impl StreamRun<'_> {
         let manifests = self.manifests().await?;
         let adds = plan.mode != Mode::Overwrite && !plan.refresh;
         let planned = plan.slices.len();
-        let is_gradual = adds && self.info.cursor_field.is_some();
+        let stream = &self.pipeline.source.streams()[self.index];
+        let is_gradual = adds && self.info.cursor_field.is_some() && !stream.is_whole();
         let slices = commit::committable(&manifests, planned, is_gradual);
         let is_complete = slices.len() == planned;
         if !is_complete && !partial {

@@ -33,6 +33,13 @@ impl Next<'_> {
         self.plan.mode == Mode::Overwrite || self.plan.refresh
     }
 
+    /// The table the rows were gathered in, if they were.
+    fn gathered(&self) -> Option<&str> {
+        let mut slices = self.new.iter().map(|manifest| &manifest.done.slice);
+        let gathered = slices.find_map(|slice| slice.gathered.as_ref())?;
+        Some(&gathered.table)
+    }
+
     /// The partitions of all its rows, if they are known of each slice that has any.
     fn touched(&self) -> Option<Touched> {
         let mut all = Touched::default();
@@ -50,6 +57,7 @@ impl StreamRun<'_> {
         }
         let files = self.files(&next).await?;
         let commit = self.commit_id(&next, &files);
+        let gathered = next.gathered().map(str::to_owned);
         let layout = match &next.columns {
             Some(columns) => layout::layout(&self.options, columns)?,
             None => TableLayout::default(),
@@ -67,6 +75,7 @@ impl StreamRun<'_> {
             table: table_name(self.name()),
             layout,
             merge,
+            gathered,
             uris: self.shown(&next, files).await?,
             rows: next.new.iter().map(|manifest| manifest.rows).sum(),
             bytes: next.new.iter().map(|manifest| manifest.bytes()).sum(),
@@ -84,6 +93,7 @@ impl StreamRun<'_> {
         let parts = next.new.iter().flat_map(|manifest| &manifest.parts);
         let mut files: Vec<String> = parts.map(|part| bucket.uri(&part.name)).collect();
         if files.is_empty()
+            && next.gathered().is_none()
             && next.replaces()
             && let Some(columns) = &next.columns
         {

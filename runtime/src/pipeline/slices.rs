@@ -10,6 +10,7 @@ use crate::fetch::{FetchError, SliceReader};
 use crate::google::storage::Precondition;
 use crate::load::Loader;
 use crate::state::{self, Plan, SliceManifest, StoreError};
+use crate::stream::SliceDone;
 
 /// Slices of one stream that are read side by side.
 const SLICES_AT_ONCE: usize = 4;
@@ -66,7 +67,10 @@ impl StreamRun<'_> {
         if reader.stop.is_cancelled() {
             return Err(FetchError::Stopped);
         }
-        let manifest = reader.read(slice).await?;
+        let manifest = match gathered(reader.plan, slice) {
+            Some(manifest) => manifest,
+            None => reader.read(slice).await?,
+        };
         let Loader {
             bucket,
             layout,
@@ -122,4 +126,19 @@ impl StreamRun<'_> {
             .map(|stored| stored.value)
             .collect())
     }
+}
+
+/// A slice whose rows BigQuery has gathered is read already.
+fn gathered(plan: &Plan, number: usize) -> Option<SliceManifest> {
+    let slice = plan.slices.get(number)?;
+    let gathered = slice.gathered.as_ref()?;
+    Some(SliceManifest {
+        slice: number,
+        rows: gathered.rows,
+        pages: 0,
+        parts: Vec::new(),
+        touched: None,
+        raw: None,
+        done: SliceDone::now(slice.clone(), gathered.newest.clone()),
+    })
 }

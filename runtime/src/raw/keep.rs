@@ -81,3 +81,44 @@ fn pack(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::stream::Slice;
+    use crate::tape::{About, Entry, Reply};
+
+    fn reply() -> Told {
+        let about = About {
+            method: "GET".to_owned(),
+            url: String::new(),
+            status: 200,
+            time: Timestamp::UNIX_EPOCH,
+            headers: Vec::new(),
+            continues: false,
+        };
+        let body = Bytes::from_static(b"{}");
+        Told::Entry(Entry::Reply(Reply { about, body }))
+    }
+
+    #[test]
+    fn what_came_before_a_slice_is_read_anew_does_not_count() {
+        let (to, told) = mpsc::channel(8);
+        for told in [reply(), reply(), Told::Again, reply()] {
+            to.blocking_send(told).unwrap();
+        }
+        drop(to);
+        let (to_upload, mut given) = mpsc::channel(8);
+        pack(Head::of("s", "r", 0, &Slice::default()), told, &to_upload).unwrap();
+        drop(to_upload);
+        assert!(matches!(given.blocking_recv(), Some(Given::Again)));
+        let Some(Given::Object(packed)) = given.blocking_recv() else {
+            panic!("one object comes after it");
+        };
+        assert_eq!(packed.replies, 1);
+        assert!(given.blocking_recv().is_none());
+    }
+}

@@ -19,7 +19,7 @@ use futures::{FutureExt, StreamExt};
 use serde_json::Value as Json;
 
 use crate::stream::{
-    Page, Slice, SliceDone, Source, SourceError, State, Stream, StreamInfo, Usage,
+    Gathering, Page, Slice, SliceDone, Source, SourceError, State, Stream, StreamInfo, Usage,
 };
 use crate::tape::Tape;
 
@@ -126,6 +126,18 @@ impl Stream for ReshapedStream {
         self.inner().slices(state)
     }
 
+    fn gathers(&self) -> bool {
+        self.steps.is_empty() && self.inner().gathers()
+    }
+
+    fn gather<'a>(
+        &'a self,
+        state: &'a State,
+        place: &'a Gathering,
+    ) -> BoxFuture<'a, Result<Option<Slice>, SourceError>> {
+        self.inner().gather(state, place)
+    }
+
     fn pages<'a>(&'a self, slice: &'a Slice) -> BoxStream<'a, Result<Page, SourceError>> {
         self.reshaped(self.inner().pages(slice))
     }
@@ -140,5 +152,9 @@ impl Stream for ReshapedStream {
 
     fn state_after(&self, state: &State, done: &[SliceDone]) -> State {
         self.inner().state_after(state, done)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.inner().is_whole()
     }
 }

@@ -51,6 +51,10 @@ impl Steps {
         Ok(Steps(steps.collect::<Result<_, _>>()?))
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Changes records in place.
     pub fn apply(&self, records: &mut [Value]) -> Result<(), SourceError> {
         for step in &self.0 {

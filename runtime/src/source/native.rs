@@ -6,6 +6,7 @@
 /// The native components of each kind, by their whole class names.
 const KNOWN: &[(&str, &[&str])] = &[
     ("CustomPartitionRouter", &["xetl.BucketPartitionRouter"]),
+    ("CustomSource", &[crate::tables::CLASS]),
     (
         "CustomTransformation",
         &["xetl.DeclaredTypes", "xetl.DotNetDates", "xetl.FoldFields"],

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use xetl_runtime::options::Mode;
 use xetl_runtime::range::RangeArgs;
-use xetl_runtime::source::reads_by_time;
 
 use crate::config::Pipeline;
 use crate::failure::{Failure, Kind};
@@ -126,7 +125,7 @@ impl<'p> Order<'p> {
 
 /// The stream meant by `name`: of that name, or its plural.
 fn known(pipeline: &Pipeline, name: &str) -> Result<String, Failure> {
-    let known = pipeline.manifest.stream_names();
+    let known = pipeline.known_streams();
     let named = |name: &str| known.iter().any(|stream| stream == name);
     // A manifest may make its streams while it runs.
     if known.is_empty() || named(name) || pipeline.manifest.has_dynamic_streams() {
@@ -156,7 +155,9 @@ fn has_range(pipeline: &Pipeline, name: &str) -> Result<(), Failure> {
             "it is loaded with mode `overwrite`; leave --from and --to out, or take mode `merge` or `append`",
         ));
     }
-    let by_time = reads_by_time(&pipeline.manifest.0, name)
+    let by_time = pipeline
+        .manifest
+        .reads_by_time(&pipeline.config, name)
         .map_err(|error| Failure::of(Kind::Usage, &error))?;
     if by_time == Some(false) {
         let sentence =

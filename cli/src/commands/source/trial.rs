@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use xetl_runtime::objects::Anywhere;
+use xetl_runtime::opening::{self, Around};
 use xetl_runtime::read::ConfigFile;
-use xetl_runtime::source::{self, Config, Outside, Wanted, Watcher};
+use xetl_runtime::source::{self, Config, Wanted, Watcher};
 use xetl_runtime::stream::{Source, SourceError};
-use xetl_runtime::task::Task;
 
 use crate::config::{Manifest, SourceText};
 use crate::context::Context;
@@ -37,12 +36,8 @@ impl TrialArgs {
         let (config, file) =
             ConfigFile::open(&self.config).map_err(|error| Failure::of(Kind::Usage, &error))?;
         self.check_fit(&manifest, &config)?;
-        let outside = Outside {
-            secrets: Arc::new(file),
-            objects: Arc::new(Anywhere::default()),
-            task: Task::ALONE,
-        };
-        let opened = source::open_watched(&manifest.0, config, outside, wanted, watcher).await;
+        let around = Around::by_hand(Arc::new(file));
+        let opened = opening::open(&manifest.0, config, around, wanted, watcher).await;
         opened.map_err(|error| self.failure(&error))
     }
 

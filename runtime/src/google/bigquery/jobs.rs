@@ -39,7 +39,7 @@ pub struct Query {
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobState {
     Running,
-    /// A load, with the rows it brought.
+    /// A load or a copy, with the rows it brought.
     Done {
         rows: u64,
     },
@@ -78,6 +78,25 @@ impl Dataset {
             .set_query(statement)
             .set_labels(query.labels.clone());
         self.insert_job(&query.job_id, configuration).await
+    }
+
+    /// Has a table be a copy of another of the dataset, in the same way.
+    pub async fn submit_copy(
+        &self,
+        job_id: &str,
+        from: &str,
+        to: &str,
+        labels: &HashMap<String, String>,
+    ) -> Result<(), ApiError> {
+        let copy = model::JobConfigurationTableCopy::new()
+            .set_source_table(self.reference(from))
+            .set_destination_table(self.reference(to))
+            .set_create_disposition("CREATE_IF_NEEDED")
+            .set_write_disposition("WRITE_TRUNCATE");
+        let configuration = model::JobConfiguration::new()
+            .set_copy(copy)
+            .set_labels(labels.clone());
+        self.insert_job(job_id, configuration).await
     }
 
     /// How the job of this id stands; `None` if there is none.
@@ -168,7 +187,10 @@ fn done(statistics: model::JobStatistics) -> JobState {
             })
         }
         None => JobState::Done {
-            rows: count(statistics.load.and_then(|load| load.output_rows)),
+            rows: match statistics.copy {
+                Some(copy) => count(copy.copied_rows),
+                None => count(statistics.load.and_then(|load| load.output_rows)),
+            },
         },
     }
 }

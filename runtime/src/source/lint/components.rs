@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::Value as Json;
 
-use super::super::manifest;
+use super::super::{manifest, native};
 use super::document::{Dangling, Document};
 use super::language::{Kind, Language, Shape};
 use super::nearest::nearest;
@@ -31,6 +31,9 @@ pub fn check(document: &Document, findings: &mut Findings) {
         seen: HashSet::new(),
     };
     match &document.json {
+        Json::Object(fields) if fields.get("type") == Some(&"CustomSource".into()) => {
+            linter.source(fields.get("class_name"));
+        }
         Json::Object(_) => linter.component("", "DeclarativeSource", &Parameters::new()),
         _ => linter.error("", "a manifest is a mapping".to_owned()),
     }
@@ -78,6 +81,15 @@ impl Linter<'_> {
         for (field, at) in &fields {
             self.field(name, shape, field, at, &parameters);
         }
+    }
+
+    /// A source that is code of ours has nothing to look at but what it asks for.
+    fn source(&mut self, class: Option<&Json>) {
+        let class = class.and_then(Json::as_str).unwrap_or_default();
+        if !native::known("CustomSource").contains(&class) {
+            self.error("/class_name", native::unknown("CustomSource", class));
+        }
+        self.component("/spec", "Spec", &Parameters::new());
     }
 
     fn parameters(&self, fields: &BTreeMap<String, String>) -> Vec<String> {
