@@ -42,7 +42,7 @@ install: build
 # Tests build the workspace in their own way: features meet those of test-only crates.
 test: runtime
 	tests/setup.sh
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 
 check:
 	cargo fmt --all --check
