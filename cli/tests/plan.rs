@@ -42,7 +42,9 @@ fn a_plan_is_kept_and_carried_out_only_while_it_stands() {
     keep("first.json");
     keep("again.json");
     assert_eq!(world.read("first.json"), world.read("again.json"));
-    world.ok(&["apply", "first.json"]);
+    let applied = world.xetl(&["apply", "first.json", "--events"]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    assert_events(&applied.stderr);
 
     // Its steps are done: what the other one read is not what there is.
     let refused = world.xetl(&["apply", "again.json"]);
@@ -112,6 +114,20 @@ fn a_script_learns_from_the_exit_code_and_from_json_whether_there_is_something_t
 
     1 to change, 22 unchanged.
     ");
+}
+
+/// Each step begins and ends, between the beginning and the end of all.
+fn assert_events(told: &str) {
+    let events: Vec<Value> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let count = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    let steps = usize::try_from(events[0]["steps"].as_u64().unwrap()).unwrap();
+    assert!(steps > 10, "{told}");
+    assert_eq!(count("step_started"), steps, "{told}");
+    assert_eq!(count("step_finished"), steps, "{told}");
+    assert_eq!(events.last().unwrap()["event"], "finished", "{told}");
 }
 
 /// The document is as its schema says.

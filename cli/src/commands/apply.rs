@@ -25,6 +25,9 @@ pub struct ApplyArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Tell each step on stderr as a line of JSON
+    #[arg(long)]
+    events: bool,
 }
 
 pub async fn run(context: &Context, view: &mut View, args: &ApplyArgs) -> Result<(), Failure> {
@@ -46,7 +49,7 @@ pub async fn run(context: &Context, view: &mut View, args: &ApplyArgs) -> Result
     if !proposal.plan.is_empty() && !agree(view, is_agreed, "Do this?")? {
         return Ok(());
     }
-    carry_out(view, &session, &images, &proposal).await
+    carry_out(view, &session, &images, &proposal, args.events).await
 }
 
 async fn carry_out(
@@ -54,11 +57,14 @@ async fn carry_out(
     session: &Session,
     images: &Images,
     proposal: &Proposal,
+    events: bool,
 ) -> Result<(), Failure> {
     let values = SecretValues::new();
+    let mut observer = view.observer(events);
     let done = session
-        .apply(proposal, images, &values, &mut view.progress())
+        .apply(proposal, images, &values, observer.as_mut())
         .await?;
+    drop(observer);
     Ok(view.applied(&proposal.picture(), done)?)
 }
 

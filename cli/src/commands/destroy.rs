@@ -21,6 +21,9 @@ pub struct DestroyArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Tell each step on stderr as a line of JSON
+    #[arg(long)]
+    events: bool,
     /// Delete these too, although they hold data
     #[arg(long, value_enum, value_delimiter = ',', num_args = 1.., value_name = "KIND")]
     delete_data: Vec<Data>,
@@ -56,8 +59,10 @@ pub async fn run(context: &Context, view: &mut View, args: &DestroyArgs) -> Resu
         return Ok(());
     }
     let values = SecretValues::new();
+    let mut observer = view.observer(args.events);
     let done = session
-        .apply(&proposal, &images, &values, &mut view.progress())
+        .apply(&proposal, &images, &values, observer.as_mut())
         .await?;
+    drop(observer);
     Ok(view.applied(&proposal.picture(), done)?)
 }
