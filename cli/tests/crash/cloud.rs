@@ -160,9 +160,20 @@ impl Drop for Cloud {
     }
 }
 
+/// Where a pipeline's records come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    Api,
+    /// A table of BigQuery, whose rows BigQuery moves itself.
+    Gathered,
+    /// A table of BigQuery, read in batches.
+    Batches,
+}
+
 /// One pipeline with a dataset of its own.
 pub struct Pipeline {
     pub cloud: Arc<Cloud>,
+    pub from: From,
     name: String,
     mode: &'static str,
     phase: usize,
@@ -171,25 +182,77 @@ pub struct Pipeline {
 
 impl Pipeline {
     pub async fn new(cloud: &Arc<Cloud>, mode: &'static str, name: String) -> Pipeline {
+        Pipeline::of(cloud, From::Api, mode, name).await
+    }
+
+    pub async fn of(cloud: &Arc<Cloud>, from: From, mode: &'static str, name: String) -> Pipeline {
         let path = format!("/bigquery/v2/projects/{PROJECT}/datasets");
-        let reference = json!({"projectId": PROJECT, "datasetId": dataset(&name)});
-        let body = json!({"datasetReference": reference, "location": "australia-southeast1"});
-        cloud.send(Method::POST, &path, body).await;
+        for id in [dataset(&name), source_dataset(&name)] {
+            let reference = json!({"projectId": PROJECT, "datasetId": id});
+            let body = json!({"datasetReference": reference, "location": "australia-southeast1"});
+            cloud.send(Method::POST, &path, body).await;
+        }
         let pipeline = Pipeline {
             cloud: cloud.clone(),
+            from,
             name,
             mode,
             phase: 0,
             is_stalled: false,
         };
+        pipeline.write_source().await;
         pipeline.write_bundle();
         pipeline
     }
 
     /// The source changes.
-    pub fn advance(&mut self) {
+    pub async fn advance(&mut self) {
         self.phase = 1;
+        self.write_source().await;
         self.write_bundle();
+    }
+
+    /// The table it reads, where it reads one.
+    async fn write_source(&self) {
+        if self.from == From::Api {
+            return;
+        }
+        let rows = source::newest(self.phase).into_iter();
+        let rows = rows.map(|(id, at, amount)| {
+            format!("SELECT '{id}' AS id, TIMESTAMP '{at}' AS at, {amount} AS amount")
+        });
+        let rows: Vec<String> = rows.collect();
+        let table = format!("{PROJECT}.{}.things", source_dataset(&self.name));
+        let query = format!(
+            "CREATE OR REPLACE TABLE `{table}` AS {}",
+            rows.join(" UNION ALL ")
+        );
+        let path = format!("/bigquery/v2/projects/{PROJECT}/queries");
+        let body =
+            json!({"query": query, "useLegacySql": false, "location": "australia-southeast1"});
+        let answer = self.cloud.send(Method::POST, &path, body).await;
+        assert_eq!(answer["jobComplete"], true, "{answer}");
+    }
+
+    /// The manifest and the config of its source.
+    fn source(&self) -> (Json, Json) {
+        let way = if self.is_stalled {
+            "stalled"
+        } else {
+            "flowing"
+        };
+        let url = format!("{}/{way}/{}", self.cloud.source, self.phase);
+        let table = format!("{PROJECT}.{}.things", source_dataset(&self.name));
+        let stream = json!({"table": table, "cursor": "at"});
+        match self.from {
+            From::Api => (source::manifest(), json!({"url": url})),
+            From::Gathered => (source::bigquery(), json!({"streams": {"things": stream}})),
+            From::Batches => {
+                let config =
+                    json!({"streams": {"things": stream}, "extract": true, "batch_rows": 2});
+                (source::bigquery(), config)
+            }
+        }
     }
 
     /// One part of the source does not answer any more.
@@ -212,17 +275,12 @@ impl Pipeline {
     }
 
     fn write_bundle(&self) {
-        let way = if self.is_stalled {
-            "stalled"
-        } else {
-            "flowing"
-        };
-        let url = format!("{}/{way}/{}", self.cloud.source, self.phase);
+        let (manifest, config) = self.source();
         let bundle = json!({
             "version": 1, "client": "acme", "pipeline": self.name, "project": PROJECT,
             "location": "australia-southeast1", "bucket": BUCKET, "dataset": dataset(&self.name),
-            "manifest": source::manifest(), "config": {"url": url}, "secrets": {},
-            "streams": {"things": {"mode": self.mode}},
+            "manifest": manifest, "config": config, "secrets": {},
+            "streams": {"things": {"mode": self.mode, "key": ["id"]}},
         });
         std::fs::write(self.bundle(), bundle.to_string()).unwrap();
     }
@@ -369,6 +427,10 @@ impl Pipeline {
     pub fn phase(&self) -> usize {
         self.phase
     }
+}
+
+fn source_dataset(pipeline: &str) -> String {
+    format!("source_of_{}", dataset(pipeline))
 }
 
 pub fn dataset(pipeline: &str) -> String {

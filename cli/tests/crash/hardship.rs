@@ -77,7 +77,7 @@ fn a_table_that_is_gone_is_not_begun_again_in_the_middle() {
             let (cloud, mut pipeline) = pipeline(mode).await;
             assert_loads(&pipeline, "first").await;
             cloud.delete(&format!("{}/things", tables(&pipeline))).await;
-            pipeline.advance();
+            pipeline.advance().await;
             let ended = pipeline.run(execution("second")).await;
             assert_fails_with(&ended, &["things", "is gone", "--full-refresh"]);
         }

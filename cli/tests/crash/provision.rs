@@ -149,17 +149,15 @@ impl<'c> Desk<'c> {
 
     /// All there is that bears the client's name, with that name left out.
     async fn inventory(&self) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
-        for list in lists() {
-            let answer = self.cloud.get(&list).await.unwrap_or_default();
-            strings(&answer, &mut names);
-        }
         let bucket = format!("{PROJECT}-xetl-{}", self.client);
-        let objects = format!("/storage/v1/b/{bucket}/o?fields=items(name)&prefix=");
-        strings(
-            &self.cloud.get(&objects).await.unwrap_or_default(),
-            &mut names,
-        );
+        let objects = format!("/storage/v1/b/{bucket}/o");
+        let mut names = BTreeSet::new();
+        for list in lists().into_iter().chain([objects]) {
+            let answer = self.cloud.get(&list).await.unwrap_or_default();
+            named(&answer, &mut |name| {
+                names.insert(format!("{list}: {}", without_hash(name)));
+            });
+        }
         let policy = format!("/v3/projects/{PROJECT}:getIamPolicy");
         let policy = self
             .cloud
@@ -192,8 +190,16 @@ fn lists() -> [String; 7] {
     ]
 }
 
-/// The names in a list's answer, of what kind they are by their form.
-fn strings(answer: &Json, names: &mut BTreeSet<String>) {
+/// A bundle is named by the hash of what it holds, which is the client's name too.
+fn without_hash(name: &str) -> &str {
+    let bundle = name
+        .strip_suffix(".json")
+        .and_then(|name| name.rsplit_once('/'));
+    bundle.map_or(name, |(folder, _)| folder)
+}
+
+/// The names in a list's answer.
+fn named(answer: &Json, take: &mut impl FnMut(&str)) {
     match answer {
         Json::Object(fields) => {
             for (field, value) in fields {
@@ -201,14 +207,13 @@ fn strings(answer: &Json, names: &mut BTreeSet<String>) {
                     Json::String(name)
                         if ["name", "email", "datasetId"].contains(&field.as_str()) =>
                     {
-                        names.insert(name.clone());
+                        take(name);
                     }
-                    Json::Object(_) | Json::Array(_) => strings(value, names),
-                    _ => {}
+                    _ => named(value, take),
                 }
             }
         }
-        Json::Array(items) => items.iter().for_each(|item| strings(item, names)),
+        Json::Array(items) => items.iter().for_each(|item| named(item, take)),
         _ => {}
     }
 }
@@ -226,7 +231,7 @@ async fn undisturbed(cloud: &Arc<Cloud>, cache: &Path) -> Undisturbed {
     let first = desk.xetl(&["apply", "--yes"], None).await;
     assert_eq!(first.code, Some(0), "{}", first.said);
     let made = desk.inventory().await;
-    assert!(made.len() >= 12, "{made:?}");
+    assert!(made.len() >= 14, "{made:?}");
     desk.declare(THEN);
     let then = desk.xetl(&["apply", "--yes"], None).await;
     assert_eq!(then.code, Some(0), "{}", then.said);

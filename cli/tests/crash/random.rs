@@ -41,7 +41,7 @@ async fn survives(cloud: &Arc<Cloud>, seed: u64) {
     for phase in 0..2 {
         if phase > 0 {
             pipeline.let_lease_run_out().await;
-            pipeline.advance();
+            pipeline.advance().await;
         }
         let ended = series(&pipeline, &mut rng, phase, tasks).await;
         assert!(

@@ -115,6 +115,13 @@ fn parameter(name: &str) -> Json {
     json!({"type": "RequestOption", "inject_into": "request_parameter", "field_name": name})
 }
 
+/// The built-in source that reads tables.
+pub fn bigquery() -> Json {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../sources/bigquery.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    xetl_runtime::source::yaml::read(&text).unwrap()
+}
+
 pub fn manifest() -> Json {
     json!({
         "version": "6.0.0", "type": "DeclarativeSource",
