@@ -25,7 +25,7 @@ use crate::bundle::Bundle;
 use crate::load::Loader;
 use crate::options::{self, Mode, Settled, StreamOptions};
 use crate::range::Range;
-use crate::state::{Checkpoint, Plan, Stored};
+use crate::state::{Checkpoint, Stored};
 use crate::stream::{Source, StreamInfo};
 use crate::task::Task;
 use crate::turns::Turns;
@@ -123,9 +123,9 @@ impl Pipeline {
         if let Some(stored) = &checkpoint {
             summary.state_before = stored.value.state.clone();
         }
+        stream.look(checkpoint.as_ref()).await?;
         let plan = stream.plan(checkpoint.as_ref()).await?;
         summary.slices = plan.slices.len();
-        stream.look(&plan, checkpoint.as_ref()).await?;
         let schema = stream.schema(&plan, checkpoint.as_ref());
         let read = Box::pin(stream.read_slices(&plan, &schema)).await;
         summary.schema_changes = schema.changes();
@@ -153,18 +153,15 @@ struct StreamRun<'a> {
 }
 
 impl<'a> StreamRun<'a> {
-    /// Looks at the table before anything is read: the rows may not fit what is there.
-    async fn look(
-        &self,
-        plan: &Plan,
-        checkpoint: Option<&Stored<Checkpoint>>,
-    ) -> Result<(), StreamError> {
-        let adds = plan.mode != Mode::Overwrite && !plan.refresh;
+    /// Looks at the table before anything is planned or read: the rows may not fit what is there.
+    async fn look(&self, checkpoint: Option<&Stored<Checkpoint>>) -> Result<(), StreamError> {
+        let adds = self.options.mode != Mode::Overwrite && !self.pipeline.refresh;
         let loaded = checkpoint.and_then(|stored| stored.value.schema.as_ref());
         let (name, table) = (self.name(), table_name(self.name()));
-        let looked =
-            self.loader()
-                .may_load(name, &table, self.options.target, adds && loaded.is_some());
+        let has_history = adds && loaded.is_some();
+        let looked = self
+            .loader()
+            .may_load(name, &table, self.options.target, has_history);
         Ok(looked.await?)
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::cloud::{Cloud, Ended, Execution, PROJECT, Pipeline, dataset};
+use crate::cloud::{Cloud, Ended, Execution, From, PROJECT, Pipeline, dataset};
 use crate::{Truth, block};
 
 const ALONE: &[usize] = &[0];
@@ -52,20 +52,44 @@ async fn assert_loads(pipeline: &Pipeline, name: &str) {
     truth.is_in(pipeline).await;
 }
 
+/// A view where the table is to be; gives the path of the dataset's tables.
+async fn put_a_view(cloud: &Cloud, pipeline: &Pipeline) -> String {
+    let path = tables(pipeline);
+    let reference =
+        json!({"projectId": PROJECT, "datasetId": dataset(pipeline.name()), "tableId": "things"});
+    let view = json!({"query": "SELECT 1 AS id", "useLegacySql": false});
+    let body = json!({"tableReference": reference, "view": view});
+    cloud.send(Method::POST, &path, body).await;
+    path
+}
+
 #[test]
 fn a_view_in_the_way_is_named_and_nothing_is_lost() {
     block(async {
         for mode in ["overwrite", "append", "merge"] {
             let (cloud, pipeline) = pipeline(mode).await;
-            let path = tables(&pipeline);
-            let reference = json!({"projectId": PROJECT, "datasetId": dataset(pipeline.name()), "tableId": "things"});
-            let view = json!({"query": "SELECT 1 AS id", "useLegacySql": false});
-            let body = json!({"tableReference": reference, "view": view});
-            cloud.send(Method::POST, &path, body).await;
+            let path = put_a_view(&cloud, &pipeline).await;
             let ended = pipeline.run(execution("first")).await;
             assert_fails_with(&ended, &["things", "is a view", "Rename or delete it"]);
             cloud.delete(&format!("{path}/things")).await;
             assert_loads(&pipeline, "second").await;
+        }
+    });
+}
+
+/// The columns of a run are settled once, for its retries too.
+#[test]
+fn a_view_in_the_way_leaves_no_columns_for_the_retry() {
+    block(async {
+        for mode in ["append", "merge"] {
+            let cloud = Cloud::start().await;
+            let name = "hardship".to_owned();
+            let pipeline = Pipeline::of(&cloud, From::Gathered, mode, name).await;
+            let path = put_a_view(&cloud, &pipeline).await;
+            let ended = pipeline.run(execution("first")).await;
+            assert_fails_with(&ended, &["things", "is a view"]);
+            cloud.delete(&format!("{path}/things")).await;
+            assert_loads(&pipeline, "first").await;
         }
     });
 }

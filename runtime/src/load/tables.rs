@@ -203,11 +203,10 @@ fn ours(pending: &Pending) -> Vec<Json> {
 /// That the table is of the kind that the commit is for.
 fn fits(pending: &Pending, table: &Table) -> Result<(), CommitError> {
     is_of_kind(&pending.table, table, pending.target)?;
-    let name = pending.table.clone();
     let TableLayout { partition, .. } = &table.layout;
     match &pending.layout.partition {
         Some(wanted) if Some(wanted) != partition.as_ref() => Err(CommitError::OtherPartitions {
-            table: name,
+            table: pending.table.clone(),
             there: partition
                 .as_ref()
                 .map_or("nothing".to_owned(), ToString::to_string),
