@@ -10,7 +10,7 @@ mod slices;
 pub use ids::{commit_id, job_id, staging_table};
 pub use slices::{committable, done, is_overtaken, one_load, uncommitted};
 
-use crate::google::bigquery::{Changes, JobState};
+use crate::google::bigquery::{Changes, JobState, passes};
 use crate::options::Target;
 use crate::state::{Checkpoint, Pending, Stored};
 
@@ -159,21 +159,6 @@ fn after_failure(job: Job, attempts: &Attempts) -> Action {
         }
         _ => Action::Submit { job, attempt },
     }
-}
-
-/// Failures of a job that say nothing about the job itself (Google's Python
-/// client retries the same).
-fn passes(reason: &str) -> bool {
-    matches!(
-        reason,
-        "backendError"
-            | "internalError"
-            | "jobBackendError"
-            | "jobInternalError"
-            | "jobRateLimitExceeded"
-            | "rateLimitExceeded"
-            | "tableUnavailable"
-    )
 }
 
 #[cfg(test)]

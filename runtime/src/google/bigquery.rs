@@ -10,7 +10,7 @@ use google_cloud_bigquery_v2::client::{DatasetService, JobService, TableService}
 use google_cloud_bigquery_v2::model;
 use serde_json::{Value as Json, json};
 
-pub use jobs::{Changes, JobState, Load, Query};
+pub use jobs::{Changes, JobState, Load, Query, passes};
 pub use reads::{Datum, Progress, QueryJob, Reader, Row, Rows, Shape, TableName};
 pub use tables::Table;
 

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::google::bigquery::{Progress, QueryJob, Reader, Rows};
+use crate::google::bigquery::{Progress, QueryJob, Reader, Rows, passes};
 use crate::range::Range;
 use crate::stream::{Gathering, Page, Slice, SliceDone, SourceError, State, Stream, StreamInfo};
 use crate::value::Value;
@@ -294,19 +294,6 @@ pub(super) fn text(value: &Value) -> Option<String> {
         Value::Number(digits) => Some(digits.to_string()),
         _ => None,
     }
-}
-
-/// Whether a job that failed so may succeed another time.
-fn passes(reason: &str) -> bool {
-    matches!(
-        reason,
-        "backendError"
-            | "internalError"
-            | "jobBackendError"
-            | "jobInternalError"
-            | "jobRateLimitExceeded"
-            | "rateLimitExceeded"
-    )
 }
 
 impl Stream for TableStream {

@@ -59,6 +59,21 @@ pub struct Changes {
     pub deleted: u64,
 }
 
+/// Failures of a job that say nothing about the job itself (Google's Python
+/// client retries the same).
+pub fn passes(reason: &str) -> bool {
+    matches!(
+        reason,
+        "backendError"
+            | "internalError"
+            | "jobBackendError"
+            | "jobInternalError"
+            | "jobRateLimitExceeded"
+            | "rateLimitExceeded"
+            | "tableUnavailable"
+    )
+}
+
 impl Dataset {
     /// Submits a load; a job of that id that is there already is as good.
     pub async fn submit(&self, load: &Load) -> Result<(), ApiError> {
