@@ -83,6 +83,10 @@ struct Texts<const N: usize>([StringBuilder; N]);
 struct Amounts<const N: usize>([Float64Builder; N]);
 struct Flags<const N: usize>([BooleanBuilder; N]);
 
+fn finish(columns: &mut [impl ArrayBuilder], into: &mut Vec<ArrayRef>) {
+    into.extend(columns.iter_mut().map(ArrayBuilder::finish));
+}
+
 impl<const N: usize> Texts<N> {
     fn new() -> Self {
         Texts(std::array::from_fn(|_| StringBuilder::new()))
@@ -100,11 +104,7 @@ impl<const N: usize> Texts<N> {
     }
 
     fn finish(&mut self, into: &mut Vec<ArrayRef>) {
-        into.extend(
-            self.0
-                .iter_mut()
-                .map(|it| Arc::new(it.finish()) as ArrayRef),
-        );
+        finish(&mut self.0, into);
     }
 }
 
@@ -120,11 +120,7 @@ impl<const N: usize> Amounts<N> {
     }
 
     fn finish(&mut self, into: &mut Vec<ArrayRef>) {
-        into.extend(
-            self.0
-                .iter_mut()
-                .map(|it| Arc::new(it.finish()) as ArrayRef),
-        );
+        finish(&mut self.0, into);
     }
 }
 
@@ -140,11 +136,7 @@ impl<const N: usize> Flags<N> {
     }
 
     fn finish(&mut self, into: &mut Vec<ArrayRef>) {
-        into.extend(
-            self.0
-                .iter_mut()
-                .map(|it| Arc::new(it.finish()) as ArrayRef),
-        );
+        finish(&mut self.0, into);
     }
 }
 

@@ -66,29 +66,17 @@ impl Pipeline {
 }
 
 fn log(progress: &Progress) {
-    let Progress {
-        stream,
-        task,
-        rows,
-        bytes,
-        requests,
-        retries,
-        slices,
-        slices_done,
-        calls_left,
-        eta_seconds,
-    } = progress;
     tracing::info!(
-        stream,
-        task,
-        rows,
-        bytes,
-        requests,
-        retries,
-        slices,
-        slices_done,
-        calls_left,
-        eta_seconds,
+        stream = progress.stream,
+        task = progress.task,
+        rows = progress.rows,
+        bytes = progress.bytes,
+        requests = progress.requests,
+        retries = progress.retries,
+        slices = progress.slices,
+        slices_done = progress.slices_done,
+        calls_left = progress.calls_left,
+        eta_seconds = progress.eta_seconds,
         "{}",
         progress::MESSAGE
     );
