@@ -8,6 +8,7 @@ mod executions_api;
 mod executor;
 mod job;
 mod jobs_api;
+mod knative;
 mod output;
 mod process;
 mod spec;
@@ -93,5 +94,6 @@ pub fn recover(cloud: &Arc<Cloud>) {
 pub fn routes() -> Vec<Route> {
     let mut routes = jobs_api::routes();
     routes.extend(executions_api::routes());
+    routes.extend(knative::routes());
     routes
 }
