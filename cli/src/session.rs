@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::apply::{Apply, Observer, PushImage, SecretValues};
-use crate::cloud::{Actual, Cloud};
+use crate::cloud::{Actual, Cloud, Connection};
 use crate::config::{Client, Workspace};
 use crate::desired::{self, Image};
 use crate::failure::Failure;
@@ -35,11 +35,11 @@ pub struct Proposal {
 impl Session {
     pub fn new(workspace: Workspace, target: Target, client: Client) -> Result<Session, Failure> {
         let cloud = Cloud::new(
-            target.clone(),
+            Connection::new(target.clone())?,
             &client.name,
             &client.project,
             &client.region,
-        )?;
+        );
         Ok(Session {
             workspace,
             target,

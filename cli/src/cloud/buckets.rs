@@ -22,11 +22,7 @@ impl Cloud {
         let path = format!("/storage/v1/b/{name}");
         let what = format!("bucket {name}");
         match self.storage(&what, Method::GET, path, Body::None).await {
-            Ok(bucket) => Ok(Some(Resource::Bucket {
-                // Comes back in upper case.
-                location: text(&bucket["location"]).to_lowercase(),
-                owner: Owner::of_labels(&labels(&bucket)),
-            })),
+            Ok(bucket) => Ok(Some(bucket_of(&bucket))),
             Err(error) if error.is_absent() => Ok(None),
             Err(CloudError::Denied { what, .. }) => Err(CloudError::Unusable {
                 what,
@@ -222,6 +218,15 @@ impl Cloud {
             etag: None,
         };
         self.rest().await?.send(&call).await
+    }
+}
+
+/// What we manage of a bucket that is there.
+pub(super) fn bucket_of(bucket: &Value) -> Resource {
+    Resource::Bucket {
+        // Comes back in upper case.
+        location: text(&bucket["location"]).to_lowercase(),
+        owner: Owner::of_labels(&labels(bucket)),
     }
 }
 

@@ -148,7 +148,7 @@ fn secret_env((name, secret): (&String, &String)) -> EnvVar {
 }
 
 /// The fields we manage of a job that is there.
-fn job_of(job: &RunJob) -> Job {
+pub(super) fn job_of(job: &RunJob) -> Job {
     let execution = job.template.clone().unwrap_or_default();
     let task = execution.template.unwrap_or_default();
     let container = task.containers.into_iter().next().unwrap_or_default();

@@ -144,7 +144,7 @@ fn scheduler_job(schedule: &Schedule) -> Job {
 }
 
 /// The fields we manage of a schedule that is there.
-fn schedule_of(job: &Job) -> Schedule {
+pub(super) fn schedule_of(job: &Job) -> Schedule {
     let target = job.http_target().cloned();
     let token = target
         .as_ref()
