@@ -179,7 +179,7 @@ fn bundle(client: &Client, names: &Names, pipeline: &Pipeline) -> Bundle {
         location: client.region.clone(),
         bucket: names.bucket.clone(),
         dataset: pipeline.dataset.clone(),
-        manifest: pipeline.manifest.0.clone(),
+        manifest: Value::clone(&pipeline.manifest.0),
         config: pipeline.config.clone(),
         hash_key: secrets.remove(HASH_KEY),
         on_overlap: pipeline.on_overlap,
@@ -350,7 +350,7 @@ mod tests {
             pipelines: vec![Pipeline {
                 name: "xero".to_owned(),
                 source: "xero".to_owned(),
-                manifest: Manifest(manifest),
+                manifest: Manifest(manifest.into()),
                 config: Default::default(),
                 secrets: vec!["credentials.refresh_token".to_owned(), "key".to_owned()],
                 schedule: Some(Cron {

@@ -23,9 +23,7 @@ impl Cloud {
             .await
             .map_err(self.failed(&format!("account {name}")));
         match found {
-            Ok(account) => Ok(Some(Resource::ServiceAccount {
-                owner: Owner::of_description(&account.description),
-            })),
+            Ok(account) => Ok(Some(account_of(&account))),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
         }
@@ -89,5 +87,12 @@ impl Cloud {
     fn account_name(&self, name: &str) -> String {
         let email = names::account_email(name, &self.project);
         self.in_project(&format!("serviceAccounts/{email}"))
+    }
+}
+
+/// What we manage of an account that is there.
+pub(super) fn account_of(account: &ServiceAccount) -> Resource {
+    Resource::ServiceAccount {
+        owner: Owner::of_description(&account.description),
     }
 }

@@ -18,6 +18,7 @@ const ROLES: [(&str, &str); 3] = [
 ];
 
 /// A dataset and who has which role on it.
+#[derive(Debug, Clone)]
 pub(super) struct Found {
     pub resource: Resource,
     /// Role and email.
@@ -62,13 +63,7 @@ impl Cloud {
             .await
             .map_err(self.failed(&format!("dataset {name}")));
         match found {
-            Ok(dataset) => Ok(Some(Found {
-                resource: Resource::Dataset {
-                    location: dataset.location.to_lowercase(),
-                    owner: Owner::of_labels(&dataset.labels),
-                },
-                access: dataset.access.iter().filter_map(role_and_email).collect(),
-            })),
+            Ok(dataset) => Ok(Some(dataset_of(&dataset))),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
         }
@@ -172,6 +167,17 @@ impl Cloud {
             etag,
         };
         self.rest().await?.json(&call).await
+    }
+}
+
+/// What we manage of a dataset that is there.
+pub(super) fn dataset_of(dataset: &Dataset) -> Found {
+    Found {
+        resource: Resource::Dataset {
+            location: dataset.location.to_lowercase(),
+            owner: Owner::of_labels(&dataset.labels),
+        },
+        access: dataset.access.iter().filter_map(role_and_email).collect(),
     }
 }
 

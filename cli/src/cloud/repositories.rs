@@ -13,9 +13,7 @@ use crate::resource::{Owner, Resource};
 impl Cloud {
     pub(super) async fn find_repository(&self, name: &str) -> Result<Option<Resource>, CloudError> {
         let found = self.get_repository(name).await?;
-        Ok(found.map(|repository| Resource::Repository {
-            owner: Owner::of_labels(&repository.labels),
-        }))
+        Ok(found.as_ref().map(repository_of))
     }
 
     async fn get_repository(&self, name: &str) -> Result<Option<Repository>, CloudError> {
@@ -111,5 +109,12 @@ impl Cloud {
 
     fn repository_name(&self, name: &str) -> String {
         self.in_region(&format!("repositories/{name}"))
+    }
+}
+
+/// What we manage of a repository that is there.
+pub(super) fn repository_of(repository: &Repository) -> Resource {
+    Resource::Repository {
+        owner: Owner::of_labels(&repository.labels),
     }
 }

@@ -199,7 +199,7 @@ pub enum Stored {
     Unchanged,
 }
 
-fn resource(secret: &Secret) -> Resource {
+pub(super) fn resource(secret: &Secret) -> Resource {
     Resource::Secret {
         owner: Owner::of_labels(&secret.labels),
     }
