@@ -36,6 +36,16 @@ pub enum Image {
     Given { name: String },
 }
 
+impl Image {
+    /// What tells it apart: its digest, or its full name.
+    pub fn digest(&self) -> &str {
+        match self {
+            Image::Built { digest } => digest,
+            Image::Given { name } => name,
+        }
+    }
+}
+
 /// Everything the client's file asks for.
 pub fn resources(client: &Client, image: &Image) -> Resources {
     let names = Names::of(client);
@@ -346,6 +356,7 @@ mod tests {
             project: "p1".to_owned(),
             region: "australia-southeast1".to_owned(),
             image: None,
+            pin: None,
             state: State::Bucket,
             pipelines: vec![Pipeline {
                 name: "xero".to_owned(),

@@ -127,6 +127,49 @@ impl Plan {
         plan
     }
 
+    /// Only what gives the jobs another image, and all else of them as it is.
+    pub fn of_image(&self) -> Plan {
+        let steps = self.steps.iter().filter_map(|step| {
+            let change = match (&step.change, step.address.kind) {
+                (change @ Change::Create { .. }, Kind::Repository | Kind::Image) => change.clone(),
+                (Change::Update { before, after }, Kind::Job) => {
+                    let after = before.with_image_of(after)?;
+                    let before = before.clone();
+                    Change::Update { before, after }
+                }
+                _ => return None,
+            };
+            let address = step.address.clone();
+            Some(Step { address, change })
+        });
+        let mut plan = Plan {
+            steps: steps.collect(),
+            unchanged: 0,
+        };
+        // An image is of no use without a job that runs it.
+        if plan.steps.iter().all(|step| step.address.kind != Kind::Job) {
+            plan.steps.clear();
+        }
+        plan
+    }
+
+    /// The changes the other way round; what was made stays.
+    pub fn reversed(&self) -> Plan {
+        let steps = self.steps.iter().rev().filter_map(|step| {
+            let Change::Update { before, after } = &step.change else {
+                return None;
+            };
+            let (before, after) = (after.clone(), before.clone());
+            let address = step.address.clone();
+            let change = Change::Update { before, after };
+            Some(Step { address, change })
+        });
+        Plan {
+            steps: steps.collect(),
+            unchanged: 0,
+        }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.steps

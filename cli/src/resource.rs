@@ -296,6 +296,21 @@ impl Resource {
         }
     }
 
+    /// A job with the image of another; `None` where it has it already, or is no job.
+    pub fn with_image_of(&self, other: &Resource) -> Option<Resource> {
+        match (self, other) {
+            (Resource::Job(job), Resource::Job(other)) if job.image != other.image => {
+                let image = other.image.clone();
+                let job = Job {
+                    image,
+                    ..Job::clone(job)
+                };
+                Some(Resource::Job(Box::new(job)))
+            }
+            _ => None,
+        }
+    }
+
     /// Where it is, for what can never move.
     pub fn location(&self) -> Option<&str> {
         match self {

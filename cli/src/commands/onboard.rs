@@ -317,6 +317,7 @@ fn schedule(
             ..file.clone()
         };
         let client = ClientFile {
+            image: None,
             client: args.client.clone(),
             project: None,
             region: None,
