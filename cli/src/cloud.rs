@@ -22,6 +22,7 @@ mod executions;
 mod jobs;
 mod logs;
 mod members;
+mod objects;
 mod queries;
 mod read;
 mod repositories;
