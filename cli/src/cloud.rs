@@ -13,12 +13,14 @@ use crate::target::Target;
 
 mod accounts;
 mod apis;
+mod assets;
 mod buckets;
 mod clients;
 mod credentials;
 mod datasets;
 mod error;
 mod executions;
+mod inventory;
 mod jobs;
 mod logs;
 mod members;
@@ -34,6 +36,7 @@ mod step;
 
 pub use credentials::access_token;
 pub use error::{CloudError, Lag};
+pub use inventory::{Inventory, Sighting};
 pub use read::Actual;
 pub use secrets::{SecretVersion, Stored};
 

@@ -32,11 +32,20 @@ struct Ours {
 
 impl Images {
     pub fn of(session: &Session) -> Result<Images, Failure> {
+        Images::shared(session, &mut None)
+    }
+
+    /// The same for one of many clients: `packed` keeps our image from one to the next.
+    pub fn shared(session: &Session, packed: &mut Option<BuiltImage>) -> Result<Images, Failure> {
         if let Some(name) = &session.client.image {
             let image = Image::Given { name: name.clone() };
             return Ok(Images { image, ours: None });
         }
-        let built = local_image(&runtime_binary()?, &session.workspace.cache().join("image"))?;
+        let built = match packed {
+            Some(built) => built.clone(),
+            None => local_image(&runtime_binary()?, &session.workspace.cache().join("image"))?,
+        };
+        *packed = Some(built.clone());
         let address = session.target.registry(&session.client.region);
         let base = Url::parse(&address).map_err(|error| Failure::of(Kind::Usage, &error))?;
         let image = Image::Built {

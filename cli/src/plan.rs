@@ -9,6 +9,7 @@ pub mod saved;
 mod why;
 
 use std::collections::BTreeSet;
+use std::iter::Sum;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,19 @@ pub struct Summary {
     pub keep: usize,
     pub refuse: usize,
     pub unchanged: usize,
+}
+
+impl Sum for Summary {
+    fn sum<I: Iterator<Item = Summary>>(summaries: I) -> Summary {
+        summaries.fold(Summary::default(), |a, b| Summary {
+            create: a.create + b.create,
+            update: a.update + b.update,
+            delete: a.delete + b.delete,
+            keep: a.keep + b.keep,
+            refuse: a.refuse + b.refuse,
+            unchanged: a.unchanged + b.unchanged,
+        })
+    }
 }
 
 impl Plan {

@@ -5,6 +5,7 @@
 //! served answers 501 and names the method: nothing here pretends.
 
 pub mod accounts;
+pub mod assets;
 pub mod bigquery;
 pub mod clock;
 pub mod cloud;

@@ -17,8 +17,8 @@ use crate::cloud::Cloud;
 use crate::router::{Router, service};
 use crate::store::Store;
 use crate::{
-    accounts, bigquery, faults, logging, metadata, operations, projects, registry, run, scheduler,
-    secrets, services, status, storage,
+    accounts, assets, bigquery, faults, logging, metadata, operations, projects, registry, run,
+    scheduler, secrets, services, status, storage,
 };
 
 /// How long requests under way may take once the end is asked for.
@@ -95,6 +95,7 @@ fn router() -> Router {
         .with(service("secretmanager.googleapis.com", secrets::routes()))
         .with(service("storage.googleapis.com", storage::routes()))
         .with(service("iam.googleapis.com", accounts::routes()))
+        .with(service("cloudasset.googleapis.com", assets::routes()))
         .with(service(
             "iamcredentials.googleapis.com",
             accounts::token_routes(),

@@ -79,6 +79,13 @@ impl Cloud {
         Ok(())
     }
 
+    /// All buckets of the project, as Storage describes them.
+    pub(super) async fn list_buckets(&self) -> Result<Vec<Value>, CloudError> {
+        let path = format!("/storage/v1/b?project={}", encode(&self.project));
+        let what = format!("buckets of project {}", self.project);
+        self.all_pages(&what, &path).await
+    }
+
     pub(super) async fn bucket_policy(&self, name: &str) -> Result<Value, CloudError> {
         let path = format!("/storage/v1/b/{name}/iam?optionsRequestedPolicyVersion=3");
         let what = format!("policy of bucket {name}");

@@ -13,30 +13,22 @@ use google_cloud_run_v2::model::{
 };
 use google_cloud_wkt::Duration;
 
+use super::inventory::PAGE;
 use super::{Cloud, CloudError, last_part};
 use crate::resource::{Job, Labels, Owner, Vpc, labels};
 
 impl Cloud {
-    /// The client's jobs in its region, and those of the `declared` names, whoever's they are.
-    pub(super) async fn list_jobs(
-        &self,
-        declared: &[&str],
-    ) -> Result<BTreeMap<String, Job>, CloudError> {
+    /// All jobs of the region, whoever's they are.
+    pub(super) async fn list_jobs(&self) -> Result<BTreeMap<String, Job>, CloudError> {
         let list = self.jobs().await?.list_jobs();
-        let mut items = list.set_parent(self.in_region("")).by_item();
-        let mut found = BTreeMap::new();
-        while let Some(item) = items.next().await {
-            let job = match item.map_err(self.failed("the project's jobs")) {
-                Err(error) if error.is_absent() => break,
-                job => job?,
-            };
-            let (name, job) = (last_part(&job.name), job_of(&job));
-            if declared.contains(&name.as_str()) || job.owner.client.as_ref() == Some(&self.client)
-            {
-                found.insert(name, job);
-            }
-        }
-        Ok(found)
+        let list = list.set_parent(self.in_region("")).set_page_size(PAGE);
+        let mut items = list.by_item();
+        self.listed(
+            "jobs",
+            async || items.next().await,
+            |job| (last_part(&job.name), job_of(&job)),
+        )
+        .await
     }
 
     pub(super) async fn find_run_job(&self, name: &str) -> Result<Option<RunJob>, CloudError> {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use reqwest::Method;
+use serde_json::Value;
 
 use super::buckets::{encode, text};
 use super::rest::Body;
@@ -15,46 +16,44 @@ impl Cloud {
         bucket: &str,
         prefix: &str,
     ) -> Result<Vec<String>, CloudError> {
-        Ok(self.list(bucket, prefix, "").await?.0)
+        self.object_names(bucket, "prefix", prefix).await
     }
 
-    /// The folders directly under the bucket, without their `/`.
-    pub(super) async fn list_folders(&self, bucket: &str) -> Result<Vec<String>, CloudError> {
-        let (_, folders) = self.list(bucket, "", "/").await?;
-        let names = folders
-            .iter()
-            .map(|folder| folder.trim_end_matches('/').to_owned());
-        Ok(names.collect())
-    }
-
-    async fn list(
+    /// The names of all objects that match `glob`; none where there is no bucket.
+    pub(super) async fn match_objects(
         &self,
         bucket: &str,
-        prefix: &str,
-        delimiter: &str,
-    ) -> Result<(Vec<String>, Vec<String>), CloudError> {
-        let (mut names, mut folders, mut token) = (Vec::new(), Vec::new(), String::new());
-        loop {
-            let mut path = format!("/storage/v1/b/{bucket}/o?prefix={}", encode(prefix));
-            if !delimiter.is_empty() {
-                path.push_str(&format!("&delimiter={}", encode(delimiter)));
-            }
-            if !token.is_empty() {
-                path.push_str(&format!("&pageToken={}", encode(&token)));
-            }
-            let what = format!("objects of bucket {bucket}");
-            let page = match self.storage(&what, Method::GET, path, Body::None).await {
-                Err(error) if error.is_absent() => return Ok((names, folders)),
-                page => page?,
-            };
-            let items = page["items"].as_array().into_iter().flatten();
-            names.extend(items.map(|item| text(&item["name"])));
-            let prefixes = page["prefixes"].as_array().into_iter().flatten();
-            folders.extend(prefixes.map(text));
-            token = text(&page["nextPageToken"]);
-            if token.is_empty() {
-                return Ok((names, folders));
-            }
+        glob: &str,
+    ) -> Result<Vec<String>, CloudError> {
+        self.object_names(bucket, "matchGlob", glob).await
+    }
+
+    async fn object_names(
+        &self,
+        bucket: &str,
+        key: &str,
+        value: &str,
+    ) -> Result<Vec<String>, CloudError> {
+        let path = format!("/storage/v1/b/{bucket}/o?{key}={}", encode(value));
+        let what = format!("objects of bucket {bucket}");
+        let items = self.all_pages(&what, &path).await?;
+        Ok(items.iter().map(|item| text(&item["name"])).collect())
+    }
+
+    /// The items of all pages of a list; none where what it is of is not there.
+    pub(super) async fn all_pages(
+        &self,
+        what: &str,
+        first: &str,
+    ) -> Result<Vec<Value>, CloudError> {
+        match self
+            .rest()
+            .await?
+            .pages(what, "storage", first, "items")
+            .await
+        {
+            Err(error) if error.is_absent() => Ok(Vec::new()),
+            items => items,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use google_cloud_auth::credentials::Credentials;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::IF_MATCH;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -82,6 +83,39 @@ impl Rest {
             what: call.what.to_owned(),
             problem: format!("the reply is no JSON: {error}"),
         })
+    }
+
+    /// The items of all pages of a list; `path` has a query, and a page its items under `key`.
+    pub async fn pages(
+        &self,
+        what: &str,
+        service: &str,
+        path: &str,
+        key: &str,
+    ) -> Result<Vec<Value>, CloudError> {
+        let (mut found, mut token) = (Vec::new(), String::new());
+        loop {
+            let next = utf8_percent_encode(&token, NON_ALPHANUMERIC);
+            let call = Call {
+                what,
+                method: Method::GET,
+                service,
+                path: match token.is_empty() {
+                    true => path.to_owned(),
+                    false => format!("{path}&pageToken={next}"),
+                },
+                body: Body::None,
+                etag: None,
+            };
+            let mut page = self.json(&call).await?;
+            if let Value::Array(items) = page[key].take() {
+                found.extend(items);
+            }
+            token = page["nextPageToken"].as_str().unwrap_or("").to_owned();
+            if token.is_empty() {
+                return Ok(found);
+            }
+        }
     }
 
     async fn request(&self, call: &Call<'_>) -> Result<RequestBuilder, CloudError> {

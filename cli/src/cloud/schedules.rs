@@ -7,6 +7,7 @@ use google_cloud_scheduler_v1::model::job::State;
 use google_cloud_scheduler_v1::model::{HttpMethod, HttpTarget, Job, OAuthToken, RetryConfig};
 use google_cloud_wkt::{Duration, FieldMask};
 
+use super::inventory::PAGE;
 use super::{Cloud, CloudError, last_part};
 use crate::resource::{Owner, Schedule};
 
@@ -22,26 +23,17 @@ const FIELDS: [&str; 6] = [
 ];
 
 impl Cloud {
-    /// The client's schedules in its region, and those of the `declared` names.
-    pub(super) async fn list_schedules(
-        &self,
-        declared: &[&str],
-    ) -> Result<BTreeMap<String, Schedule>, CloudError> {
+    /// All schedules of the region, whoever's they are.
+    pub(super) async fn list_schedules(&self) -> Result<BTreeMap<String, Schedule>, CloudError> {
         let list = self.schedules().await?.list_jobs();
-        let mut items = list.set_parent(self.in_region("")).by_item();
-        let mut found = BTreeMap::new();
-        while let Some(item) = items.next().await {
-            let job = match item.map_err(self.failed("the project's schedules")) {
-                Err(error) if error.is_absent() => break,
-                job => job?,
-            };
-            let (name, schedule) = (last_part(&job.name), schedule_of(&job));
-            let ours = schedule.owner.client.as_ref() == Some(&self.client);
-            if ours || declared.contains(&name.as_str()) {
-                found.insert(name, schedule);
-            }
-        }
-        Ok(found)
+        let list = list.set_parent(self.in_region("")).set_page_size(PAGE);
+        let mut items = list.by_item();
+        self.listed(
+            "schedules",
+            async || items.next().await,
+            |job| (last_part(&job.name), schedule_of(&job)),
+        )
+        .await
     }
 
     pub(super) async fn find_scheduler_job(&self, name: &str) -> Result<Option<Job>, CloudError> {

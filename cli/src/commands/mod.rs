@@ -14,6 +14,7 @@ pub mod apply;
 pub mod backfill;
 pub mod completions;
 pub mod destroy;
+mod fleet;
 pub mod image;
 pub mod init;
 pub mod local;
@@ -27,6 +28,7 @@ pub mod schema;
 pub mod secrets;
 pub mod source;
 pub mod status;
+mod which;
 
 /// Data pipelines of many clients on Google Cloud
 #[derive(Parser, Debug)]

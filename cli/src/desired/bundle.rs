@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use xetl_runtime::bundle::{Bundle, HASH_KEY, STATE_PASSWORD, SecretRef, Server, StateStore};
 
 use super::Names;
@@ -45,7 +46,7 @@ pub(super) fn bundle(client: &Client, names: &Names, pipeline: &Pipeline) -> Bun
         location: client.region.clone(),
         bucket: names.bucket.clone(),
         dataset: pipeline.dataset.clone(),
-        manifest: pipeline.manifest.0.clone(),
+        manifest: Value::clone(&pipeline.manifest.0),
         config: pipeline.config.clone(),
         hash_key: secrets.remove(HASH_KEY),
         on_overlap: pipeline.on_overlap,

@@ -18,7 +18,7 @@ pub(crate) fn client() -> Client {
         pipelines: vec![Pipeline {
             name: "xero".to_owned(),
             source: "xero".to_owned(),
-            manifest: Manifest(manifest),
+            manifest: Manifest(manifest.into()),
             config: Default::default(),
             secrets: vec!["credentials.refresh_token".to_owned(), "key".to_owned()],
             schedule: Some(Cron {

@@ -125,6 +125,11 @@ fn sum(plan: &Plan) -> String {
     if plan.is_empty() && plan.steps.is_empty() {
         return format!("No changes. {} unchanged.", plan.unchanged);
     }
+    format!("{}.", counts(&plan.summary()))
+}
+
+/// `1 to create, 3 unchanged`
+pub(super) fn counts(summary: &Summary) -> String {
     let Summary {
         create,
         update,
@@ -132,7 +137,7 @@ fn sum(plan: &Plan) -> String {
         keep,
         refuse,
         unchanged,
-    } = plan.summary();
+    } = *summary;
     let parts: Vec<String> = [
         (create, "to create"),
         (update, "to change"),
@@ -145,7 +150,7 @@ fn sum(plan: &Plan) -> String {
     .filter(|(count, _)| *count > 0)
     .map(|(count, word)| format!("{count} {word}"))
     .collect();
-    format!("{}.", parts.join(", "))
+    parts.join(", ")
 }
 
 #[cfg(test)]

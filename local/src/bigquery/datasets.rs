@@ -12,6 +12,7 @@ use super::reference::DatasetRef;
 use super::resource::{
     Object, check_labels, check_match, etag, matches_filter, merge, now_ms, page, writable,
 };
+use crate::assets::Asset;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
@@ -161,6 +162,18 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::PUT, ONE, update),
         Route::new(Method::DELETE, ONE, delete),
     ]
+}
+
+/// A project's datasets, for the inventory of assets.
+pub fn assets(cloud: &Cloud, project: &str) -> Vec<Asset> {
+    let all = cloud.bigquery.datasets.list(&format!("{project}/"));
+    let assets = all.into_iter().map(|(_, dataset)| Asset {
+        kind: "bigquery.googleapis.com/Dataset",
+        name: format!("projects/{project}/datasets/{}", dataset.reference.dataset),
+        policy: None,
+        data: dataset.view(&cloud.endpoint),
+    });
+    assets.collect()
 }
 
 pub fn not_found(reference: &DatasetRef) -> ApiError {

@@ -42,6 +42,8 @@ use axum::http::Method;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
 use crate::store::{Collection, Store};
+pub use datasets::assets;
+
 use datasets::Dataset;
 use engine::Engine;
 use faults::Faults;

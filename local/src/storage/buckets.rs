@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
 use super::{Bucket, Storage, admitted, conditions::Conditions, names, no_bucket, settings, view};
+use crate::assets::Asset;
 use crate::clock::now;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
@@ -135,6 +136,21 @@ fn first_policy(project: &str) -> Policy {
         ],
         ..Policy::default()
     }
+}
+
+/// A project's buckets, for the inventory of assets.
+pub fn assets(cloud: &Cloud, project: &str) -> Result<Vec<Asset>, ApiError> {
+    let all = cloud.storage.buckets.list("").into_iter();
+    let ours = all.filter(|(_, bucket)| bucket.project == project);
+    ours.map(|(_, bucket)| {
+        Ok(Asset {
+            kind: "storage.googleapis.com/Bucket",
+            policy: Some(resource_of(&bucket)),
+            data: view::bucket(cloud, &bucket)?,
+            name: bucket.name,
+        })
+    })
+    .collect()
 }
 
 fn resource_of(bucket: &Bucket) -> String {

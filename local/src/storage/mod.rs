@@ -32,6 +32,7 @@ use crate::error::ApiError;
 use crate::identity::Caller;
 use crate::router::Route;
 use crate::store::{Collection, Store};
+pub use buckets::assets;
 use conditions::Conditions;
 
 /// A bucket; its settings are kept as they were sent.
