@@ -24,6 +24,7 @@ mod inventory;
 mod jobs;
 mod logs;
 mod members;
+mod objects;
 mod queries;
 mod read;
 mod repositories;

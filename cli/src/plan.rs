@@ -295,20 +295,22 @@ fn refusal(before: &Resource, after: &Resource) -> Option<Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{Holder, Member, Owner};
+    use crate::resource::{Bucket, Dataset, Holder, Member, Owner, Secret, ServiceAccount};
     use proptest::prelude::*;
 
     fn bucket(location: &str) -> Resource {
-        Resource::Bucket {
+        Resource::from(Bucket {
             location: location.to_owned(),
             owner: Owner::client("acme"),
-        }
+            ..Bucket::default()
+        })
     }
 
     fn secret(client: &str) -> Resource {
-        Resource::Secret {
+        Resource::from(Secret {
             owner: Owner::client(client),
-        }
+            ..Secret::default()
+        })
     }
 
     fn one(address: Address, resource: Resource) -> Resources {
@@ -321,23 +323,25 @@ mod tests {
             0 => (Address::new(Kind::Api, name), Resource::Api),
             1 => (
                 Address::new(Kind::ServiceAccount, name),
-                Resource::ServiceAccount {
+                Resource::from(ServiceAccount {
                     owner: Owner::pipeline("acme", &value),
-                },
+                }),
             ),
             2 => (Address::new(Kind::Bucket, name), bucket("r")),
             3 => (
                 Address::new(Kind::Secret, name),
-                Resource::Secret {
+                Resource::from(Secret {
                     owner: Owner::pipeline("acme", &value),
-                },
+                    ..Secret::default()
+                }),
             ),
             4 => (
                 Address::new(Kind::Dataset, name),
-                Resource::Dataset {
+                Resource::from(Dataset {
                     location: "r".to_owned(),
                     owner: Owner::pipeline("acme", &value),
-                },
+                    ..Dataset::default()
+                }),
             ),
             _ => {
                 let member = Member {
@@ -428,9 +432,7 @@ mod tests {
     #[test]
     fn an_update_tells_what_changes() {
         let address = Address::new(Kind::Secret, "s");
-        let before = Resource::Secret {
-            owner: Owner::default(),
-        };
+        let before = Resource::from(Secret::default());
         let plan = Plan::between(&one(address.clone(), before), &one(address, secret("acme")));
         let change = FieldChange {
             field: "xetl-client".to_owned(),
