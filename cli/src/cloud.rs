@@ -24,6 +24,7 @@ mod inventory;
 mod jobs;
 mod logs;
 mod members;
+mod objects;
 mod queries;
 mod read;
 mod repositories;
@@ -36,6 +37,7 @@ mod step;
 pub use credentials::access_token;
 pub use error::{CloudError, Lag};
 pub use inventory::{Inventory, Sighting};
+pub use jobs::ListedJob;
 pub use read::Actual;
 pub use secrets::{SecretVersion, Stored};
 

@@ -25,6 +25,7 @@ pub struct Session {
 }
 
 /// What would be done, and what stands in its way.
+#[derive(Clone)]
 pub struct Proposal {
     pub client: String,
     pub plan: Plan,
@@ -58,6 +59,20 @@ impl Session {
             target,
             client,
             cloud,
+        }
+    }
+
+    /// The same client with another pin of its image; with none it takes the workspace's.
+    pub fn pinned(&self, pin: Option<&str>) -> Session {
+        let shared = self.workspace.file.image.clone();
+        Session {
+            workspace: self.workspace.clone(),
+            target: self.target.clone(),
+            cloud: self.cloud.clone(),
+            client: Client {
+                image: pin.map(str::to_owned).or(shared),
+                ..self.client.clone()
+            },
         }
     }
 

@@ -7,7 +7,7 @@ use google_cloud_wkt::FieldMask;
 
 use super::{Cloud, CloudError};
 use crate::names;
-use crate::resource::{Owner, Resource};
+use crate::resource::{self, Owner, Resource};
 
 /// Looks at a new account until it is seen; mostly the first does.
 const LOOKS: u32 = 30;
@@ -90,9 +90,8 @@ impl Cloud {
     }
 }
 
-/// What we manage of an account that is there.
+/// The fields we manage of an account that is there.
 pub(super) fn account_of(account: &ServiceAccount) -> Resource {
-    Resource::ServiceAccount {
-        owner: Owner::of_description(&account.description),
-    }
+    let owner = Owner::of_description(&account.description);
+    resource::ServiceAccount { owner }.into()
 }

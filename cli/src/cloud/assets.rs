@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join;
-use google_cloud_bigquery_v2::model::Dataset;
 use google_cloud_iam_v1::model::Policy;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -95,7 +94,7 @@ impl Cloud {
             known.add_policy(asset)?;
         }
         for asset in &resources {
-            known.add_resource(asset)?;
+            known.add_resource(asset);
         }
         Ok(Assets { known: Some(known) })
     }
@@ -127,14 +126,12 @@ impl Known {
         Ok(())
     }
 
-    fn add_resource(&mut self, asset: &Value) -> Result<(), CloudError> {
+    fn add_resource(&mut self, asset: &Value) {
         let name = asset["name"].as_str().unwrap_or_default();
         let data = &asset["resource"]["data"];
         match asset["assetType"].as_str() {
             Some(DATASET) => {
-                let dataset: Dataset =
-                    serde_json::from_value(data.clone()).map_err(|error| unusable(name, &error))?;
-                self.datasets.insert(last_part(name), dataset_of(&dataset));
+                self.datasets.insert(last_part(name), dataset_of(data));
             }
             Some(VERSION) => self.add_version(name, data),
             Some(IMAGE) => {
@@ -143,7 +140,6 @@ impl Known {
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// `//secretmanager.googleapis.com/projects/N/secrets/S/versions/V`
@@ -170,13 +166,6 @@ fn key(name: &str) -> &str {
     inside.map_or(rest, |(_, inside)| inside)
 }
 
-fn unusable(what: &str, error: &serde_json::Error) -> CloudError {
-    CloudError::Unusable {
-        what: what.to_owned(),
-        problem: error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,7 +174,7 @@ mod tests {
     fn known(resources: &[Value]) -> Assets {
         let mut known = Known::default();
         for asset in resources {
-            known.add_resource(asset).unwrap();
+            known.add_resource(asset);
         }
         Assets { known: Some(known) }
     }

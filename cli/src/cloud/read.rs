@@ -313,6 +313,7 @@ impl Reader<'_> {
         };
         let jobs = jobs
             .iter()
+            .map(|(name, listed)| (name, &listed.job))
             .filter(|(name, job)| self.is_ours(Some(&job.owner)) || is_declared(Kind::Job, name));
         let jobs: BTreeMap<_, _> = jobs.collect();
         let schedules = schedules.iter().filter(|(name, schedule)| {

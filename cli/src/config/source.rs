@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_group_that_may_be_left_out_needs_its_secrets_once_it_is_there() {
         let mut manifest = manifest();
-        manifest.0["spec"]["connection_specification"]["required"] = json!([]);
+        Arc::make_mut(&mut manifest.0)["spec"]["connection_specification"]["required"] = json!([]);
         let needed = |config: Value| {
             let fields = manifest.secret_fields(config.as_object().unwrap());
             let needed = fields.into_iter().filter(|field| field.required);

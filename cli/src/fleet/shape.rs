@@ -73,14 +73,14 @@ const MOST_KINDS: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{Address, Kind, Owner, Resource, Resources};
+    use crate::resource::{Address, Kind, Owner, Resources, ServiceAccount};
 
     fn accounts(client: &str, names: &[&str]) -> Resources {
         let account = |name: &&str| {
             let owner = Owner::client(client);
             (
                 Address::new(Kind::ServiceAccount, *name),
-                Resource::ServiceAccount { owner },
+                ServiceAccount { owner }.into(),
             )
         };
         names.iter().map(account).collect()

@@ -156,12 +156,13 @@ pub(super) fn counts(summary: &Summary) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{Address, Kind, Owner, Resource, Resources};
+    use crate::resource::{Address, Kind, Owner, Resource, Resources, Secret};
 
     fn secret(client: Option<&str>) -> Resource {
-        Resource::Secret {
+        Resource::from(Secret {
             owner: client.map(Owner::client).unwrap_or_default(),
-        }
+            ..Secret::default()
+        })
     }
 
     fn shown(actual: &Resources, desired: &Resources) -> String {
