@@ -29,16 +29,14 @@ streams:
       record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: []}}
 EOF
 
-# client NAME [IMAGE]: a client file, with the image given where there is one already.
 client() {
     cat >"clients/$1.yaml" <<EOF
 client: $1
-${2:+image: $2}
 pipelines:
   one: {source: bench, schedule: {cron: "0 2 * * *", time_zone: Europe/London}}
 EOF
 }
-first() { xetl apply --client "$1" --yes >/dev/null; }
+first() { xetl apply --client "$1" --yes >apply.log 2>&1 || { cat apply.log >&2; exit 1; }; }
 
 # The image is pushed before the clock runs: gcloud has no way to push one.
 client warm
@@ -46,7 +44,8 @@ first warm
 url=$(sed 's/.*"url":"\([^"]*\)".*/\1/' .xetl/local/endpoint.json)
 image=$(curl -s "$url/v2/projects/$project/locations/$region/jobs/warm-one" | grep -o '[^"]*@sha256:[0-9a-f]*' | head -1)
 
-client acme "$image"
+echo "image: $image" >>xetl.yaml
+client acme
 began=$(now)
 first acme
 apply=$(ms "$began")
