@@ -19,6 +19,7 @@ mod credentials;
 mod datasets;
 mod error;
 mod executions;
+mod images;
 mod jobs;
 mod logs;
 mod members;
@@ -33,6 +34,7 @@ mod step;
 
 pub use credentials::access_token;
 pub use error::{CloudError, Lag};
+pub use images::StoredImage;
 pub use read::Actual;
 pub use secrets::{SecretVersion, Stored};
 

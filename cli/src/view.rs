@@ -19,12 +19,14 @@ mod ask;
 mod events;
 mod exchange;
 mod finding;
+mod image;
 mod plan;
 mod progress;
 mod run;
 mod status;
 mod table;
 
+pub use image::bytes;
 pub use plan::PlanPicture;
 pub use progress::Progress;
 pub use run::{Following, RunPicture};

@@ -39,6 +39,9 @@ pub async fn run(context: &Context, view: &mut View, args: &ApplyArgs) -> Result
     };
     let session = context.session(client).await?;
     let images = context.images(&session)?;
+    if let Some(remark) = images.check().await? {
+        view.note(remark);
+    }
     let proposal = session.propose(&images.image()).await?;
     if let (Some(saved), Some(path)) = (&saved, &args.plan) {
         must_stand(saved, &proposal, path)?;

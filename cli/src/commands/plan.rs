@@ -47,6 +47,9 @@ pub async fn run(context: &Context, view: &mut View, args: &PlanArgs) -> Result<
 async fn plan(context: &Context, view: &mut View, args: &PlanArgs) -> Result<bool, Failure> {
     let session = context.session(&args.client).await?;
     let images = context.images(&session)?;
+    if let Some(remark) = images.check().await? {
+        view.note(remark);
+    }
     let proposal = session.propose(&images.image()).await?;
     if let Some(path) = &args.out {
         files::write_plan(path, &proposal.saved())?;
