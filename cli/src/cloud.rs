@@ -19,6 +19,7 @@ mod credentials;
 mod datasets;
 mod error;
 mod executions;
+mod health;
 mod images;
 mod jobs;
 mod logs;
@@ -34,6 +35,7 @@ mod step;
 
 pub use credentials::access_token;
 pub use error::{CloudError, Lag};
+pub use health::{clock_ahead, sign_in};
 pub use images::StoredImage;
 pub use read::Actual;
 pub use secrets::{SecretVersion, Stored};

@@ -16,6 +16,7 @@ use xetl_runtime::progress::Once;
 use crate::failure::Failure;
 
 mod ask;
+mod doctor;
 mod events;
 mod exchange;
 mod finding;

@@ -17,8 +17,8 @@ use crate::cloud::Cloud;
 use crate::router::{Router, service};
 use crate::store::Store;
 use crate::{
-    accounts, bigquery, faults, logging, metadata, operations, projects, registry, run, scheduler,
-    secrets, services, status, storage,
+    accounts, bigquery, billing, faults, logging, metadata, operations, projects, registry, run,
+    scheduler, secrets, services, status, storage,
 };
 
 /// How long requests under way may take once the end is asked for.
@@ -105,6 +105,7 @@ fn router() -> Router {
             "cloudresourcemanager.googleapis.com",
             projects::routes(),
         ))
+        .with(service("cloudbilling.googleapis.com", billing::routes()))
         .with(service("serviceusage.googleapis.com", services::routes()))
         .with(operations::routes())
         .with(service(

@@ -30,7 +30,7 @@ const FROM_THE_START: [&str; 6] = [
 
 /// What can be switched on besides: the APIs served here and those a workspace's
 /// other infrastructure is likely to want.
-const ALSO_KNOWN: [&str; 22] = [
+const ALSO_KNOWN: [&str; 23] = [
     "aiplatform.googleapis.com",
     "appengine.googleapis.com",
     "artifactregistry.googleapis.com",
@@ -38,6 +38,7 @@ const ALSO_KNOWN: [&str; 22] = [
     "bigquerydatatransfer.googleapis.com",
     "bigqueryreservation.googleapis.com",
     "bigquerystorage.googleapis.com",
+    "cloudbilling.googleapis.com",
     "cloudbuild.googleapis.com",
     "cloudfunctions.googleapis.com",
     "cloudkms.googleapis.com",

@@ -14,6 +14,7 @@ pub mod apply;
 pub mod backfill;
 pub mod completions;
 pub mod destroy;
+pub mod doctor;
 pub mod image;
 pub mod init;
 pub mod local;
@@ -60,6 +61,7 @@ enum Command {
     Backfill(backfill::BackfillArgs),
     Replay(replay::ReplayArgs),
     Status(status::StatusArgs),
+    Doctor(doctor::DoctorArgs),
     Logs(logs::LogsArgs),
     Query(query::QueryArgs),
     Secrets(secrets::SecretsArgs),
@@ -94,6 +96,7 @@ impl Cli {
             Command::Run(args) => run::run(&context, view, &args).await?,
             Command::Backfill(args) => backfill::run(&context, view, &args).await?,
             Command::Replay(args) => replay::run(&context, view, &args).await?,
+            Command::Doctor(args) => return doctor::run(&context, view, &args).await,
             Command::Status(args) => status::run(&context, view, &args).await?,
             Command::Logs(args) => logs::run(&context, view, &args).await?,
             Command::Query(args) => query::run(&context, view, &args).await?,
