@@ -178,13 +178,15 @@ impl<P: PushImage> Apply<'_, P> {
     async fn store_values(&self, plan: &Plan) -> Result<(), ApplyError> {
         for (name, value) in self.values {
             let address = Address::new(Kind::Secret, name);
-            let owner = plan.steps.iter().find_map(|step| match &step.change {
-                Change::Create { after } if step.address == address => after.owner().cloned(),
+            let secret = plan.steps.iter().find_map(|step| match &step.change {
+                Change::Create {
+                    after: Resource::Secret(secret),
+                } if step.address == address => Some(secret.clone()),
                 _ => None,
             });
-            let owner = owner.unwrap_or_default();
+            let secret = secret.unwrap_or_default();
             let store = async || {
-                let stored = self.cloud.store_secret(name, &owner, value).await;
+                let stored = self.cloud.store_secret(name, &secret, value).await;
                 stored.map(drop)
             };
             patiently(store, async |_| ()).await?;
@@ -234,7 +236,8 @@ async fn patiently(
             }
             Some(lag) => waits(lag.why).await,
         }
-        tokio::time::sleep(pause).await;
+        // Steps that wait for the same thing do not ask for it at the same time.
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         pause = (pause * 2).min(Duration::from_secs(15));
     }
 }

@@ -13,6 +13,7 @@ use crate::target::Target;
 
 mod accounts;
 mod apis;
+mod assets;
 mod buckets;
 mod clients;
 mod credentials;
@@ -21,9 +22,11 @@ mod error;
 mod executions;
 mod health;
 mod images;
+mod inventory;
 mod jobs;
 mod logs;
 mod members;
+mod objects;
 mod queries;
 mod read;
 mod repositories;
@@ -37,18 +40,16 @@ pub use credentials::access_token;
 pub use error::{CloudError, Lag};
 pub use health::{clock_ahead, sign_in};
 pub use images::StoredImage;
+pub use inventory::{Inventory, Sighting};
+pub use jobs::ListedJob;
 pub use read::Actual;
 pub use secrets::{SecretVersion, Stored};
 
 use clients::Clients;
 use rest::Rest;
 
-/// Google's APIs for one client of ours: its project and region.
-pub struct Cloud {
-    /// Name of the client whose resources these are.
-    pub client: String,
-    pub project: String,
-    pub region: String,
+/// A target's APIs, shared by all who call them.
+pub struct Connection {
     target: Target,
     credentials: Credentials,
     clients: Clients,
@@ -57,24 +58,37 @@ pub struct Cloud {
     policies: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-impl Cloud {
-    /// The client's part of the cloud at `target`; nothing is called yet.
-    pub fn new(
-        target: Target,
-        client: &str,
-        project: &str,
-        region: &str,
-    ) -> Result<Cloud, CloudError> {
-        Ok(Cloud {
-            client: client.to_owned(),
-            project: project.to_owned(),
-            region: region.to_owned(),
+impl Connection {
+    /// Nothing is called yet.
+    pub fn new(target: Target) -> Result<Arc<Connection>, CloudError> {
+        Ok(Arc::new(Connection {
             credentials: credentials::of(&target)?,
             target,
             clients: Clients::default(),
             rest: OnceCell::new(),
             policies: Mutex::default(),
-        })
+        }))
+    }
+}
+
+/// Google's APIs for one client of ours: its project and region.
+pub struct Cloud {
+    /// Name of the client whose resources these are.
+    pub client: String,
+    pub project: String,
+    pub region: String,
+    connection: Arc<Connection>,
+}
+
+impl Cloud {
+    /// The client's part of the cloud.
+    pub fn new(connection: Arc<Connection>, client: &str, project: &str, region: &str) -> Cloud {
+        Cloud {
+            client: client.to_owned(),
+            project: project.to_owned(),
+            region: region.to_owned(),
+            connection,
+        }
     }
 
     /// `projects/P`
@@ -94,8 +108,14 @@ impl Cloud {
     }
 
     async fn rest(&self) -> Result<&Rest, CloudError> {
-        let make = || async { Rest::new(self.target.clone(), self.credentials.clone()) };
-        self.rest.get_or_try_init(make).await
+        let Connection {
+            target,
+            credentials,
+            rest,
+            ..
+        } = &*self.connection;
+        let make = || async { Rest::new(target.clone(), credentials.clone()) };
+        rest.get_or_try_init(make).await
     }
 }
 

@@ -30,7 +30,7 @@ pub use source::{Manifest, SecretField, built_in_sources};
 pub use source_text::SourceText;
 pub use state::State;
 pub use workspace::Workspace;
-pub use write::with_pipeline;
+pub use write::{with_image, with_pipeline};
 
 /// Reads a YAML file into `T`; an error names file, line, column and the nearest known key.
 pub(crate) fn read_yaml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {

@@ -2,16 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-use xetl_runtime::bundle::{
-    BUNDLE_ENV, Bundle, HASH_KEY, STATE_PASSWORD, SecretRef, Server, StateStore,
-};
+use serde_json::{Value, json};
+use xetl_runtime::bundle::BUNDLE_ENV;
 
-use crate::config::{Client, Pipeline, State};
+use crate::config::{Client, Pipeline};
 use crate::names;
 use crate::resource::{
-    Address, Content, Holder, Job, Kind, Member, Object, Owner, Resource, Resources, Schedule,
+    Address, Bucket, Dataset, Holder, Job, Kind, Labels, Member, Owner, Repository, Resource,
+    Resources, Schedule, Secret, ServiceAccount,
 };
+
+mod bundle;
+
+#[cfg(test)]
+mod tests;
+
+use bundle::bundle_resource;
 
 /// APIs a client needs. Disabling them is nobody's business but the project's.
 const APIS: [&str; 10] = [
@@ -27,6 +33,9 @@ const APIS: [&str; 10] = [
     "storage",
 ];
 
+/// How long deleted objects can be brought back, as Google has it, too.
+const SOFT_DELETE_SECONDS: u64 = 604_800;
+
 /// The image jobs run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Image {
@@ -34,6 +43,28 @@ pub enum Image {
     Built { digest: String },
     /// The user's own, by its full name.
     Given { name: String },
+}
+
+impl Image {
+    /// What a file pins: a digest in the client's own repository, or a full name.
+    pub fn of_pin(pin: &str) -> Image {
+        match pin.starts_with("sha256:") {
+            true => Image::Built {
+                digest: pin.to_owned(),
+            },
+            false => Image::Given {
+                name: pin.to_owned(),
+            },
+        }
+    }
+
+    /// What tells it apart: its digest, or its full name.
+    pub fn digest(&self) -> &str {
+        match self {
+            Image::Built { digest } => digest,
+            Image::Given { name } => name,
+        }
+    }
 }
 
 /// Everything the client's file asks for.
@@ -52,7 +83,7 @@ pub fn resources(client: &Client, image: &Image) -> Resources {
         secrets(client, &names, pipeline, &mut resources);
         let job = job_resource(client, &names, pipeline, &image, bundle);
         let name = names::job(&client.name, &pipeline.name);
-        resources.insert(Address::new(Kind::Job, name), Resource::Job(Box::new(job)));
+        resources.insert(Address::new(Kind::Job, name), job.into());
         schedule(client, &names, pipeline, &mut resources);
     }
     resources
@@ -83,7 +114,7 @@ fn shared(client: &Client, names: &Names, resources: &mut Resources) {
         let owner = owner.clone();
         resources.insert(
             Address::new(Kind::ServiceAccount, name),
-            Resource::ServiceAccount { owner },
+            ServiceAccount { owner }.into(),
         );
     };
     account(names::job_account(&client.name), resources);
@@ -96,10 +127,7 @@ fn shared(client: &Client, names: &Names, resources: &mut Resources) {
     }
     resources.insert(
         Address::new(Kind::Bucket, &names.bucket),
-        Resource::Bucket {
-            location: client.region.clone(),
-            owner: owner.clone(),
-        },
+        bucket(client).into(),
     );
     let bucket = Holder::Bucket(names.bucket.clone());
     grant(
@@ -117,6 +145,25 @@ fn shared(client: &Client, names: &Names, resources: &mut Resources) {
     );
 }
 
+fn bucket(client: &Client) -> Bucket {
+    Bucket {
+        location: client.region.clone(),
+        storage_class: "STANDARD".to_owned(),
+        uniform_access: true,
+        public_access_prevented: true,
+        soft_delete_seconds: SOFT_DELETE_SECONDS,
+        lifecycle: vec![abandoned_uploads()],
+        kms_key: None,
+        labels: Labels::new(),
+        owner: Owner::client(&client.name),
+    }
+}
+
+/// Parts of uploads that never ended belong to no object.
+fn abandoned_uploads() -> Value {
+    json!({"action": {"type": "AbortIncompleteMultipartUpload"}, "condition": {"age": 7}})
+}
+
 fn grant(resources: &mut Resources, on: Holder, role: &str, account: &str) {
     let member = Member {
         on,
@@ -132,10 +179,9 @@ fn image_resource(client: &Client, image: &Image, resources: &mut Resources) -> 
         Image::Given { name } => return name.clone(),
         Image::Built { digest } => digest,
     };
-    let owner = Owner::client(&client.name);
     resources.insert(
         Address::new(Kind::Repository, names::repository(&client.name)),
-        Resource::Repository { owner },
+        repository(client).into(),
     );
     let image = names::image(&client.project, &client.region, &client.name);
     let name = format!("{image}@{digest}");
@@ -143,83 +189,19 @@ fn image_resource(client: &Client, image: &Image, resources: &mut Resources) -> 
     name
 }
 
-/// The bundle's object; gives its `gs://` name.
-fn bundle_resource(
-    client: &Client,
-    names: &Names,
-    pipeline: &Pipeline,
-    resources: &mut Resources,
-) -> String {
-    // The bundle is made of strings, maps and JSON, which always serialize.
-    let content = serde_json::to_vec(&bundle(client, names, pipeline)).unwrap_or_default();
-    let object = names::bundle_object(&pipeline.name, &content);
-    let uri = format!("gs://{}/{object}", names.bucket);
-    let object = Object {
-        bucket: names.bucket.clone(),
-        name: object,
-        pipeline: pipeline.name.clone(),
-        content: Content(content.into()),
-    };
-    resources.insert(
-        Address::new(Kind::Bundle, &uri),
-        Resource::Bundle { object },
-    );
-    uri
-}
-
-fn bundle(client: &Client, names: &Names, pipeline: &Pipeline) -> Bundle {
-    let secret = |path: &String| (path.clone(), secret_ref(client, pipeline, path));
-    let mut secrets: BTreeMap<_, _> = pipeline.secrets.iter().map(secret).collect();
-    secrets.remove(STATE_PASSWORD);
-    Bundle {
-        version: 1,
-        client: client.name.clone(),
-        pipeline: pipeline.name.clone(),
-        project: client.project.clone(),
-        location: client.region.clone(),
-        bucket: names.bucket.clone(),
-        dataset: pipeline.dataset.clone(),
-        manifest: pipeline.manifest.0.clone(),
-        config: pipeline.config.clone(),
-        hash_key: secrets.remove(HASH_KEY),
-        on_overlap: pipeline.on_overlap,
-        keep_raw: pipeline.keep_raw,
-        secrets,
-        streams: pipeline.streams.clone(),
-        models: pipeline.models.clone(),
-        state: state_store(client, pipeline),
-    }
-}
-
-/// Where the runtime keeps checkpoints, with the secret of the password.
-fn state_store(client: &Client, pipeline: &Pipeline) -> StateStore {
-    let server = |url: &String| Server {
-        url: url.clone(),
-        password: secret_ref(client, pipeline, STATE_PASSWORD),
-    };
-    match &client.state {
-        State::Bucket => StateStore::Bucket,
-        State::Sqlite { path } => StateStore::Sqlite { path: path.clone() },
-        State::Postgres { url } => StateStore::Postgres(server(url)),
-        State::Mysql { url } => StateStore::Mysql(server(url)),
-    }
-}
-
-fn secret_ref(client: &Client, pipeline: &Pipeline, path: &str) -> SecretRef {
-    let name = names::secret(&client.name, &pipeline.name, path);
-    SecretRef {
-        env: names::secret_env(path),
-        secret: format!("projects/{}/secrets/{name}", client.project),
+fn repository(client: &Client) -> Repository {
+    Repository {
+        cleanup: BTreeMap::new(),
+        cleanup_dry_run: false,
+        labels: Labels::new(),
+        owner: Owner::client(&client.name),
     }
 }
 
 fn warehouse(client: &Client, names: &Names, pipeline: &Pipeline, resources: &mut Resources) {
     resources.insert(
         Address::new(Kind::Dataset, &pipeline.dataset),
-        Resource::Dataset {
-            location: client.region.clone(),
-            owner: Owner::pipeline(&client.name, &pipeline.name),
-        },
+        dataset(client, pipeline).into(),
     );
     let dataset = Holder::Dataset(pipeline.dataset.clone());
     grant(
@@ -230,14 +212,29 @@ fn warehouse(client: &Client, names: &Names, pipeline: &Pipeline, resources: &mu
     );
 }
 
+fn dataset(client: &Client, pipeline: &Pipeline) -> Dataset {
+    Dataset {
+        location: client.region.clone(),
+        owner: Owner::pipeline(&client.name, &pipeline.name),
+        ..Dataset::default()
+    }
+}
+
+/// The container of each of a pipeline's secrets.
+pub fn secret(client: &Client, pipeline: &Pipeline) -> Secret {
+    Secret {
+        owner: Owner::pipeline(&client.name, &pipeline.name),
+        ..Secret::default()
+    }
+}
+
 fn secrets(client: &Client, names: &Names, pipeline: &Pipeline, resources: &mut Resources) {
     let rotating = rotating_fields(&pipeline.manifest.0);
     for path in &pipeline.secrets {
         let name = names::secret(&client.name, &pipeline.name, path);
-        let owner = Owner::pipeline(&client.name, &pipeline.name);
         resources.insert(
             Address::new(Kind::Secret, &name),
-            Resource::Secret { owner },
+            secret(client, pipeline).into(),
         );
         let on = Holder::Secret(name);
         let account = &names.job_email;
@@ -299,11 +296,14 @@ fn job_resource(
         env: BTreeMap::from([(BUNDLE_ENV.to_owned(), bundle)]),
         secrets: pipeline.secrets.iter().map(secret).collect(),
         tasks: pipeline.tasks,
+        parallelism: pipeline.tasks,
         cpu: pipeline.cpu.to_string(),
         memory: pipeline.memory.clone(),
         timeout_seconds: pipeline.timeout.as_secs(),
         // A retried task goes on where the first stopped; more would only repeat a refusal.
         retries: 1,
+        vpc: None,
+        labels: Labels::new(),
         owner: Owner::pipeline(&client.name, &pipeline.name),
     }
 }
@@ -320,163 +320,15 @@ fn schedule(client: &Client, names: &Names, pipeline: &Pipeline, resources: &mut
         cron: schedule.cron.clone(),
         time_zone: schedule.time_zone.clone(),
         paused: schedule.paused,
+        retries: 1,
+        min_backoff_seconds: 5,
+        max_backoff_seconds: 3600,
+        deadline_seconds: 180,
         uri: format!(
             "https://run.googleapis.com/v2/projects/{project}/locations/{region}/jobs/{name}:run"
         ),
         account: names.trigger_email.clone(),
         owner: Owner::pipeline(&client.name, &pipeline.name),
     };
-    resources.insert(
-        Address::new(Kind::Schedule, name),
-        Resource::Schedule(schedule),
-    );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Manifest, Schedule as Cron};
-    use serde_json::json;
-    use std::time::Duration;
-
-    pub(crate) fn client() -> Client {
-        let manifest = json!({"streams": [], "auth": {"refresh_token_updater": {}}});
-        Client {
-            name: "acme".to_owned(),
-            project: "p1".to_owned(),
-            region: "australia-southeast1".to_owned(),
-            image: None,
-            state: State::Bucket,
-            pipelines: vec![Pipeline {
-                name: "xero".to_owned(),
-                source: "xero".to_owned(),
-                manifest: Manifest(manifest),
-                config: Default::default(),
-                secrets: vec!["credentials.refresh_token".to_owned(), "key".to_owned()],
-                schedule: Some(Cron {
-                    cron: "0 2 * * *".to_owned(),
-                    time_zone: "UTC".to_owned(),
-                    paused: false,
-                }),
-                dataset: "acme_xero".to_owned(),
-                on_overlap: Default::default(),
-                keep_raw: false,
-                tasks: 1,
-                cpu: 1,
-                memory: "512Mi".to_owned(),
-                timeout: Duration::from_secs(3600),
-                streams: Default::default(),
-                models: Vec::new(),
-                specification: json!({}),
-            }],
-        }
-    }
-
-    fn built() -> Image {
-        Image::Built {
-            digest: "sha256:0".to_owned(),
-        }
-    }
-
-    fn listed(resources: &Resources) -> String {
-        let lines = resources.keys().filter(|address| address.kind != Kind::Api);
-        lines.map(|address| format!("{address}\n")).collect()
-    }
-
-    #[test]
-    fn a_pipeline_takes_these_resources_in_this_order() {
-        insta::assert_snapshot!(listed(&resources(&client(), &built())), @r"
-        account xetl-cron-acme
-        account xetl-run-acme
-        bucket p1-xetl-acme
-        secret acme-xero-credentials-refresh-token
-        secret acme-xero-key
-        repository xetl-acme
-        dataset acme_xero
-        iam roles/bigquery.dataEditor on dataset acme_xero for xetl-run-acme
-        iam roles/bigquery.jobUser on project for xetl-run-acme
-        iam roles/secretmanager.secretAccessor on secret acme-xero-credentials-refresh-token for xetl-run-acme
-        iam roles/secretmanager.secretAccessor on secret acme-xero-key for xetl-run-acme
-        iam roles/secretmanager.secretVersionManager on secret acme-xero-credentials-refresh-token for xetl-run-acme
-        iam roles/storage.objectUser on bucket p1-xetl-acme for xetl-run-acme
-        image australia-southeast1-docker.pkg.dev/p1/xetl-acme/runtime@sha256:0
-        bundle gs://p1-xetl-acme/xero/bundle/f54d4c0d4e12a121.json
-        job acme-xero
-        iam roles/run.invoker on job acme-xero for xetl-cron-acme
-        schedule acme-xero
-        ");
-    }
-
-    #[test]
-    fn the_schedule_calls_its_job_as_the_trigger_account() {
-        let resources = resources(&client(), &built());
-        let Resource::Schedule(schedule) = &resources[&Address::new(Kind::Schedule, "acme-xero")]
-        else {
-            panic!("a schedule");
-        };
-        assert_eq!(
-            schedule.uri,
-            "https://run.googleapis.com/v2/projects/p1/locations/australia-southeast1/jobs/acme-xero:run"
-        );
-        assert_eq!(
-            schedule.account,
-            "xetl-cron-acme@p1.iam.gserviceaccount.com"
-        );
-    }
-
-    #[test]
-    fn a_client_without_schedule_has_no_trigger() {
-        let mut client = client();
-        client.pipelines[0].schedule = None;
-        let resources = resources(&client, &built());
-        assert!(!listed(&resources).contains("cron"));
-    }
-
-    #[test]
-    fn a_state_database_adds_its_password_and_no_field_of_the_config() {
-        let mut client = client();
-        let url = "postgres://u@h/d".to_owned();
-        client.state = State::Postgres { url: url.clone() };
-        let pipeline = &mut client.pipelines[0];
-        pipeline.secrets.push(STATE_PASSWORD.to_owned());
-        let bundle = bundle(&client, &Names::of(&client), &client.pipelines[0]);
-        assert!(!bundle.secrets.contains_key(STATE_PASSWORD));
-        let password = SecretRef {
-            env: "XETL_SECRET_STATE_PASSWORD".to_owned(),
-            secret: "projects/p1/secrets/acme-xero-state-password".to_owned(),
-        };
-        assert_eq!(bundle.state, StateStore::Postgres(Server { url, password }));
-        let resources = resources(&client, &built());
-        let Resource::Job(job) = &resources[&Address::new(Kind::Job, "acme-xero")] else {
-            panic!("a job");
-        };
-        assert_eq!(
-            job.secrets["XETL_SECRET_STATE_PASSWORD"],
-            "acme-xero-state-password"
-        );
-    }
-
-    #[test]
-    fn an_image_of_the_users_own_needs_no_repository() {
-        let name = "r/i@sha256:1".to_owned();
-        let resources = resources(&client(), &Image::Given { name });
-        assert!(!listed(&resources).contains("repository"));
-    }
-
-    #[test]
-    fn a_changed_config_is_another_bundle() {
-        let mut other = client();
-        other.pipelines[0]
-            .config
-            .insert("start_date".to_owned(), json!("2024-01-01"));
-        let bundle = |client: &Client| {
-            let resources = resources(client, &built());
-            let mut keys = resources
-                .keys()
-                .filter(|address| address.kind == Kind::Bundle);
-            keys.next().unwrap().clone()
-        };
-        assert_ne!(bundle(&client()), bundle(&other));
-        assert_eq!(bundle(&client()), bundle(&client()));
-    }
+    resources.insert(Address::new(Kind::Schedule, name), schedule.into());
 }

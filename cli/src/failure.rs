@@ -9,6 +9,7 @@ use std::io;
 use crate::apply::ApplyError;
 use crate::cloud::CloudError;
 use crate::config::ConfigError;
+use crate::fleet::guard::TooMuch;
 use crate::image::ImageError;
 use crate::image::credentials::CredentialsError;
 use crate::image::registry::RegistryError;
@@ -38,7 +39,7 @@ pub enum Kind {
 }
 
 /// What a command fails with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     pub kind: Kind,
     pub sentence: String,
@@ -182,6 +183,15 @@ fn cloud_hint(error: &CloudError) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+impl From<TooMuch> for Failure {
+    fn from(error: TooMuch) -> Failure {
+        Failure::of(Kind::Failed, &error).hint(format!(
+            "nothing was changed; if they are to go, say so with `--allow-deletions {}`",
+            error.losing
+        ))
+    }
 }
 
 impl From<ApplyError> for Failure {

@@ -1,20 +1,22 @@
-//! Files that are no part of the workspace: plans that are kept.
+//! Files that are no part of the workspace: plans that are kept, and receipts.
 
 use std::fs;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::failure::{Failure, Kind};
 use crate::plan::saved::SavedPlan;
 
-pub fn write_plan(path: &Path, plan: &SavedPlan) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(plan);
+/// Writes a document, its folder made where it is not there.
+pub fn write_json(path: &Path, document: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(document);
     let text = text.map_err(|error| Failure::of(Kind::Failed, &error))?;
-    fs::write(path, text + "\n").map_err(|error| {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, text + "\n"));
+    written.map_err(|error| {
         let path = path.display();
-        Failure::new(
-            Kind::Failed,
-            format!("cannot write the plan {path}: {error}"),
-        )
+        Failure::new(Kind::Failed, format!("cannot write {path}: {error}"))
     })
 }
 

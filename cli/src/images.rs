@@ -26,6 +26,8 @@ use place::google_login;
 /// The image of a client's jobs: the user's own, or the runtime packed by xetl.
 pub struct Images {
     image: Image,
+    /// Full name of the user's own.
+    pinned: Option<String>,
     target: Target,
     ours: Option<Ours>,
 }
@@ -40,16 +42,25 @@ struct Ours {
 
 impl Images {
     pub fn of(session: &Session) -> Result<Images, Failure> {
-        let target = session.target.clone();
-        if let Some(name) = &session.client.image {
-            let image = Image::Given { name: name.clone() };
+        Images::shared(session, &mut None)
+    }
+
+    /// The same for one of many clients: `packed` keeps our image from one to the next.
+    pub fn shared(session: &Session, packed: &mut Option<Package>) -> Result<Images, Failure> {
+        if let Some(pin) = &session.client.image {
             return Ok(Images {
-                image,
-                target,
+                image: Image::of_pin(pin),
+                pinned: Some(pinned(session, pin)),
+                target: session.target.clone(),
                 ours: None,
             });
         }
-        Images::packed(session, package(Some(&session.workspace), None)?)
+        let package = match packed {
+            Some(package) => package.clone(),
+            None => package(Some(&session.workspace), None)?,
+        };
+        *packed = Some(package.clone());
+        Images::packed(session, package)
     }
 
     /// The images of a package that is at hand.
@@ -69,6 +80,7 @@ impl Images {
         });
         Ok(Images {
             image,
+            pinned: None,
             target,
             ours,
         })
@@ -81,9 +93,9 @@ impl Images {
     /// Looks at an image of the user's own: an error where no job could run it, a remark where
     /// it is doubtful.
     pub async fn check(&self) -> Result<Option<String>, Failure> {
-        match &self.image {
-            Image::Given { name } => given::check(&self.target, name).await,
-            Image::Built { .. } => Ok(None),
+        match &self.pinned {
+            Some(name) => given::check(&self.target, name).await,
+            None => Ok(None),
         }
     }
 
@@ -99,7 +111,10 @@ impl Images {
 impl PushImage for Images {
     async fn push(&self, image: &str) -> Result<(), String> {
         match self.push_to(image).await {
-            Ok(_) => Ok(()),
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => {
+                Err("the client's file pins it, and it is not in the repository".to_owned())
+            }
             Err(error) => Err(chain(&error)),
         }
     }
@@ -114,6 +129,14 @@ impl Ours {
         let pushed = registry.push(&self.package, Some("latest")).await?;
         self.neighbours.remember(repository);
         Ok(pushed)
+    }
+}
+
+/// The full name of what a file pins: a name, or a digest in the client's own repository.
+fn pinned(session: &Session, pin: &str) -> String {
+    match Image::of_pin(pin) {
+        Image::Given { name } => name,
+        Image::Built { digest } => format!("{}@{digest}", name_of(session)),
     }
 }
 

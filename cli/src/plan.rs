@@ -9,6 +9,7 @@ pub mod saved;
 mod why;
 
 use std::collections::BTreeSet;
+use std::iter::Sum;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,19 @@ pub struct Summary {
     pub unchanged: usize,
 }
 
+impl Sum for Summary {
+    fn sum<I: Iterator<Item = Summary>>(summaries: I) -> Summary {
+        summaries.fold(Summary::default(), |a, b| Summary {
+            create: a.create + b.create,
+            update: a.update + b.update,
+            delete: a.delete + b.delete,
+            keep: a.keep + b.keep,
+            refuse: a.refuse + b.refuse,
+            unchanged: a.unchanged + b.unchanged,
+        })
+    }
+}
+
 impl Plan {
     /// The steps from what there is to what is declared.
     pub fn between(actual: &Resources, desired: &Resources) -> Plan {
@@ -111,6 +125,49 @@ impl Plan {
             }
         }
         plan
+    }
+
+    /// Only what gives the jobs another image, and all else of them as it is.
+    pub fn of_image(&self) -> Plan {
+        let steps = self.steps.iter().filter_map(|step| {
+            let change = match (&step.change, step.address.kind) {
+                (change @ Change::Create { .. }, Kind::Repository | Kind::Image) => change.clone(),
+                (Change::Update { before, after }, Kind::Job) => {
+                    let after = before.with_image_of(after)?;
+                    let before = before.clone();
+                    Change::Update { before, after }
+                }
+                _ => return None,
+            };
+            let address = step.address.clone();
+            Some(Step { address, change })
+        });
+        let mut plan = Plan {
+            steps: steps.collect(),
+            unchanged: 0,
+        };
+        // An image is of no use without a job that runs it.
+        if plan.steps.iter().all(|step| step.address.kind != Kind::Job) {
+            plan.steps.clear();
+        }
+        plan
+    }
+
+    /// The changes the other way round; what was made stays.
+    pub fn reversed(&self) -> Plan {
+        let steps = self.steps.iter().rev().filter_map(|step| {
+            let Change::Update { before, after } = &step.change else {
+                return None;
+            };
+            let (before, after) = (after.clone(), before.clone());
+            let address = step.address.clone();
+            let change = Change::Update { before, after };
+            Some(Step { address, change })
+        });
+        Plan {
+            steps: steps.collect(),
+            unchanged: 0,
+        }
     }
 
     /// Whether there is nothing to do.
@@ -238,20 +295,22 @@ fn refusal(before: &Resource, after: &Resource) -> Option<Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{Holder, Member, Owner};
+    use crate::resource::{Bucket, Dataset, Holder, Member, Owner, Secret, ServiceAccount};
     use proptest::prelude::*;
 
     fn bucket(location: &str) -> Resource {
-        Resource::Bucket {
+        Resource::from(Bucket {
             location: location.to_owned(),
             owner: Owner::client("acme"),
-        }
+            ..Bucket::default()
+        })
     }
 
     fn secret(client: &str) -> Resource {
-        Resource::Secret {
+        Resource::from(Secret {
             owner: Owner::client(client),
-        }
+            ..Secret::default()
+        })
     }
 
     fn one(address: Address, resource: Resource) -> Resources {
@@ -264,23 +323,25 @@ mod tests {
             0 => (Address::new(Kind::Api, name), Resource::Api),
             1 => (
                 Address::new(Kind::ServiceAccount, name),
-                Resource::ServiceAccount {
+                Resource::from(ServiceAccount {
                     owner: Owner::pipeline("acme", &value),
-                },
+                }),
             ),
             2 => (Address::new(Kind::Bucket, name), bucket("r")),
             3 => (
                 Address::new(Kind::Secret, name),
-                Resource::Secret {
+                Resource::from(Secret {
                     owner: Owner::pipeline("acme", &value),
-                },
+                    ..Secret::default()
+                }),
             ),
             4 => (
                 Address::new(Kind::Dataset, name),
-                Resource::Dataset {
+                Resource::from(Dataset {
                     location: "r".to_owned(),
                     owner: Owner::pipeline("acme", &value),
-                },
+                    ..Dataset::default()
+                }),
             ),
             _ => {
                 let member = Member {
@@ -371,9 +432,7 @@ mod tests {
     #[test]
     fn an_update_tells_what_changes() {
         let address = Address::new(Kind::Secret, "s");
-        let before = Resource::Secret {
-            owner: Owner::default(),
-        };
+        let before = Resource::from(Secret::default());
         let plan = Plan::between(&one(address.clone(), before), &one(address, secret("acme")));
         let change = FieldChange {
             field: "xetl-client".to_owned(),

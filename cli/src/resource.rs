@@ -1,4 +1,12 @@
 //! Resources: exactly the fields of Google's that xetl manages, as values.
+//!
+//! `shapes` has a struct a kind. What others own beside them is in none of these, so it never
+//! shows as a change.
+
+pub mod labels;
+mod member;
+mod owner;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,6 +15,13 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use labels::Labels;
+pub use member::{Holder, Member};
+pub use owner::Owner;
+pub use shapes::{
+    Bucket, Dataset, Job, Replication, Repository, Schedule, Secret, ServiceAccount, Vpc,
+};
 
 /// What a client has or should have.
 pub type Resources = BTreeMap<Address, Resource>;
@@ -76,103 +91,16 @@ impl fmt::Display for Address {
     }
 }
 
-/// Whose a resource is: its labels, or its description where it can have no labels.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Owner {
-    /// `None`: not made by xetl.
-    #[serde(rename = "xetl-client")]
-    pub client: Option<String>,
-    #[serde(rename = "xetl-pipeline", skip_serializing_if = "Option::is_none")]
-    pub pipeline: Option<String>,
-}
-
-const MANAGED_BY: &str = "managed-by";
-const CLIENT: &str = "xetl-client";
-const PIPELINE: &str = "xetl-pipeline";
-
-impl Owner {
-    pub fn client(client: &str) -> Owner {
-        Owner {
-            client: Some(client.to_owned()),
-            pipeline: None,
-        }
-    }
-
-    pub fn pipeline(client: &str, pipeline: &str) -> Owner {
-        Owner {
-            client: Some(client.to_owned()),
-            pipeline: Some(pipeline.to_owned()),
-        }
-    }
-
-    /// The labels that say so.
-    pub fn labels(&self) -> impl Iterator<Item = (String, String)> {
-        let managed = self.client.as_ref().map(|_| (MANAGED_BY, "xetl"));
-        let client = self.client.as_deref().map(|client| (CLIENT, client));
-        let pipeline = self.pipeline.as_deref().map(|name| (PIPELINE, name));
-        [managed, client, pipeline]
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    }
-
-    /// Whose labels these are.
-    pub fn of_labels<'a>(labels: impl IntoIterator<Item = (&'a String, &'a String)>) -> Owner {
-        Owner::of_pairs(
-            labels
-                .into_iter()
-                .map(|(key, value)| (key.as_str(), value.as_str())),
-        )
-    }
-
-    /// `managed-by=xetl xetl-client=acme`
-    pub fn description(&self) -> String {
-        let words: Vec<_> = self.labels().map(|(k, v)| format!("{k}={v}")).collect();
-        words.join(" ")
-    }
-
-    /// Whose description this is.
-    pub fn of_description(text: &str) -> Owner {
-        Owner::of_pairs(
-            text.split_whitespace()
-                .filter_map(|word| word.split_once('=')),
-        )
-    }
-
-    fn of_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Owner {
-        let pairs: BTreeMap<_, _> = pairs.collect();
-        if pairs.get(MANAGED_BY) != Some(&"xetl") {
-            return Owner::default();
-        }
-        Owner {
-            client: pairs.get(CLIENT).map(|&client| client.to_owned()),
-            pipeline: pairs.get(PIPELINE).map(|&pipeline| pipeline.to_owned()),
-        }
-    }
-}
-
 /// A resource's managed fields; what has none of them is only there or not.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Resource {
     Api,
-    ServiceAccount {
-        owner: Owner,
-    },
-    Bucket {
-        location: String,
-        owner: Owner,
-    },
-    Secret {
-        owner: Owner,
-    },
-    Repository {
-        owner: Owner,
-    },
-    Dataset {
-        location: String,
-        owner: Owner,
-    },
+    ServiceAccount(ServiceAccount),
+    Bucket(Box<Bucket>),
+    Secret(Secret),
+    Repository(Repository),
+    Dataset(Box<Dataset>),
     Member(Member),
     Image,
     Bundle {
@@ -182,6 +110,21 @@ pub enum Resource {
     Job(Box<Job>),
     Schedule(Schedule),
 }
+
+/// A kind's struct is a resource; big ones stand in a box.
+macro_rules! resource_from {
+    ($($kind:ident $(in $boxed:ident)?),* $(,)?) => {$(
+        impl From<$kind> for Resource {
+            fn from(it: $kind) -> Resource {
+                Resource::$kind($($boxed::new)?(it))
+            }
+        }
+    )*};
+}
+
+resource_from!(
+    ServiceAccount, Bucket in Box, Secret, Repository, Dataset in Box, Member, Job in Box, Schedule,
+);
 
 /// An object of the bucket, and its bytes where we are to write it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -206,92 +149,32 @@ impl PartialEq for Content {
 
 impl Eq for Content {}
 
-/// A role that an account has on something.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Member {
-    #[serde(skip)]
-    pub on: Holder,
-    #[serde(skip)]
-    pub role: String,
-    /// The account's email.
-    #[serde(skip)]
-    pub account: String,
-}
-
-/// What a role is on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Holder {
-    Project,
-    Bucket(String),
-    Secret(String),
-    Dataset(String),
-    Job(String),
-}
-
-impl Member {
-    pub fn address(&self) -> Address {
-        let kind = match self.on {
-            Holder::Job(_) => Kind::JobMember,
-            _ => Kind::IamMember,
-        };
-        let account = self.account.split('@').next().unwrap_or(&self.account);
-        Address::new(kind, format!("{} on {} for {account}", self.role, self.on))
-    }
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Holder::Project => write!(f, "project"),
-            Holder::Bucket(name) => write!(f, "bucket {name}"),
-            Holder::Secret(name) => write!(f, "secret {name}"),
-            Holder::Dataset(name) => write!(f, "dataset {name}"),
-            Holder::Job(name) => write!(f, "job {name}"),
-        }
-    }
-}
-
-/// A Cloud Run job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Job {
-    pub image: String,
-    pub args: Vec<String>,
-    pub account: String,
-    pub env: BTreeMap<String, String>,
-    /// Secrets by the environment variable that gets their newest version.
-    pub secrets: BTreeMap<String, String>,
-    pub tasks: u32,
-    pub cpu: String,
-    pub memory: String,
-    /// Of one attempt of a task.
-    pub timeout_seconds: u64,
-    pub retries: u32,
-    pub owner: Owner,
-}
-
-/// A Cloud Scheduler job that starts a Cloud Run job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Schedule {
-    pub cron: String,
-    pub time_zone: String,
-    pub paused: bool,
-    /// What it calls.
-    pub uri: String,
-    pub account: String,
-    pub owner: Owner,
-}
-
 impl Resource {
     /// Whose it is, where it can say so.
     pub fn owner(&self) -> Option<&Owner> {
         match self {
-            Resource::ServiceAccount { owner }
-            | Resource::Bucket { owner, .. }
-            | Resource::Secret { owner }
-            | Resource::Repository { owner }
-            | Resource::Dataset { owner, .. } => Some(owner),
+            Resource::ServiceAccount(account) => Some(&account.owner),
+            Resource::Bucket(bucket) => Some(&bucket.owner),
+            Resource::Secret(secret) => Some(&secret.owner),
+            Resource::Repository(repository) => Some(&repository.owner),
+            Resource::Dataset(dataset) => Some(&dataset.owner),
             Resource::Job(job) => Some(&job.owner),
             Resource::Schedule(schedule) => Some(&schedule.owner),
+            Resource::Api | Resource::Member(_) | Resource::Image | Resource::Bundle { .. } => None,
+        }
+    }
+
+    /// A job with the image of another; `None` where it has it already, or is no job.
+    pub fn with_image_of(&self, other: &Resource) -> Option<Resource> {
+        match (self, other) {
+            (Resource::Job(job), Resource::Job(other)) if job.image != other.image => {
+                let image = other.image.clone();
+                let job = Job {
+                    image,
+                    ..Job::clone(job)
+                };
+                Some(Resource::Job(Box::new(job)))
+            }
             _ => None,
         }
     }
@@ -299,9 +182,8 @@ impl Resource {
     /// Where it is, for what can never move.
     pub fn location(&self) -> Option<&str> {
         match self {
-            Resource::Bucket { location, .. } | Resource::Dataset { location, .. } => {
-                Some(location)
-            }
+            Resource::Bucket(bucket) => Some(&bucket.location),
+            Resource::Dataset(dataset) => Some(&dataset.location),
             _ => None,
         }
     }
@@ -342,23 +224,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_is_read_back_from_labels_and_description() {
-        for owner in [Owner::client("acme"), Owner::pipeline("acme", "xero")] {
-            let labels: BTreeMap<_, _> = owner.labels().collect();
-            assert_eq!(Owner::of_labels(&labels), owner);
-            assert_eq!(Owner::of_description(&owner.description()), owner);
-        }
-        assert_eq!(Owner::of_description("xetl-client=acme"), Owner::default());
-    }
-
-    #[test]
     fn fields_are_dotted_paths() {
-        let bucket = Resource::Bucket {
+        let bucket = Bucket {
             location: "r1".to_owned(),
+            labels: Labels::from([("team".to_owned(), "data".to_owned())]),
             owner: Owner::client("acme"),
+            ..Bucket::default()
         };
-        let fields = bucket.fields();
+        let fields = Resource::Bucket(Box::new(bucket)).fields();
         assert_eq!(fields["location"], "r1");
+        assert_eq!(fields["labels.team"], "data");
         assert_eq!(fields["xetl-client"], "acme");
+        assert!(!fields.contains_key("kms_key"));
     }
 }

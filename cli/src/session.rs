@@ -1,9 +1,10 @@
 //! A client, its file read and its cloud at hand: what most commands work on.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::apply::{Apply, Observer, PushImage, SecretValues};
-use crate::cloud::{Actual, Cloud};
+use crate::cloud::{Actual, Cloud, Connection, Inventory};
 use crate::config::{Client, Workspace};
 use crate::desired::{self, Image};
 use crate::failure::Failure;
@@ -11,7 +12,7 @@ use crate::names;
 use crate::plan::Plan;
 use crate::plan::document::{MissingValue, PlanDocument};
 use crate::plan::saved::{SavedPlan, shown};
-use crate::resource::{Address, Kind, Resources};
+use crate::resource::{Address, Kind, Owner, Resources};
 use crate::target::Target;
 use crate::view::PlanPicture;
 
@@ -20,10 +21,11 @@ pub struct Session {
     pub workspace: Workspace,
     pub target: Target,
     pub client: Client,
-    pub cloud: Cloud,
+    pub cloud: Arc<Cloud>,
 }
 
 /// What would be done, and what stands in its way.
+#[derive(Clone)]
 pub struct Proposal {
     pub client: String,
     pub plan: Plan,
@@ -34,18 +36,44 @@ pub struct Proposal {
 
 impl Session {
     pub fn new(workspace: Workspace, target: Target, client: Client) -> Result<Session, Failure> {
-        let cloud = Cloud::new(
-            target.clone(),
-            &client.name,
-            &client.project,
-            &client.region,
-        )?;
-        Ok(Session {
+        let connection = Connection::new(target.clone())?;
+        Ok(Session::on(&connection, workspace, target, client))
+    }
+
+    /// A client on a connection that others use, too.
+    pub fn on(
+        connection: &Arc<Connection>,
+        workspace: Workspace,
+        target: Target,
+        client: Client,
+    ) -> Session {
+        let Client {
+            name,
+            project,
+            region,
+            ..
+        } = &client;
+        let cloud = Arc::new(Cloud::new(connection.clone(), name, project, region));
+        Session {
             workspace,
             target,
             client,
             cloud,
-        })
+        }
+    }
+
+    /// The same client with another pin of its image; with none it takes the workspace's.
+    pub fn pinned(&self, pin: Option<&str>) -> Session {
+        let shared = self.workspace.file.image.clone();
+        Session {
+            workspace: self.workspace.clone(),
+            target: self.target.clone(),
+            cloud: self.cloud.clone(),
+            client: Client {
+                image: pin.map(str::to_owned).or(shared),
+                ..self.client.clone()
+            },
+        }
     }
 
     /// What the client's file asks for, with this image.
@@ -57,31 +85,28 @@ impl Session {
     pub async fn propose(&self, image: &Image) -> Result<Proposal, Failure> {
         let declared = self.declared(image);
         let actual = self.cloud.read(&declared).await?;
-        Ok(Proposal {
+        Ok(self.proposal(declared, actual))
+    }
+
+    /// The same by what the project's lists say.
+    pub async fn propose_from(
+        &self,
+        inventory: &Inventory,
+        image: &Image,
+    ) -> Result<Proposal, Failure> {
+        let declared = self.declared(image);
+        let actual = self.cloud.read_from(inventory, &declared).await?;
+        Ok(self.proposal(declared, actual))
+    }
+
+    fn proposal(&self, declared: Resources, actual: Actual) -> Proposal {
+        Proposal {
             client: self.client.name.clone(),
             plan: Plan::between(&actual.resources, &declared),
             missing: self.missing_values(&actual),
             declared,
             read: actual.resources,
-        })
-    }
-
-    /// What it takes to remove the client; data stays, but for the kinds of `lose`.
-    pub async fn propose_removal(
-        &self,
-        image: &Image,
-        lose: &BTreeSet<Kind>,
-    ) -> Result<Proposal, Failure> {
-        let actual = self.cloud.read(&self.declared(image)).await?;
-        let mut held: BTreeSet<Address> = self.cloud.holding_data(&actual).await?;
-        held.retain(|address| !lose.contains(&address.kind));
-        Ok(Proposal {
-            client: self.client.name.clone(),
-            plan: Plan::destroy(&actual.resources, &held),
-            missing: Vec::new(),
-            declared: Resources::new(),
-            read: actual.resources,
-        })
+        }
     }
 
     /// The secrets its jobs need that hold nothing.
@@ -118,24 +143,62 @@ impl Session {
         values: &SecretValues,
         observer: &mut dyn Observer,
     ) -> Result<usize, Failure> {
-        let apply = Apply {
-            cloud: &self.cloud,
-            images,
-            values,
-            missing: proposal
-                .missing
-                .iter()
-                .map(|it| it.secret.clone())
-                .collect(),
-        };
-        apply
-            .run(&proposal.plan, observer)
-            .await
-            .map_err(|error| proposal.failure(error.into()))
+        proposal.apply(&self.cloud, images, values, observer).await
     }
 }
 
+/// What it takes to remove a client; data stays, but for the kinds of `lose`.
+///
+/// Its file is not needed: what is its own says so.
+pub async fn removal(cloud: &Cloud, lose: &BTreeSet<Kind>) -> Result<Proposal, Failure> {
+    let mut actual = cloud.read(&Resources::new()).await?;
+    let is_ours = |owner: &Owner| owner.client.as_ref() == Some(&cloud.client);
+    let found = &mut actual.resources;
+    found.retain(|_, resource| resource.owner().is_none_or(is_ours));
+    let mut held: BTreeSet<Address> = cloud.holding_data(&actual).await?;
+    held.retain(|address| !lose.contains(&address.kind));
+    Ok(Proposal {
+        client: cloud.client.clone(),
+        plan: Plan::destroy(&actual.resources, &held),
+        missing: Vec::new(),
+        declared: Resources::new(),
+        read: actual.resources,
+    })
+}
+
 impl Proposal {
+    /// Carries it out; gives how many steps were done.
+    pub async fn apply(
+        &self,
+        cloud: &Cloud,
+        images: &impl PushImage,
+        values: &SecretValues,
+        observer: &mut dyn Observer,
+    ) -> Result<usize, Failure> {
+        let apply = Apply {
+            cloud,
+            images,
+            values,
+            missing: self.missing.iter().map(|it| it.secret.clone()).collect(),
+        };
+        let applied = apply.run(&self.plan, observer).await;
+        applied.map_err(|error| self.failure(error.into()))
+    }
+
+    /// The same with another plan.
+    pub fn with(self, plan: Plan) -> Proposal {
+        Proposal { plan, ..self }
+    }
+
+    /// Without what it stands on: of a thousand clients that would be much.
+    pub fn without_basis(self) -> Proposal {
+        Proposal {
+            declared: Resources::new(),
+            read: Resources::new(),
+            ..self
+        }
+    }
+
     pub fn picture(&self) -> PlanPicture<'_> {
         PlanPicture {
             client: &self.client,

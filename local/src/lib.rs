@@ -5,6 +5,7 @@
 //! served answers 501 and names the method: nothing here pretends.
 
 pub mod accounts;
+pub mod assets;
 pub mod bigquery;
 pub mod billing;
 pub mod clock;
@@ -13,12 +14,14 @@ pub mod error;
 pub mod faults;
 pub mod forms;
 pub mod identity;
+pub mod lag;
 pub mod logging;
 pub mod metadata;
 pub mod operations;
 pub mod paging;
 pub mod policy;
 pub mod projects;
+pub mod record;
 pub mod registry;
 pub mod roles;
 pub mod router;

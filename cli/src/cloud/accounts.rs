@@ -7,7 +7,7 @@ use google_cloud_wkt::FieldMask;
 
 use super::{Cloud, CloudError};
 use crate::names;
-use crate::resource::{Owner, Resource};
+use crate::resource::{self, Owner, Resource};
 
 /// Looks at a new account until it is seen; mostly the first does.
 const LOOKS: u32 = 30;
@@ -23,9 +23,7 @@ impl Cloud {
             .await
             .map_err(self.failed(&format!("account {name}")));
         match found {
-            Ok(account) => Ok(Some(Resource::ServiceAccount {
-                owner: Owner::of_description(&account.description),
-            })),
+            Ok(account) => Ok(Some(account_of(&account))),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
         }
@@ -90,4 +88,10 @@ impl Cloud {
         let email = names::account_email(name, &self.project);
         self.in_project(&format!("serviceAccounts/{email}"))
     }
+}
+
+/// The fields we manage of an account that is there.
+pub(super) fn account_of(account: &ServiceAccount) -> Resource {
+    let owner = Owner::of_description(&account.description);
+    resource::ServiceAccount { owner }.into()
 }

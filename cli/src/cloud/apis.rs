@@ -1,6 +1,9 @@
 //! Service Usage: which APIs are on. Turning them off is not ours.
 
+use std::collections::BTreeSet;
+
 use google_cloud_api_serviceusage_v1::model::State;
+use google_cloud_gax::paginator::ItemPaginator;
 use google_cloud_lro::Poller;
 
 use super::{Cloud, CloudError, last_part};
@@ -36,6 +39,19 @@ impl Cloud {
                 )
             })
             .collect())
+    }
+
+    /// The names of all APIs that are on.
+    pub(super) async fn list_apis(&self) -> Result<BTreeSet<String>, CloudError> {
+        let list = self.apis().await?.list_services();
+        let list = list.set_parent(self.in_project(""));
+        let mut items = list
+            .set_filter("state:ENABLED")
+            .set_page_size(200)
+            .by_item();
+        let next = async || items.next().await;
+        let found = self.listed("APIs", next, |service| (last_part(&service.name), ()));
+        Ok(found.await?.into_keys().collect())
     }
 
     /// Enables these APIs: all of a call or none.

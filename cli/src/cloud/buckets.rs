@@ -1,32 +1,30 @@
-//! Cloud Storage: the client's bucket and the objects xetl writes and reads in it.
-
-use std::collections::BTreeMap;
+//! Cloud Storage: the client's bucket and the rights on it.
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::rest::{Body, Call};
 use super::{Cloud, CloudError};
-use crate::resource::{Object, Owner, Resource};
+use crate::resource::{Bucket, Labels, Owner, Resource, labels};
 
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
 impl Cloud {
     pub(super) async fn find_bucket(&self, name: &str) -> Result<Option<Resource>, CloudError> {
+        Ok(self.get_bucket(name).await?.as_ref().map(bucket_of))
+    }
+
+    async fn get_bucket(&self, name: &str) -> Result<Option<Value>, CloudError> {
         let path = format!("/storage/v1/b/{name}");
         let what = format!("bucket {name}");
         match self.storage(&what, Method::GET, path, Body::None).await {
-            Ok(bucket) => Ok(Some(Resource::Bucket {
-                // Comes back in upper case.
-                location: text(&bucket["location"]).to_lowercase(),
-                owner: Owner::of_labels(&labels(&bucket)),
-            })),
+            Ok(bucket) => Ok(Some(bucket)),
             Err(error) if error.is_absent() => Ok(None),
             Err(CloudError::Denied { what, .. }) => Err(CloudError::Unusable {
                 what,
@@ -41,32 +39,27 @@ impl Cloud {
     pub(super) async fn create_bucket(
         &self,
         name: &str,
-        location: &str,
-        owner: &Owner,
+        bucket: &Bucket,
     ) -> Result<(), CloudError> {
-        let bucket = json!({
-            "name": name,
-            "location": location,
-            "storageClass": "STANDARD",
-            "labels": owner.labels().collect::<BTreeMap<_, _>>(),
-            "iamConfiguration": {
-                "uniformBucketLevelAccess": {"enabled": true},
-                "publicAccessPrevention": "enforced",
-            },
-        });
         let path = format!("/storage/v1/b?project={}", encode(&self.project));
         let what = format!("bucket {name}");
-        self.storage(&what, Method::POST, path, Body::Json(bucket))
-            .await?;
+        let body = Body::Json(new_bucket(name, bucket));
+        self.storage(&what, Method::POST, path, body).await?;
         Ok(())
     }
 
-    pub(super) async fn update_bucket(&self, name: &str, owner: &Owner) -> Result<(), CloudError> {
-        let change = json!({"labels": owner.labels().collect::<BTreeMap<_, _>>()});
+    pub(super) async fn update_bucket(
+        &self,
+        name: &str,
+        bucket: &Bucket,
+    ) -> Result<(), CloudError> {
+        let Some(before) = self.get_bucket(name).await? else {
+            return self.create_bucket(name, bucket).await;
+        };
         let path = format!("/storage/v1/b/{name}");
         let what = format!("bucket {name}");
-        self.storage(&what, Method::PATCH, path, Body::Json(change))
-            .await?;
+        let body = Body::Json(bucket_patch(&before, bucket));
+        self.storage(&what, Method::PATCH, path, body).await?;
         Ok(())
     }
 
@@ -86,89 +79,11 @@ impl Cloud {
         Ok(())
     }
 
-    /// The names of all objects that begin with `prefix`; none where there is no bucket.
-    pub async fn list_objects(
-        &self,
-        bucket: &str,
-        prefix: &str,
-    ) -> Result<Vec<String>, CloudError> {
-        Ok(self.list(bucket, prefix, "").await?.0)
-    }
-
-    /// The folders directly under the bucket, without their `/`.
-    pub(super) async fn list_folders(&self, bucket: &str) -> Result<Vec<String>, CloudError> {
-        let (_, folders) = self.list(bucket, "", "/").await?;
-        let names = folders
-            .iter()
-            .map(|folder| folder.trim_end_matches('/').to_owned());
-        Ok(names.collect())
-    }
-
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        delimiter: &str,
-    ) -> Result<(Vec<String>, Vec<String>), CloudError> {
-        let (mut names, mut folders, mut token) = (Vec::new(), Vec::new(), String::new());
-        loop {
-            let mut path = format!("/storage/v1/b/{bucket}/o?prefix={}", encode(prefix));
-            if !delimiter.is_empty() {
-                path.push_str(&format!("&delimiter={}", encode(delimiter)));
-            }
-            if !token.is_empty() {
-                path.push_str(&format!("&pageToken={}", encode(&token)));
-            }
-            let what = format!("objects of bucket {bucket}");
-            let page = match self.storage(&what, Method::GET, path, Body::None).await {
-                Err(error) if error.is_absent() => return Ok((names, folders)),
-                page => page?,
-            };
-            let items = page["items"].as_array().into_iter().flatten();
-            names.extend(items.map(|item| text(&item["name"])));
-            let prefixes = page["prefixes"].as_array().into_iter().flatten();
-            folders.extend(prefixes.map(text));
-            token = text(&page["nextPageToken"]);
-            if token.is_empty() {
-                return Ok((names, folders));
-            }
-        }
-    }
-
-    /// An object's bytes, or `None` where there is none.
-    pub async fn read_object(&self, bucket: &str, name: &str) -> Result<Option<Bytes>, CloudError> {
-        let path = format!("/storage/v1/b/{bucket}/o/{}?alt=media", encode(name));
-        let what = format!("gs://{bucket}/{name}");
-        match self
-            .send_storage(&what, Method::GET, path, Body::None)
-            .await
-        {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.is_absent() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Writes an object that is named by what it holds: one that is there is the same.
-    pub(super) async fn write_object(&self, object: &Object) -> Result<(), CloudError> {
-        let (bucket, name) = (&object.bucket, encode(&object.name));
-        let path = format!(
-            "/upload/storage/v1/b/{bucket}/o?uploadType=media&name={name}&ifGenerationMatch=0"
-        );
-        let what = format!("gs://{bucket}/{}", object.name);
-        let body = Body::Bytes(Bytes::from_owner(object.content.0.clone()));
-        match self.send_storage(&what, Method::POST, path, body).await {
-            Err(error) if !error.is_conflict() => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) async fn delete_object(&self, bucket: &str, name: &str) -> Result<(), CloudError> {
-        let path = format!("/storage/v1/b/{bucket}/o/{}", encode(name));
-        let what = format!("gs://{bucket}/{name}");
-        self.send_storage(&what, Method::DELETE, path, Body::None)
-            .await?;
-        Ok(())
+    /// All buckets of the project, as Storage describes them.
+    pub(super) async fn list_buckets(&self) -> Result<Vec<Value>, CloudError> {
+        let path = format!("/storage/v1/b?project={}", encode(&self.project));
+        let what = format!("buckets of project {}", self.project);
+        self.all_pages(&what, &path).await
     }
 
     pub(super) async fn bucket_policy(&self, name: &str) -> Result<Value, CloudError> {
@@ -189,7 +104,7 @@ impl Cloud {
         Ok(())
     }
 
-    async fn storage(
+    pub(super) async fn storage(
         &self,
         what: &str,
         method: Method,
@@ -206,7 +121,7 @@ impl Cloud {
         })
     }
 
-    async fn send_storage(
+    pub(super) async fn send_storage(
         &self,
         what: &str,
         method: Method,
@@ -225,13 +140,141 @@ impl Cloud {
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn labels(bucket: &Value) -> BTreeMap<String, String> {
-    let labels = bucket["labels"].as_object().into_iter().flatten();
+/// Labels in a resource's JSON.
+pub(super) fn labels_of(json: &Value) -> Labels {
+    let labels = json["labels"].as_object().into_iter().flatten();
     labels
         .map(|(key, value)| (key.clone(), text(value)))
         .collect()
+}
+
+/// An int64, which is text in JSON, and a number with some clients.
+pub(super) fn integer(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// The fields we manage of a bucket that is there.
+pub(super) fn bucket_of(json: &Value) -> Resource {
+    let iam = &json["iamConfiguration"];
+    let retention = integer(&json["softDeletePolicy"]["retentionDurationSeconds"]);
+    let all = labels_of(json);
+    let bucket = Bucket {
+        // Comes back in upper case.
+        location: text(&json["location"]).to_lowercase(),
+        storage_class: text(&json["storageClass"]),
+        uniform_access: iam["uniformBucketLevelAccess"]["enabled"] == true,
+        public_access_prevented: iam["publicAccessPrevention"] == "enforced",
+        soft_delete_seconds: retention.unwrap_or_default().unsigned_abs(),
+        lifecycle: sorted(json["lifecycle"]["rule"].as_array().cloned()),
+        kms_key: json["encryption"]["defaultKmsKeyName"]
+            .as_str()
+            .map(str::to_owned),
+        labels: labels::own(&all),
+        owner: Owner::of_labels(&all),
+    };
+    bucket.into()
+}
+
+fn sorted(rules: Option<Vec<Value>>) -> Vec<Value> {
+    let mut rules = rules.unwrap_or_default();
+    rules.sort_by_cached_key(Value::to_string);
+    rules
+}
+
+fn new_bucket(name: &str, bucket: &Bucket) -> Value {
+    let mut json = settings(bucket);
+    json.retain(|_, value| !value.is_null());
+    json.insert("name".to_owned(), json!(name));
+    json.insert("location".to_owned(), json!(bucket.location));
+    let labels = labels::written(&bucket.owner, &bucket.labels);
+    json.insert("labels".to_owned(), json!(labels));
+    Value::Object(json)
+}
+
+/// What changes a bucket; fields it does not name stay.
+fn bucket_patch(before: &Value, bucket: &Bucket) -> Value {
+    let before = labels_of(before);
+    let after = labels::rewritten(&before, &bucket.owner, &bucket.labels);
+    let mut json = settings(bucket);
+    json.insert("labels".to_owned(), json!(labels::patch(&before, &after)));
+    Value::Object(json)
+}
+
+/// What a bucket is made with and can be changed in; null takes away.
+fn settings(bucket: &Bucket) -> Map<String, Value> {
+    let lifecycle = match bucket.lifecycle.is_empty() {
+        true => Value::Null,
+        false => json!({"rule": bucket.lifecycle}),
+    };
+    let encryption = bucket.kms_key.as_ref();
+    let prevention = match bucket.public_access_prevented {
+        true => "enforced",
+        false => "inherited",
+    };
+    let seconds = bucket.soft_delete_seconds.to_string();
+    Map::from_iter([
+        ("storageClass".to_owned(), json!(bucket.storage_class)),
+        (
+            "iamConfiguration".to_owned(),
+            json!({
+                "uniformBucketLevelAccess": {"enabled": bucket.uniform_access},
+                "publicAccessPrevention": prevention,
+            }),
+        ),
+        (
+            "softDeletePolicy".to_owned(),
+            json!({"retentionDurationSeconds": seconds}),
+        ),
+        ("lifecycle".to_owned(), lifecycle),
+        (
+            "encryption".to_owned(),
+            encryption.map_or(Value::Null, |key| json!({"defaultKmsKeyName": key})),
+        ),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bucket() -> Bucket {
+        Bucket {
+            location: "r1".to_owned(),
+            storage_class: "STANDARD".to_owned(),
+            uniform_access: true,
+            public_access_prevented: true,
+            soft_delete_seconds: 604_800,
+            lifecycle: vec![json!({"action": {"type": "Delete"}, "condition": {"age": 3}})],
+            kms_key: Some("k".to_owned()),
+            labels: Labels::from([("team".to_owned(), "data".to_owned())]),
+            owner: Owner::client("acme"),
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_read_back_as_it_was_written() {
+        let mut json = new_bucket("b", &bucket());
+        json["location"] = json!("R1");
+        assert_eq!(bucket_of(&json), bucket().into());
+    }
+
+    #[test]
+    fn a_patch_takes_away_what_is_declared_no_more_and_nothing_of_others() {
+        let mut before = new_bucket("b", &bucket());
+        before["labels"]["theirs"] = json!("x");
+        let after = Bucket {
+            lifecycle: Vec::new(),
+            kms_key: None,
+            labels: Labels::new(),
+            ..bucket()
+        };
+        let patch = bucket_patch(&before, &after);
+        assert!(patch["lifecycle"].is_null() && patch["encryption"].is_null());
+        assert_eq!(patch["labels"]["theirs"], "x");
+        assert!(patch["labels"]["team"].is_null());
+    }
 }

@@ -39,7 +39,7 @@ macro_rules! clients {
                     let built = self.configured($client::builder()).build().await;
                     built.map_err(|error| CloudError::Credentials { problem: error.to_string() })
                 };
-                self.clients.$name.get_or_try_init(make).await
+                self.connection.clients.$name.get_or_try_init(make).await
             })*
         }
     };
@@ -65,12 +65,13 @@ impl Cloud {
         &self,
         builder: ClientBuilder<F, Credentials>,
     ) -> ClientBuilder<F, Credentials> {
+        let patient = retry::Patient::default();
         let builder = builder
-            .with_credentials(self.credentials.clone())
-            .with_retry_policy(retry::Patient)
-            .with_backoff_policy(retry::backoff())
+            .with_credentials(self.connection.credentials.clone())
+            .with_retry_policy(patient.clone())
+            .with_backoff_policy(patient)
             .with_polling_backoff_policy(retry::polling());
-        match self.target.endpoint() {
+        match self.connection.target.endpoint() {
             Some(endpoint) => builder.with_endpoint(endpoint),
             None => builder,
         }
@@ -81,7 +82,7 @@ impl Cloud {
         &self,
         what: &str,
     ) -> impl Fn(google_cloud_gax::error::Error) -> CloudError {
-        let endpoint = self.target.endpoint();
+        let endpoint = self.connection.target.endpoint();
         move |error| CloudError::of(what, endpoint, error)
     }
 }

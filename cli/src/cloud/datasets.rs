@@ -1,14 +1,13 @@
 //! BigQuery datasets, and the rights on them, which are fields of the dataset.
 
-use google_cloud_bigquery_v2::model::{Access, Dataset, DatasetReference};
 use google_cloud_gax::paginator::ItemPaginator;
 use reqwest::Method;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use serde_json::{Map, Value, json};
 
+use super::buckets::{integer, labels_of, text};
 use super::rest::{Body, Call};
 use super::{Cloud, CloudError};
-use crate::resource::{Owner, Resource};
+use crate::resource::{Dataset, Owner, Resource, labels};
 
 /// What BigQuery calls these roles in a dataset's own list.
 const ROLES: [(&str, &str); 3] = [
@@ -18,6 +17,7 @@ const ROLES: [(&str, &str); 3] = [
 ];
 
 /// A dataset and who has which role on it.
+#[derive(Debug, Clone)]
 pub(super) struct Found {
     pub resource: Resource,
     /// Role and email.
@@ -52,23 +52,9 @@ impl Cloud {
     }
 
     pub(super) async fn find_dataset(&self, name: &str) -> Result<Option<Found>, CloudError> {
-        let found = self
-            .datasets()
-            .await?
-            .get_dataset()
-            .set_project_id(&self.project)
-            .set_dataset_id(name)
-            .send()
-            .await
-            .map_err(self.failed(&format!("dataset {name}")));
-        match found {
-            Ok(dataset) => Ok(Some(Found {
-                resource: Resource::Dataset {
-                    location: dataset.location.to_lowercase(),
-                    owner: Owner::of_labels(&dataset.labels),
-                },
-                access: dataset.access.iter().filter_map(role_and_email).collect(),
-            })),
+        let got = self.dataset_call(name, Method::GET, Body::None, None).await;
+        match got {
+            Ok(json) => Ok(Some(dataset_of(&json))),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
         }
@@ -77,32 +63,31 @@ impl Cloud {
     pub(super) async fn create_dataset(
         &self,
         name: &str,
-        location: &str,
-        owner: &Owner,
+        dataset: &Dataset,
     ) -> Result<(), CloudError> {
-        let reference = DatasetReference::new()
-            .set_project_id(&self.project)
-            .set_dataset_id(name);
-        let dataset = Dataset::new()
-            .set_dataset_reference(reference)
-            .set_location(location)
-            .set_labels(owner.labels());
-        self.datasets()
-            .await?
-            .insert_dataset()
-            .set_project_id(&self.project)
-            .set_dataset(dataset)
-            .send()
-            .await
-            .map_err(self.failed(&format!("dataset {name}")))?;
-        Ok(())
+        let call = Call {
+            what: &format!("dataset {name}"),
+            method: Method::POST,
+            service: "bigquery",
+            path: format!("/bigquery/v2/projects/{}/datasets", self.project),
+            body: Body::Json(new_dataset(&self.project, name, dataset)),
+            etag: None,
+        };
+        self.rest().await?.send(&call).await?;
+        match dataset.readers.is_empty() {
+            true => Ok(()),
+            // With `access` given at once, the project's owners would not be among them.
+            false => self.update_dataset(name, dataset).await,
+        }
     }
 
-    pub(super) async fn update_dataset(&self, name: &str, owner: &Owner) -> Result<(), CloudError> {
-        let change = json!({"labels": owner.labels().collect::<BTreeMap<_, _>>()});
-        self.dataset_call(name, Method::PATCH, Body::Json(change), None)
-            .await?;
-        Ok(())
+    pub(super) async fn update_dataset(
+        &self,
+        name: &str,
+        dataset: &Dataset,
+    ) -> Result<(), CloudError> {
+        let change = |before: &Value| Some(dataset_patch(before, dataset));
+        self.change_dataset(name, change).await
     }
 
     /// Deletes a dataset and the tables in it.
@@ -143,16 +128,28 @@ impl Cloud {
         name: &str,
         change: impl Fn(&mut Vec<Value>) -> bool,
     ) -> Result<(), CloudError> {
-        let dataset = self
+        let change = |before: &Value| {
+            let mut access: Vec<Value> = entries(before).cloned().collect();
+            change(&mut access).then(|| json!({"access": access}))
+        };
+        self.change_dataset(name, change).await
+    }
+
+    /// Reads, decides and writes with the etag; `None` is nothing to write.
+    async fn change_dataset(
+        &self,
+        name: &str,
+        change: impl Fn(&Value) -> Option<Value>,
+    ) -> Result<(), CloudError> {
+        let before = self
             .dataset_call(name, Method::GET, Body::None, None)
             .await?;
-        let mut access = dataset["access"].as_array().cloned().unwrap_or_default();
-        if !change(&mut access) {
+        let Some(patch) = change(&before) else {
             return Ok(());
-        }
-        let etag = dataset["etag"].as_str();
-        let body = Body::Json(json!({"access": access}));
-        self.dataset_call(name, Method::PATCH, body, etag).await?;
+        };
+        let etag = before["etag"].as_str();
+        self.dataset_call(name, Method::PATCH, Body::Json(patch), etag)
+            .await?;
         Ok(())
     }
 
@@ -185,28 +182,224 @@ fn short(role: &str) -> &str {
     known.map_or(role, |(_, short)| short)
 }
 
-fn role_and_email(access: &Access) -> Option<(String, String)> {
-    let email = match access.iam_member.strip_prefix("serviceAccount:") {
+fn role_and_email(access: &Value) -> Option<(String, String)> {
+    let member = access["iamMember"].as_str();
+    let email = match member.and_then(|member| member.strip_prefix("serviceAccount:")) {
         Some(email) => email,
-        None => access.user_by_email.as_str(),
+        None => access["userByEmail"].as_str()?,
     };
-    let known = ROLES.iter().find(|(_, short)| *short == access.role);
-    let role = known.map_or(access.role.as_str(), |(long, _)| long);
-    (!email.is_empty()).then(|| (role.to_owned(), email.to_owned()))
+    let role = access["role"].as_str()?;
+    let known = ROLES.iter().find(|(_, short)| *short == role);
+    let role = known.map_or(role, |(long, _)| long);
+    Some((role.to_owned(), email.to_owned()))
+}
+
+fn entries(dataset: &Value) -> impl Iterator<Item = &Value> {
+    dataset["access"].as_array().into_iter().flatten()
+}
+
+/// Who an entry lets read, as IAM writes members.
+fn reader(access: &Value) -> Option<String> {
+    if !matches!(
+        access["role"].as_str(),
+        Some("READER" | "roles/bigquery.dataViewer")
+    ) {
+        return None;
+    }
+    let by = |key: &str, prefix: &str| Some(format!("{prefix}:{}", access[key].as_str()?));
+    by("groupByEmail", "group")
+        .or_else(|| by("domain", "domain"))
+        .or_else(|| {
+            let email = access["userByEmail"].as_str()?;
+            let prefix = match email.ends_with(".gserviceaccount.com") {
+                true => "serviceAccount",
+                false => "user",
+            };
+            Some(format!("{prefix}:{email}"))
+        })
+        .or_else(|| access["iamMember"].as_str().map(str::to_owned))
+}
+
+/// The entry that lets a member read.
+fn reader_entry(member: &str) -> Value {
+    match member.split_once(':') {
+        Some(("group", email)) => json!({"role": "READER", "groupByEmail": email}),
+        Some(("domain", domain)) => json!({"role": "READER", "domain": domain}),
+        Some(("user" | "serviceAccount", email)) => json!({"role": "READER", "userByEmail": email}),
+        _ => json!({"role": "READER", "iamMember": member}),
+    }
+}
+
+/// What we manage of a dataset that is there.
+pub(super) fn dataset_of(json: &Value) -> Found {
+    Found {
+        resource: fields_of(json).into(),
+        access: entries(json).filter_map(role_and_email).collect(),
+    }
+}
+
+fn fields_of(json: &Value) -> Dataset {
+    let all = labels_of(json);
+    let marks = all.get(labels::READERS);
+    let readers = entries(json).filter_map(reader);
+    let some = |value: &Value| {
+        value
+            .as_str()
+            .filter(|it| !it.is_empty())
+            .map(str::to_owned)
+    };
+    Dataset {
+        location: text(&json["location"]).to_lowercase(),
+        description: some(&json["description"]),
+        table_expiry_ms: integer(&json["defaultTableExpirationMs"]),
+        partition_expiry_ms: integer(&json["defaultPartitionExpirationMs"]),
+        kms_key: some(&json["defaultEncryptionConfiguration"]["kmsKeyName"]),
+        readers: readers
+            .filter(|reader| labels::is_marked(marks, reader))
+            .collect(),
+        labels: labels::own(&all),
+        owner: Owner::of_labels(&all),
+    }
+}
+
+fn new_dataset(project: &str, name: &str, dataset: &Dataset) -> Value {
+    let mut json = settings(dataset);
+    json.retain(|_, value| !value.is_null());
+    let reference = json!({"projectId": project, "datasetId": name});
+    json.insert("datasetReference".to_owned(), reference);
+    json.insert("location".to_owned(), json!(dataset.location));
+    let labels = labels::written(&dataset.owner, &dataset.labels);
+    json.insert("labels".to_owned(), json!(labels));
+    Value::Object(json)
+}
+
+fn dataset_patch(before: &Value, dataset: &Dataset) -> Value {
+    let mut json = settings(dataset);
+    if dataset.description.is_none() {
+        json.remove("description");
+    }
+    let labels_before = labels_of(before);
+    let mut after = labels::rewritten(&labels_before, &dataset.owner, &dataset.labels);
+    after.remove(labels::READERS);
+    if !dataset.readers.is_empty() {
+        let marks = labels::marks(&dataset.readers);
+        after.insert(labels::READERS.to_owned(), marks);
+    }
+    let patch = labels::patch(&labels_before, &after);
+    json.insert("labels".to_owned(), json!(patch));
+    if let Some(access) = access_with_readers(before, dataset) {
+        json.insert("access".to_owned(), json!(access));
+    }
+    Value::Object(json)
+}
+
+/// The list of rights with the declared readers and without those of before; `None` where it
+/// is so already.
+fn access_with_readers(before: &Value, dataset: &Dataset) -> Option<Vec<Value>> {
+    let labels = labels_of(before);
+    let marks = labels.get(labels::READERS);
+    let gone = |entry: &&Value| {
+        reader(entry).is_some_and(|reader| {
+            labels::is_marked(marks, &reader) && !dataset.readers.contains(&reader)
+        })
+    };
+    let mut access: Vec<Value> = entries(before).filter(|it| !gone(it)).cloned().collect();
+    let there: Vec<String> = access.iter().filter_map(reader).collect();
+    let missing = dataset.readers.iter().filter(|it| !there.contains(it));
+    access.extend(missing.map(|member| reader_entry(member)));
+    (!access.iter().eq(entries(before))).then_some(access)
+}
+
+/// What a dataset is made with and can be changed in; null takes away.
+fn settings(dataset: &Dataset) -> Map<String, Value> {
+    let ms = |ms: Option<i64>| json!(ms.map(|ms| ms.to_string()));
+    let key = dataset.kms_key.as_ref();
+    let encryption = key.map_or(Value::Null, |key| json!({"kmsKeyName": key}));
+    Map::from_iter([
+        ("description".to_owned(), json!(dataset.description)),
+        (
+            "defaultTableExpirationMs".to_owned(),
+            ms(dataset.table_expiry_ms),
+        ),
+        (
+            "defaultPartitionExpirationMs".to_owned(),
+            ms(dataset.partition_expiry_ms),
+        ),
+        ("defaultEncryptionConfiguration".to_owned(), encryption),
+    ])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::Labels;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_role_is_read_back_from_the_name_bigquery_gives_it() {
-        let access = Access::new().set_role("WRITER").set_user_by_email("a@b");
+        let access = json!({"role": "WRITER", "userByEmail": "a@b"});
         let (role, email) = role_and_email(&access).unwrap();
-        assert_eq!(
-            entry(&role, &email),
-            json!({"role": "WRITER", "userByEmail": "a@b"})
-        );
+        assert_eq!(entry(&role, &email), access);
         assert_eq!(role, "roles/bigquery.dataEditor");
+    }
+
+    fn dataset(readers: &[&str]) -> Dataset {
+        Dataset {
+            location: "r1".to_owned(),
+            description: Some("d".to_owned()),
+            table_expiry_ms: Some(3_600_000),
+            partition_expiry_ms: None,
+            kms_key: Some("k".to_owned()),
+            readers: readers.iter().map(|reader| (*reader).to_owned()).collect(),
+            labels: Labels::from([("team".to_owned(), "data".to_owned())]),
+            owner: Owner::pipeline("acme", "xero"),
+        }
+    }
+
+    /// What BigQuery has after the patch, as far as we look.
+    fn patched(before: &Value, patch: &Value) -> Value {
+        let mut after = before.clone();
+        for (key, value) in patch.as_object().unwrap() {
+            match (key.as_str(), value.as_object()) {
+                ("labels", Some(labels)) => {
+                    let all = after["labels"].as_object_mut().unwrap();
+                    all.extend(labels.clone());
+                    all.retain(|_, value| !value.is_null());
+                }
+                _ => after[key] = value.clone(),
+            }
+        }
+        after
+    }
+
+    #[test]
+    fn a_dataset_is_read_back_as_it_was_written_with_the_readers_of_others_untouched() {
+        let wanted = dataset(&[
+            "group:g@b",
+            "user:u@b",
+            "serviceAccount:s@p.iam.gserviceaccount.com",
+        ]);
+        let mut new = new_dataset("p", "d", &wanted);
+        let theirs = json!({"role": "READER", "userByEmail": "other@b"});
+        new["access"] = json!([{"role": "OWNER", "specialGroup": "projectOwners"}, theirs]);
+        let made = patched(&new, &dataset_patch(&new, &wanted));
+        assert_eq!(fields_of(&made), wanted);
+
+        let fewer = dataset(&["user:u@b"]);
+        let changed = patched(&made, &dataset_patch(&made, &fewer));
+        assert_eq!(fields_of(&changed), fewer);
+        assert!(entries(&changed).any(|entry| *entry == theirs));
+        let none = patched(&changed, &dataset_patch(&changed, &dataset(&[])));
+        assert_eq!(fields_of(&none).readers, BTreeSet::new());
+        assert!(none["labels"].get(labels::READERS).is_none());
+    }
+
+    #[test]
+    fn a_description_that_is_not_declared_stays() {
+        let mut wanted = dataset(&[]);
+        wanted.description = None;
+        let patch = dataset_patch(&json!({}), &wanted);
+        assert!(patch.get("description").is_none());
+        assert!(patch["defaultPartitionExpirationMs"].is_null());
     }
 }

@@ -28,7 +28,7 @@ struct File {
 
 /// Who calls, once a token shows that they can.
 pub async fn sign_in(target: &Target) -> Result<SignIn, CloudError> {
-    access_token(target).await?;
+    access_token(target).await.map_err(plainly)?;
     if target.token().is_some() {
         return Ok(SignIn {
             kind: "the local cloud's own user".to_owned(),
@@ -38,6 +38,18 @@ pub async fn sign_in(target: &Target) -> Result<SignIn, CloudError> {
     let file = file_of_credentials().and_then(|path| std::fs::read(path).ok());
     let file = file.and_then(|text| serde_json::from_slice::<File>(&text).ok());
     Ok(file.map_or_else(of_metadata, of_file))
+}
+
+/// Without a file Google's library asks a metadata server, and says only that it did not answer.
+fn plainly(error: CloudError) -> CloudError {
+    let file = file_of_credentials().filter(|path| path.is_file());
+    match (&error, file) {
+        (CloudError::Credentials { .. }, None) => CloudError::Credentials {
+            problem: "there is no file of them, and this machine has no account of Google's"
+                .to_owned(),
+        },
+        _ => error,
+    }
 }
 
 /// Where Google's libraries look for credentials.

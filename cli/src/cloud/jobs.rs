@@ -1,39 +1,49 @@
 //! Cloud Run jobs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use google_cloud_gax::paginator::ItemPaginator;
 use google_cloud_lro::Poller;
 use google_cloud_run_v2::model::{
-    Container, EnvVar, EnvVarSource, ExecutionEnvironment, ExecutionTemplate, Job as RunJob,
-    ResourceRequirements, SecretKeySelector, TaskTemplate, env_var::Values, task_template::Retries,
+    Container, EnvVar, EnvVarSource, ExecutionEnvironment, ExecutionReference, ExecutionTemplate,
+    Job as RunJob, ResourceRequirements, SecretKeySelector, TaskTemplate, VpcAccess,
+    env_var::Values,
+    execution_reference::CompletionStatus,
+    task_template::Retries,
+    vpc_access::{NetworkInterface, VpcEgress},
 };
 use google_cloud_wkt::Duration;
 
+use super::executions::time;
+use super::inventory::PAGE;
 use super::{Cloud, CloudError, last_part};
-use crate::resource::{Job, Owner};
+use crate::execution::{ExecutionState, LatestRun};
+use crate::resource::{Job, Labels, Owner, Vpc, labels};
+
+/// A job as its list tells it.
+#[derive(Debug, Clone)]
+pub struct ListedJob {
+    pub job: Job,
+    pub latest: Option<LatestRun>,
+    /// The image it ran before its present one.
+    pub previous_image: Option<String>,
+}
+
+/// Where a job keeps the image it had before, for `xetl rollback`.
+const PREVIOUS_IMAGE: &str = "xetl.dev/previous-image";
 
 impl Cloud {
-    /// The client's jobs in its region, and those of the `declared` names, whoever's they are.
-    pub(super) async fn list_jobs(
-        &self,
-        declared: &[&str],
-    ) -> Result<BTreeMap<String, Job>, CloudError> {
+    /// All jobs of the region, whoever's they are.
+    pub(super) async fn list_jobs(&self) -> Result<BTreeMap<String, ListedJob>, CloudError> {
         let list = self.jobs().await?.list_jobs();
-        let mut items = list.set_parent(self.in_region("")).by_item();
-        let mut found = BTreeMap::new();
-        while let Some(item) = items.next().await {
-            let job = match item.map_err(self.failed("the project's jobs")) {
-                Err(error) if error.is_absent() => break,
-                job => job?,
-            };
-            let (name, job) = (last_part(&job.name), job_of(&job));
-            if declared.contains(&name.as_str()) || job.owner.client.as_ref() == Some(&self.client)
-            {
-                found.insert(name, job);
-            }
-        }
-        Ok(found)
+        let list = list.set_parent(self.in_region("")).set_page_size(PAGE);
+        let mut items = list.by_item();
+        self.listed(
+            "jobs",
+            async || items.next().await,
+            |job| (last_part(&job.name), listed(&job)),
+        )
+        .await
     }
 
     pub(super) async fn find_run_job(&self, name: &str) -> Result<Option<RunJob>, CloudError> {
@@ -56,7 +66,7 @@ impl Cloud {
             .create_job()
             .set_parent(self.in_region(""))
             .set_job_id(name)
-            .set_job(run_job(job).set_labels(job.owner.labels()))
+            .set_job(run_job(job).set_labels(labels::written(&job.owner, &job.labels)))
             .poller()
             .until_done()
             .await
@@ -69,12 +79,17 @@ impl Cloud {
         let Some(before) = self.find_run_job(name).await? else {
             return self.create_job(name, job).await;
         };
-        let mut labels: HashMap<_, _> = before.labels;
-        labels.extend(job.owner.labels());
+        let image = image_of(&before);
+        let mut annotations = before.annotations;
+        if !image.is_empty() && image != job.image {
+            annotations.insert(PREVIOUS_IMAGE.to_owned(), image);
+        }
+        let there: Labels = before.labels.into_iter().collect();
+        let labels = labels::rewritten(&there, &job.owner, &job.labels);
         let after = run_job(job)
             .set_name(self.job_name(name))
             .set_labels(labels)
-            .set_annotations(before.annotations)
+            .set_annotations(annotations)
             .set_etag(before.etag);
         self.jobs()
             .await?
@@ -117,21 +132,77 @@ fn run_job(job: &Job) -> RunJob {
                 .chain(job.secrets.iter().map(secret_env)),
         )
         .set_resources(ResourceRequirements::new().set_limits(limits));
-    let task = TaskTemplate::new()
+    let mut task = TaskTemplate::new()
         .set_containers([container])
         .set_service_account(&job.account)
         .set_timeout(Duration::clamp(job.timeout_seconds as i64, 0))
         // Left out it would be 3.
         .set_max_retries(job.retries as i32)
         .set_execution_environment(ExecutionEnvironment::Gen2);
+    task.vpc_access = job.vpc.as_ref().map(vpc_access);
     let execution = ExecutionTemplate::new()
         .set_task_count(job.tasks as i32)
-        .set_parallelism(job.tasks as i32)
+        .set_parallelism(job.parallelism as i32)
         .set_template(task);
     RunJob::new()
         .set_client("xetl")
         .set_client_version(env!("CARGO_PKG_VERSION"))
         .set_template(execution)
+}
+
+fn listed(job: &RunJob) -> ListedJob {
+    ListedJob {
+        job: job_of(job),
+        latest: job.latest_created_execution.as_ref().map(latest_of),
+        previous_image: job.annotations.get(PREVIOUS_IMAGE).cloned(),
+    }
+}
+
+fn image_of(job: &RunJob) -> String {
+    let task = job.template.as_ref().and_then(|it| it.template.as_ref());
+    let container = task.and_then(|task| task.containers.first());
+    container.map(|it| it.image.clone()).unwrap_or_default()
+}
+
+fn latest_of(run: &ExecutionReference) -> LatestRun {
+    let state = match run.completion_status {
+        CompletionStatus::ExecutionSucceeded => ExecutionState::Succeeded,
+        CompletionStatus::ExecutionFailed => ExecutionState::Failed,
+        CompletionStatus::ExecutionCancelled => ExecutionState::Cancelled,
+        CompletionStatus::ExecutionRunning => ExecutionState::Running,
+        _ => ExecutionState::Pending,
+    };
+    LatestRun {
+        name: last_part(&run.name),
+        state,
+        created: run.create_time.as_ref().and_then(time),
+        completed: run.completion_time.as_ref().and_then(time),
+    }
+}
+
+fn vpc_access(vpc: &Vpc) -> VpcAccess {
+    let access = VpcAccess::new().set_egress(VpcEgress::from(vpc.egress.as_str()));
+    if let Some(connector) = &vpc.connector {
+        return access.set_connector(connector);
+    }
+    let interface = NetworkInterface::new()
+        .set_network(vpc.network.clone().unwrap_or_default())
+        .set_subnetwork(vpc.subnetwork.clone().unwrap_or_default())
+        .set_tags(&vpc.tags);
+    access.set_network_interfaces([interface])
+}
+
+fn vpc_of(access: &VpcAccess) -> Vpc {
+    let interface = access.network_interfaces.first().cloned();
+    let interface = interface.unwrap_or_default();
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Vpc {
+        network: some(&interface.network),
+        subnetwork: some(&interface.subnetwork),
+        tags: interface.tags,
+        connector: some(&access.connector),
+        egress: access.egress.name().unwrap_or_default().to_owned(),
+    }
 }
 
 fn plain_env((name, value): (&String, &String)) -> EnvVar {
@@ -148,7 +219,8 @@ fn secret_env((name, secret): (&String, &String)) -> EnvVar {
 }
 
 /// The fields we manage of a job that is there.
-fn job_of(job: &RunJob) -> Job {
+pub(super) fn job_of(job: &RunJob) -> Job {
+    let all: Labels = job.labels.clone().into_iter().collect();
     let execution = job.template.clone().unwrap_or_default();
     let task = execution.template.unwrap_or_default();
     let container = task.containers.into_iter().next().unwrap_or_default();
@@ -176,6 +248,7 @@ fn job_of(job: &RunJob) -> Job {
         env,
         secrets,
         tasks: execution.task_count.max(1) as u32,
+        parallelism: execution.parallelism as u32,
         cpu: limit("cpu"),
         memory: limit("memory"),
         timeout_seconds: task.timeout.map_or(600, |timeout| timeout.seconds() as u64),
@@ -183,7 +256,9 @@ fn job_of(job: &RunJob) -> Job {
             Some(Retries::MaxRetries(retries)) => retries as u32,
             _ => 3,
         },
-        owner: Owner::of_labels(&job.labels),
+        vpc: task.vpc_access.as_ref().map(vpc_of),
+        labels: labels::own(&all),
+        owner: Owner::of_labels(&all),
     }
 }
 
@@ -200,13 +275,28 @@ mod tests {
             env: BTreeMap::from([("A".to_owned(), "x".to_owned())]),
             secrets: BTreeMap::from([("K".to_owned(), "s".to_owned())]),
             tasks: 2,
+            parallelism: 1,
             cpu: "1".to_owned(),
             memory: "512Mi".to_owned(),
             timeout_seconds: 60,
             retries: 0,
+            vpc: Some(Vpc {
+                network: Some("n".to_owned()),
+                subnetwork: Some("s".to_owned()),
+                tags: vec!["t".to_owned()],
+                connector: None,
+                egress: "ALL_TRAFFIC".to_owned(),
+            }),
+            labels: Labels::from([("team".to_owned(), "data".to_owned())]),
             owner: Owner::pipeline("acme", "xero"),
         };
-        let sent = run_job(&job).set_labels(job.owner.labels());
+        let sent = run_job(&job).set_labels(labels::written(&job.owner, &job.labels));
         assert_eq!(job_of(&sent), job);
+        let by_connector = Vpc {
+            connector: Some("c".to_owned()),
+            egress: "PRIVATE_RANGES_ONLY".to_owned(),
+            ..Vpc::default()
+        };
+        assert_eq!(vpc_of(&vpc_access(&by_connector)), by_connector);
     }
 }

@@ -22,20 +22,7 @@ impl Cloud {
             Err(error) if error.is_absent() => return Ok(Vec::new()),
             policy => policy?,
         };
-        let mut members = Vec::new();
-        for binding in &policy.bindings {
-            for account in accounts {
-                // A right with a condition is not one of ours.
-                if binding.condition.is_none() && binding.members.contains(&member_name(account)) {
-                    members.push(Member {
-                        on: on.clone(),
-                        role: binding.role.clone(),
-                        account: account.clone(),
-                    });
-                }
-            }
-        }
-        Ok(members)
+        Ok(members_of(&policy, &on, accounts))
     }
 
     pub(super) async fn grant(&self, member: &Member) -> Result<(), CloudError> {
@@ -54,7 +41,7 @@ impl Cloud {
             match self.change_once(member, has).await {
                 Err(error) if error.is_conflict() && races < RACES => {
                     races += 1;
-                    tokio::time::sleep(super::retry::delay(races)).await;
+                    tokio::time::sleep(super::retry::wait(races, None)).await;
                 }
                 result => return result,
             }
@@ -74,7 +61,7 @@ impl Cloud {
     }
 
     fn turn(&self, on: &Holder) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = match self.policies.lock() {
+        let mut turns = match self.connection.policies.lock() {
             Ok(turns) => turns,
             // A map of locks is never left half-changed.
             Err(poisoned) => poisoned.into_inner(),
@@ -82,7 +69,7 @@ impl Cloud {
         turns.entry(on.to_string()).or_default().clone()
     }
 
-    async fn policy(&self, on: &Holder) -> Result<Policy, CloudError> {
+    pub(super) async fn policy(&self, on: &Holder) -> Result<Policy, CloudError> {
         let what = format!("policy of {on}");
         // Without version 3, rights with conditions would come back without them.
         let options = GetPolicyOptions::new().set_requested_policy_version(3);
@@ -146,7 +133,25 @@ impl Cloud {
     }
 }
 
-fn read_policy(json: Value, what: &str) -> Result<Policy, CloudError> {
+/// The rights a policy gives these accounts.
+pub(super) fn members_of(policy: &Policy, on: &Holder, accounts: &[String]) -> Vec<Member> {
+    let mut members = Vec::new();
+    for binding in &policy.bindings {
+        for account in accounts {
+            // A right with a condition is not one of ours.
+            if binding.condition.is_none() && binding.members.contains(&member_name(account)) {
+                members.push(Member {
+                    on: on.clone(),
+                    role: binding.role.clone(),
+                    account: account.clone(),
+                });
+            }
+        }
+    }
+    members
+}
+
+pub(super) fn read_policy(json: Value, what: &str) -> Result<Policy, CloudError> {
     serde_json::from_value(json).map_err(|error| CloudError::Unusable {
         what: what.to_owned(),
         problem: error.to_string(),

@@ -2,23 +2,26 @@
 
 use std::collections::HashMap;
 
-use google_cloud_artifactregistry_v1::model::Repository;
 use google_cloud_artifactregistry_v1::model::repository::{Format, Mode};
+use google_cloud_artifactregistry_v1::model::{CleanupPolicy, Repository as Model};
 use google_cloud_lro::Poller;
 use google_cloud_wkt::FieldMask;
 
+use serde_json::Value;
+
 use super::{Cloud, CloudError, last_part};
-use crate::resource::{Owner, Resource};
+use crate::resource::{Labels, Owner, Repository, Resource, labels};
+
+/// What of a repository is ours.
+const FIELDS: [&str; 3] = ["labels", "cleanup_policies", "cleanup_policy_dry_run"];
 
 impl Cloud {
     pub(super) async fn find_repository(&self, name: &str) -> Result<Option<Resource>, CloudError> {
         let found = self.get_repository(name).await?;
-        Ok(found.map(|repository| Resource::Repository {
-            owner: Owner::of_labels(&repository.labels),
-        }))
+        Ok(found.as_ref().map(repository_of))
     }
 
-    async fn get_repository(&self, name: &str) -> Result<Option<Repository>, CloudError> {
+    async fn get_repository(&self, name: &str) -> Result<Option<Model>, CloudError> {
         let found = self
             .repositories()
             .await?
@@ -37,18 +40,20 @@ impl Cloud {
     pub(super) async fn create_repository(
         &self,
         name: &str,
-        owner: &Owner,
+        repository: &Repository,
     ) -> Result<(), CloudError> {
-        let repository = Repository::new()
+        let model = Model::new()
             .set_format(Format::Docker)
             .set_mode(Mode::StandardRepository)
-            .set_labels(owner.labels());
+            .set_labels(labels::written(&repository.owner, &repository.labels))
+            .set_cleanup_policies(policies(repository)?)
+            .set_cleanup_policy_dry_run(repository.cleanup_dry_run);
         self.repositories()
             .await?
             .create_repository()
             .set_parent(self.in_region(""))
             .set_repository_id(name)
-            .set_repository(repository)
+            .set_repository(model)
             .poller()
             .until_done()
             .await
@@ -59,18 +64,22 @@ impl Cloud {
     pub(super) async fn update_repository(
         &self,
         name: &str,
-        owner: &Owner,
+        repository: &Repository,
     ) -> Result<(), CloudError> {
-        let Some(repository) = self.get_repository(name).await? else {
-            return self.create_repository(name, owner).await;
+        let Some(before) = self.get_repository(name).await? else {
+            return self.create_repository(name, repository).await;
         };
-        let mut labels: HashMap<_, _> = repository.labels.clone();
-        labels.extend(owner.labels());
+        let there: Labels = before.labels.clone().into_iter().collect();
+        let after = labels::rewritten(&there, &repository.owner, &repository.labels);
+        let model = before
+            .set_labels(after)
+            .set_cleanup_policies(policies(repository)?)
+            .set_cleanup_policy_dry_run(repository.cleanup_dry_run);
         self.repositories()
             .await?
             .update_repository()
-            .set_repository(repository.set_labels(labels))
-            .set_update_mask(FieldMask::default().set_paths(["labels"]))
+            .set_repository(model)
+            .set_update_mask(FieldMask::default().set_paths(FIELDS))
             .send()
             .await
             .map_err(self.failed(&format!("repository {name}")))?;
@@ -111,5 +120,79 @@ impl Cloud {
 
     fn repository_name(&self, name: &str) -> String {
         self.in_region(&format!("repositories/{name}"))
+    }
+}
+
+/// The fields we manage of a repository that is there.
+pub(super) fn repository_of(model: &Model) -> Resource {
+    let all: Labels = model.labels.clone().into_iter().collect();
+    let policies = model.cleanup_policies.iter();
+    let repository = Repository {
+        cleanup: policies
+            .map(|(id, policy)| (id.clone(), policy_of(policy)))
+            .collect(),
+        cleanup_dry_run: model.cleanup_policy_dry_run,
+        labels: labels::own(&all),
+        owner: Owner::of_labels(&all),
+    };
+    repository.into()
+}
+
+/// A policy as the API's JSON has it, enums by their names.
+fn policy_of(policy: &CleanupPolicy) -> Value {
+    // A model is what JSON was read into.
+    let mut json = serde_json::to_value(policy).unwrap_or_default();
+    if let Some(fields) = json.as_object_mut() {
+        fields.remove("id");
+    }
+    json["action"] = policy.action.name().into();
+    let state = policy.condition().and_then(|it| it.tag_state.as_ref());
+    if let Some(name) = state.and_then(|state| state.name()) {
+        json["condition"]["tagState"] = name.into();
+    }
+    json
+}
+
+fn policies(repository: &Repository) -> Result<HashMap<String, CleanupPolicy>, CloudError> {
+    let policies = repository.cleanup.iter().map(|(id, json)| {
+        let policy: CleanupPolicy =
+            serde_json::from_value(json.clone()).map_err(|error| CloudError::Unusable {
+                what: format!("cleanup policy {id}"),
+                problem: error.to_string(),
+            })?;
+        Ok((id.clone(), policy.set_id(id)))
+    });
+    policies.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_repository_is_read_back_as_it_was_written() {
+        let repository = Repository {
+            cleanup: BTreeMap::from([
+                (
+                    "keep".to_owned(),
+                    json!({"action": "KEEP", "mostRecentVersions": {"keepCount": 10}}),
+                ),
+                (
+                    "old".to_owned(),
+                    json!({"action": "DELETE", "condition": {"tagState": "ANY", "olderThan": "86400s"}}),
+                ),
+            ]),
+            cleanup_dry_run: false,
+            labels: Labels::from([("team".to_owned(), "data".to_owned())]),
+            owner: Owner::client("acme"),
+        };
+        let labels = labels::written(&repository.owner, &repository.labels);
+        let policies = policies(&repository).unwrap();
+        let model = Model::new()
+            .set_labels(labels)
+            .set_cleanup_policies(policies);
+        assert_eq!(repository_of(&model), repository.into());
     }
 }

@@ -5,42 +5,35 @@ use std::collections::BTreeMap;
 use google_cloud_gax::paginator::ItemPaginator;
 use google_cloud_scheduler_v1::model::job::State;
 use google_cloud_scheduler_v1::model::{HttpMethod, HttpTarget, Job, OAuthToken, RetryConfig};
-use google_cloud_wkt::FieldMask;
+use google_cloud_wkt::{Duration, FieldMask};
 
+use super::inventory::PAGE;
 use super::{Cloud, CloudError, last_part};
 use crate::resource::{Owner, Schedule};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// What of a schedule is ours.
-const FIELDS: [&str; 5] = [
+const FIELDS: [&str; 6] = [
     "description",
     "schedule",
     "time_zone",
+    "attempt_deadline",
     "retry_config",
     "http_target",
 ];
 
 impl Cloud {
-    /// The client's schedules in its region, and those of the `declared` names.
-    pub(super) async fn list_schedules(
-        &self,
-        declared: &[&str],
-    ) -> Result<BTreeMap<String, Schedule>, CloudError> {
+    /// All schedules of the region, whoever's they are.
+    pub(super) async fn list_schedules(&self) -> Result<BTreeMap<String, Schedule>, CloudError> {
         let list = self.schedules().await?.list_jobs();
-        let mut items = list.set_parent(self.in_region("")).by_item();
-        let mut found = BTreeMap::new();
-        while let Some(item) = items.next().await {
-            let job = match item.map_err(self.failed("the project's schedules")) {
-                Err(error) if error.is_absent() => break,
-                job => job?,
-            };
-            let (name, schedule) = (last_part(&job.name), schedule_of(&job));
-            let ours = schedule.owner.client.as_ref() == Some(&self.client);
-            if ours || declared.contains(&name.as_str()) {
-                found.insert(name, schedule);
-            }
-        }
-        Ok(found)
+        let list = list.set_parent(self.in_region("")).set_page_size(PAGE);
+        let mut items = list.by_item();
+        self.listed(
+            "schedules",
+            async || items.next().await,
+            |job| (last_part(&job.name), schedule_of(&job)),
+        )
+        .await
     }
 
     pub(super) async fn find_scheduler_job(&self, name: &str) -> Result<Option<Job>, CloudError> {
@@ -135,16 +128,27 @@ fn scheduler_job(schedule: &Schedule) -> Job {
         .set_headers([("Content-Type", "application/json")])
         .set_body("{}")
         .set_oauth_token(token);
+    let retry = RetryConfig::new()
+        .set_retry_count(schedule.retries as i32)
+        .set_min_backoff_duration(seconds(schedule.min_backoff_seconds))
+        .set_max_backoff_duration(seconds(schedule.max_backoff_seconds));
     Job::new()
         .set_description(schedule.owner.description())
         .set_schedule(&schedule.cron)
         .set_time_zone(&schedule.time_zone)
-        .set_retry_config(RetryConfig::new().set_retry_count(1))
+        .set_attempt_deadline(seconds(schedule.deadline_seconds))
+        .set_retry_config(retry)
         .set_http_target(target)
 }
 
+fn seconds(seconds: u64) -> Duration {
+    Duration::clamp(seconds as i64, 0)
+}
+
 /// The fields we manage of a schedule that is there.
-fn schedule_of(job: &Job) -> Schedule {
+pub(super) fn schedule_of(job: &Job) -> Schedule {
+    let retry = job.retry_config.clone().unwrap_or_default();
+    let seconds = |time: Option<Duration>| time.map_or(0, |time| time.seconds().unsigned_abs());
     let target = job.http_target().cloned();
     let token = target
         .as_ref()
@@ -153,6 +157,10 @@ fn schedule_of(job: &Job) -> Schedule {
         cron: job.schedule.clone(),
         time_zone: job.time_zone.clone(),
         paused: job.state == State::Paused,
+        retries: retry.retry_count.unsigned_abs(),
+        min_backoff_seconds: seconds(retry.min_backoff_duration),
+        max_backoff_seconds: seconds(retry.max_backoff_duration),
+        deadline_seconds: seconds(job.attempt_deadline),
         uri: target.map(|target| target.uri.clone()).unwrap_or_default(),
         account: token
             .map(|token| token.service_account_email.clone())
@@ -171,6 +179,10 @@ mod tests {
             cron: "0 2 * * *".to_owned(),
             time_zone: "UTC".to_owned(),
             paused: false,
+            retries: 2,
+            min_backoff_seconds: 10,
+            max_backoff_seconds: 60,
+            deadline_seconds: 180,
             uri: "https://run.googleapis.com/v2/x:run".to_owned(),
             account: "a@p".to_owned(),
             owner: Owner::pipeline("acme", "xero"),

@@ -1,17 +1,20 @@
 //! Secret Manager: containers, which are resources, and values, which are not.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use google_cloud_gax::options::RequestOptionsBuilder;
 use google_cloud_gax::paginator::ItemPaginator;
-use google_cloud_secretmanager_v1::model::replication::Automatic;
+use google_cloud_secretmanager_v1::model::replication::user_managed::Replica;
+use google_cloud_secretmanager_v1::model::replication::{Automatic, UserManaged};
 use google_cloud_secretmanager_v1::model::secret_version::State;
-use google_cloud_secretmanager_v1::model::{Replication, Secret, SecretPayload};
+use google_cloud_secretmanager_v1::model::{
+    Replication as Model, Secret as SecretModel, SecretPayload,
+};
 use google_cloud_wkt::FieldMask;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Cloud, CloudError, last_part, retry};
-use crate::resource::{Owner, Resource};
+use crate::resource::{Labels, Owner, Replication, Resource, Secret, labels};
 
 impl Cloud {
     /// The client's secrets by name.
@@ -35,9 +38,8 @@ impl Cloud {
             }
         }
         found.retain(|(_, secret)| {
-            secret
-                .owner()
-                .is_some_and(|o| o.client.as_ref() == Some(client))
+            let owner = secret.owner();
+            owner.is_some_and(|owner| owner.client.as_ref() == Some(client))
         });
         Ok(found)
     }
@@ -47,7 +49,7 @@ impl Cloud {
         Ok(found.as_ref().map(resource))
     }
 
-    async fn get_secret(&self, name: &str) -> Result<Option<Secret>, CloudError> {
+    async fn get_secret(&self, name: &str) -> Result<Option<SecretModel>, CloudError> {
         let found = self
             .secrets()
             .await?
@@ -63,17 +65,20 @@ impl Cloud {
         }
     }
 
-    pub(super) async fn create_secret(&self, name: &str, owner: &Owner) -> Result<(), CloudError> {
-        let replication = Replication::new().set_automatic(Automatic::new());
+    pub(super) async fn create_secret(
+        &self,
+        name: &str,
+        secret: &Secret,
+    ) -> Result<(), CloudError> {
         self.secrets()
             .await?
             .create_secret()
             .set_parent(self.in_project(""))
             .set_secret_id(name)
             .set_secret(
-                Secret::new()
-                    .set_replication(replication)
-                    .set_labels(owner.labels()),
+                SecretModel::new()
+                    .set_replication(replication(&secret.replication))
+                    .set_labels(labels::written(&secret.owner, &secret.labels)),
             )
             .send()
             .await
@@ -81,16 +86,20 @@ impl Cloud {
         Ok(())
     }
 
-    pub(super) async fn update_secret(&self, name: &str, owner: &Owner) -> Result<(), CloudError> {
-        let Some(secret) = self.get_secret(name).await? else {
-            return self.create_secret(name, owner).await;
+    pub(super) async fn update_secret(
+        &self,
+        name: &str,
+        secret: &Secret,
+    ) -> Result<(), CloudError> {
+        let Some(before) = self.get_secret(name).await? else {
+            return self.create_secret(name, secret).await;
         };
-        let mut labels: HashMap<_, _> = secret.labels.clone();
-        labels.extend(owner.labels());
+        let there: Labels = before.labels.clone().into_iter().collect();
+        let after = labels::rewritten(&there, &secret.owner, &secret.labels);
         self.secrets()
             .await?
             .update_secret()
-            .set_secret(secret.set_labels(labels))
+            .set_secret(before.set_labels(after))
             .set_update_mask(FieldMask::default().set_paths(["labels"]))
             .send()
             .await
@@ -131,11 +140,11 @@ impl Cloud {
     pub async fn store_secret(
         &self,
         name: &str,
-        owner: &Owner,
+        secret: &Secret,
         value: &SecretString,
     ) -> Result<Stored, CloudError> {
         match self.find_secret(name).await? {
-            None => match self.create_secret(name, owner).await {
+            None => match self.create_secret(name, secret).await {
                 Err(error) if !error.already_exists() => return Err(error),
                 _ => {}
             },
@@ -199,9 +208,36 @@ pub enum Stored {
     Unchanged,
 }
 
-fn resource(secret: &Secret) -> Resource {
-    Resource::Secret {
-        owner: Owner::of_labels(&secret.labels),
+/// The fields we manage of a secret that is there.
+pub(super) fn resource(secret: &SecretModel) -> Resource {
+    let all: Labels = secret.labels.clone().into_iter().collect();
+    let replication = secret.replication.as_ref();
+    let managed = replication.and_then(Model::user_managed);
+    let secret = Secret {
+        replication: match managed {
+            Some(managed) => Replication::In(locations(managed)),
+            None => Replication::Automatic,
+        },
+        labels: labels::own(&all),
+        owner: Owner::of_labels(&all),
+    };
+    secret.into()
+}
+
+fn locations(managed: &UserManaged) -> BTreeSet<String> {
+    let replicas = managed.replicas.iter();
+    replicas.map(|replica| replica.location.clone()).collect()
+}
+
+fn replication(replication: &Replication) -> Model {
+    match replication {
+        Replication::Automatic => Model::new().set_automatic(Automatic::new()),
+        Replication::In(locations) => {
+            let replicas = locations
+                .iter()
+                .map(|location| Replica::new().set_location(location));
+            Model::new().set_user_managed(UserManaged::new().set_replicas(replicas))
+        }
     }
 }
 
@@ -236,5 +272,26 @@ impl Cloud {
             }
         }
         Ok(versions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_back_as_it_was_written() {
+        let places = ["r1".to_owned(), "r2".to_owned()];
+        for places in [Replication::Automatic, Replication::In(places.into())] {
+            let secret = Secret {
+                replication: places,
+                labels: Labels::from([("team".to_owned(), "data".to_owned())]),
+                owner: Owner::pipeline("acme", "xero"),
+            };
+            let model = SecretModel::new()
+                .set_replication(replication(&secret.replication))
+                .set_labels(labels::written(&secret.owner, &secret.labels));
+            assert_eq!(resource(&model), secret.into());
+        }
     }
 }

@@ -28,13 +28,11 @@ impl Cloud {
         let name = &address.name;
         match after {
             Resource::Api => self.enable_apis(std::slice::from_ref(name)).await,
-            Resource::ServiceAccount { owner } => self.create_account(name, owner).await,
-            Resource::Bucket { location, owner } => self.create_bucket(name, location, owner).await,
-            Resource::Secret { owner } => self.create_secret(name, owner).await,
-            Resource::Repository { owner } => self.create_repository(name, owner).await,
-            Resource::Dataset { location, owner } => {
-                self.create_dataset(name, location, owner).await
-            }
+            Resource::ServiceAccount(account) => self.create_account(name, &account.owner).await,
+            Resource::Bucket(bucket) => self.create_bucket(name, bucket).await,
+            Resource::Secret(secret) => self.create_secret(name, secret).await,
+            Resource::Repository(repository) => self.create_repository(name, repository).await,
+            Resource::Dataset(dataset) => self.create_dataset(name, dataset).await,
             Resource::Member(member) => self.grant(member).await,
             Resource::Image => Ok(()),
             Resource::Bundle { object } => self.write_object(object).await,
@@ -46,11 +44,11 @@ impl Cloud {
     async fn update(&self, address: &Address, after: &Resource) -> Result<(), CloudError> {
         let name = &address.name;
         match after {
-            Resource::ServiceAccount { owner } => self.update_account(name, owner).await,
-            Resource::Bucket { owner, .. } => self.update_bucket(name, owner).await,
-            Resource::Secret { owner } => self.update_secret(name, owner).await,
-            Resource::Repository { owner } => self.update_repository(name, owner).await,
-            Resource::Dataset { owner, .. } => self.update_dataset(name, owner).await,
+            Resource::ServiceAccount(account) => self.update_account(name, &account.owner).await,
+            Resource::Bucket(bucket) => self.update_bucket(name, bucket).await,
+            Resource::Secret(secret) => self.update_secret(name, secret).await,
+            Resource::Repository(repository) => self.update_repository(name, repository).await,
+            Resource::Dataset(dataset) => self.update_dataset(name, dataset).await,
             Resource::Job(job) => self.update_job(name, job).await,
             Resource::Schedule(schedule) => self.update_schedule(name, schedule).await,
             // These have nothing to change: there or not.
@@ -64,11 +62,11 @@ impl Cloud {
         let name = &address.name;
         match before {
             Resource::Api | Resource::Image => Ok(()),
-            Resource::ServiceAccount { .. } => self.delete_account(name).await,
-            Resource::Bucket { .. } => self.delete_bucket(name).await,
-            Resource::Secret { .. } => self.delete_secret(name).await,
-            Resource::Repository { .. } => self.delete_repository(name).await,
-            Resource::Dataset { .. } => self.delete_dataset(name).await,
+            Resource::ServiceAccount(_) => self.delete_account(name).await,
+            Resource::Bucket(_) => self.delete_bucket(name).await,
+            Resource::Secret(_) => self.delete_secret(name).await,
+            Resource::Repository(_) => self.delete_repository(name).await,
+            Resource::Dataset(_) => self.delete_dataset(name).await,
             Resource::Member(member) => self.revoke(member).await,
             Resource::Bundle { object } => self.delete_object(&object.bucket, &object.name).await,
             Resource::Job(_) => self.delete_job(name).await,
@@ -100,18 +98,16 @@ impl Cloud {
     async fn find(&self, address: &Address) -> Result<Option<Resource>, CloudError> {
         use crate::resource::Kind;
         let name = &address.name;
-        match address.kind {
-            Kind::ServiceAccount => self.find_account(name).await,
-            Kind::Bucket => self.find_bucket(name).await,
-            Kind::Secret => self.find_secret(name).await,
-            Kind::Repository => self.find_repository(name).await,
-            Kind::Dataset => Ok(self.find_dataset(name).await?.map(|found| found.resource)),
-            Kind::Job => Ok(self
-                .find_job(name)
-                .await?
-                .map(|job| Resource::Job(Box::new(job)))),
-            Kind::Schedule => Ok(self.find_schedule(name).await?.map(Resource::Schedule)),
-            _ => Ok(None),
-        }
+        let found = match address.kind {
+            Kind::ServiceAccount => self.find_account(name).await?,
+            Kind::Bucket => self.find_bucket(name).await?,
+            Kind::Secret => self.find_secret(name).await?,
+            Kind::Repository => self.find_repository(name).await?,
+            Kind::Dataset => self.find_dataset(name).await?.map(|found| found.resource),
+            Kind::Job => self.find_job(name).await?.map(Resource::from),
+            Kind::Schedule => self.find_schedule(name).await?.map(Resource::from),
+            _ => None,
+        };
+        Ok(found)
     }
 }

@@ -11,39 +11,63 @@ use crate::plan::saved::SavedPlan;
 use crate::session::{Proposal, Session};
 use crate::view::View;
 
-use super::agree;
+use super::which::{Which, WhichArgs};
+use super::{agree, fleet};
 
-/// Make what a client's file declares
+/// Make what a client's file declares, or many clients' files
 #[derive(clap::Args, Debug)]
 pub struct ApplyArgs {
     /// A plan that `plan --out` kept; it is carried out as it is, or refused
-    #[arg(value_name = "PLAN", conflicts_with = "client")]
+    #[arg(value_name = "PLAN", conflicts_with = "WhichArgs")]
     plan: Option<PathBuf>,
-    /// Client to make it for
-    #[arg(long, value_name = "NAME", required_unless_present = "plan")]
-    client: Option<String>,
+    #[command(flatten)]
+    which: Option<WhichArgs>,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
     /// Tell each step on stderr as a line of JSON
     #[arg(long)]
     events: bool,
+    /// How many clients may lose jobs; by default a tenth of them, or one
+    #[arg(long, value_name = "N")]
+    allow_deletions: Option<usize>,
 }
 
 pub async fn run(context: &Context, view: &mut View, args: &ApplyArgs) -> Result<(), Failure> {
     let saved = args.plan.as_deref().map(files::read_plan).transpose()?;
-    let client = match (&saved, &args.client) {
-        (Some(saved), _) => &saved.plan.client,
-        (None, Some(client)) => client,
-        (None, None) => return Err(Failure::new(Kind::Usage, "`--client` is missing")),
-    };
+    let which = args.which.as_ref().map(WhichArgs::which);
+    match (&saved, which) {
+        (Some(saved), _) => apply_one(context, view, args, &saved.plan.client, Some(saved)).await,
+        (None, Some(Which::One(client))) => apply_one(context, view, args, client, None).await,
+        (None, Some(Which::Many(selection))) => {
+            let how = fleet::ApplyMany {
+                yes: args.yes,
+                events: args.events,
+                allow_deletions: args.allow_deletions,
+            };
+            fleet::apply(context, view, &selection, &how).await
+        }
+        (None, None) => Err(Failure::new(
+            Kind::Usage,
+            "name a plan's file, or clients with --client, --where or --all",
+        )),
+    }
+}
+
+async fn apply_one(
+    context: &Context,
+    view: &mut View,
+    args: &ApplyArgs,
+    client: &str,
+    saved: Option<&SavedPlan>,
+) -> Result<(), Failure> {
     let session = context.session(client).await?;
     let images = context.images(&session)?;
     if let Some(remark) = images.check().await? {
         view.note(remark);
     }
     let proposal = session.propose(&images.image()).await?;
-    if let (Some(saved), Some(path)) = (&saved, &args.plan) {
+    if let (Some(saved), Some(path)) = (saved, &args.plan) {
         must_stand(saved, &proposal, path)?;
     }
     view.proposal(&proposal.picture())?;

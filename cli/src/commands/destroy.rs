@@ -1,13 +1,20 @@
 //! `xetl destroy`: a plan towards nothing.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use crate::apply::SecretValues;
+use crate::apply::{PushImage, SecretValues};
+use crate::cloud::{Cloud, Connection};
+use crate::config::ConfigError;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::resource::Kind;
+use crate::files;
+use crate::plan::{Change, Plan, Step};
+use crate::receipt::{Receipt, Recorder};
+use crate::resource::{Kind, Resource};
+use crate::session::{Proposal, removal};
 use crate::view::View;
 
 use super::agree;
@@ -15,9 +22,12 @@ use super::agree;
 /// Remove what xetl made for a client; data is kept unless named
 #[derive(clap::Args, Debug)]
 pub struct DestroyArgs {
-    /// Client to remove
+    /// Client to remove; its file is not needed
     #[arg(long, value_name = "NAME")]
     client: String,
+    /// Only pause its schedules, and delete nothing: `xetl apply` resumes them
+    #[arg(long, conflicts_with_all = ["delete_data", "receipt"])]
+    pause: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -27,6 +37,9 @@ pub struct DestroyArgs {
     /// Delete these too, although they hold data
     #[arg(long, value_enum, value_delimiter = ',', num_args = 1.., value_name = "KIND")]
     delete_data: Vec<Data>,
+    /// Where to write what was deleted and what was kept [default: .xetl/receipts/]
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]
@@ -50,19 +63,96 @@ impl Data {
 }
 
 pub async fn run(context: &Context, view: &mut View, args: &DestroyArgs) -> Result<(), Failure> {
-    let session = context.session(&args.client).await?;
-    let images = context.images(&session)?;
+    let cloud = cloud_of(context, &args.client).await?;
     let lose: BTreeSet<Kind> = args.delete_data.iter().map(|data| data.kind()).collect();
-    let proposal = session.propose_removal(&images.image(), &lose).await?;
+    let proposal = removal(&cloud, &lose).await?;
+    let (proposal, question) = match args.pause {
+        true => (paused(proposal), "Pause these?"),
+        false => (proposal, "Remove all this?"),
+    };
     view.proposal(&proposal.picture())?;
-    if !proposal.plan.is_empty() && !agree(view, args.yes, "Remove all this?")? {
-        return Ok(());
+    if proposal.plan.is_empty() || agree(view, args.yes, question)? {
+        let result = carry_out(context, view, args, &cloud, &proposal).await?;
+        view.applied(&proposal.picture(), result)?;
     }
+    Ok(())
+}
+
+/// Carries it out; what came of it is on record, also where it fails on the way.
+async fn carry_out(
+    context: &Context,
+    view: &mut View,
+    args: &DestroyArgs,
+    cloud: &Cloud,
+    proposal: &Proposal,
+) -> Result<usize, Failure> {
     let values = SecretValues::new();
-    let mut observer = view.observer(args.events);
-    let done = session
-        .apply(&proposal, &images, &values, observer.as_mut())
-        .await?;
-    drop(observer);
-    Ok(view.applied(&proposal.picture(), done)?)
+    let mut recorder = Recorder::new(view.observer(args.events));
+    let result = proposal
+        .apply(cloud, &NoImages, &values, &mut recorder)
+        .await;
+    let receipt = Receipt::of(cloud, &proposal.plan, &recorder.into_done());
+    if !args.pause && !receipt.is_empty() {
+        let path = match &args.receipt {
+            Some(path) => path.clone(),
+            None => context.workspace()?.receipts().join(receipt.file_name()),
+        };
+        files::write_json(&path, &receipt)?;
+        view.note(format!("Receipt: {}", path.display()));
+    }
+    result
+}
+
+/// The client's cloud: where its file says, or the workspace's where it has none any more.
+async fn cloud_of(context: &Context, name: &str) -> Result<Cloud, Failure> {
+    let workspace = context.workspace()?;
+    let (project, region) = match workspace.client(name) {
+        Ok(client) => (client.project, client.region),
+        Err(error @ ConfigError::UnknownClient { .. }) => {
+            let file = &workspace.file;
+            match (file.project.clone(), file.region.clone()) {
+                (Some(project), Some(region)) => (project, region),
+                _ => return Err(error.into()),
+            }
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let target = context.target(&workspace).await?;
+    let cloud = Cloud::new(Connection::new(target)?, name, &project, &region);
+    Ok(cloud)
+}
+
+/// Only its schedules, held instead of deleted.
+fn paused(proposal: Proposal) -> Proposal {
+    let steps = proposal.plan.steps.iter().filter_map(|step| {
+        let Change::Delete {
+            before: Resource::Schedule(schedule),
+        } = &step.change
+        else {
+            return None;
+        };
+        let mut after = schedule.clone();
+        after.paused = true;
+        (!schedule.paused).then(|| Step {
+            address: step.address.clone(),
+            change: Change::Update {
+                before: Resource::Schedule(schedule.clone()),
+                after: Resource::Schedule(after),
+            },
+        })
+    });
+    let plan = Plan {
+        steps: steps.collect(),
+        unchanged: 0,
+    };
+    proposal.with(plan)
+}
+
+/// Nothing is pushed on the way to nothing.
+pub(super) struct NoImages;
+
+impl PushImage for NoImages {
+    async fn push(&self, image: &str) -> Result<(), String> {
+        Err(format!("nothing declares {image}"))
+    }
 }

@@ -128,22 +128,23 @@ async fn of_image(context: &Context, session: &Session) -> ImageFact {
         Ok(images) => images,
         Err(failure) => return unusable(failure),
     };
-    match images.image() {
-        Image::Given { name } => match images.check().await {
-            Ok(remark) => ImageFact::Given { name, remark },
+    if let Some(name) = &session.client.image {
+        return match images.check().await {
+            Ok(remark) => ImageFact::Given {
+                name: name.clone(),
+                remark,
+            },
             Err(failure) => unusable(failure),
+        };
+    }
+    let digest = images.image().digest().to_owned();
+    let stored = session.cloud.stored_images(&name_of(session)).await;
+    ImageFact::Own {
+        is_there: match stored {
+            Ok(stored) => Some(stored.iter().any(|it| it.digest == digest)),
+            Err(error) => error.is_absent().then_some(false),
         },
-        Image::Built { digest } => ImageFact::Own {
-            is_there: session
-                .cloud
-                .stored_images(&name_of(session))
-                .await
-                .map_or_else(
-                    |error| error.is_absent().then_some(false),
-                    |stored| Some(stored.iter().any(|it| it.digest == digest)),
-                ),
-            digest,
-        },
+        digest,
     }
 }
 

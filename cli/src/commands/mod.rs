@@ -15,6 +15,8 @@ pub mod backfill;
 pub mod completions;
 pub mod destroy;
 pub mod doctor;
+pub mod drift;
+mod fleet;
 pub mod image;
 pub mod init;
 pub mod local;
@@ -28,6 +30,8 @@ pub mod schema;
 pub mod secrets;
 pub mod source;
 pub mod status;
+pub mod upgrade;
+mod which;
 
 /// Data pipelines of many clients on Google Cloud
 #[derive(Parser, Debug)]
@@ -55,11 +59,14 @@ enum Command {
     Init(init::InitArgs),
     Onboard(onboard::OnboardArgs),
     Plan(plan::PlanArgs),
+    Drift(drift::DriftArgs),
     Apply(apply::ApplyArgs),
     Destroy(destroy::DestroyArgs),
     Run(run::RunArgs),
     Backfill(backfill::BackfillArgs),
     Replay(replay::ReplayArgs),
+    Upgrade(upgrade::UpgradeArgs),
+    Rollback(upgrade::RollbackArgs),
     Status(status::StatusArgs),
     Doctor(doctor::DoctorArgs),
     Logs(logs::LogsArgs),
@@ -90,6 +97,7 @@ impl Cli {
             Command::Image(args) => image::run(&context, view, &args).await?,
             Command::Local(args) => local::run(&context, view, &args).await?,
             Command::Completions(args) => completions::run(view, &args)?,
+            Command::Drift(args) => return drift::run(&context, view, &args).await,
             Command::Plan(args) => return plan::run(&context, view, &args).await,
             Command::Apply(args) => apply::run(&context, view, &args).await?,
             Command::Destroy(args) => destroy::run(&context, view, &args).await?,
@@ -97,6 +105,8 @@ impl Cli {
             Command::Backfill(args) => backfill::run(&context, view, &args).await?,
             Command::Replay(args) => replay::run(&context, view, &args).await?,
             Command::Doctor(args) => return doctor::run(&context, view, &args).await,
+            Command::Upgrade(args) => upgrade::upgrade(&context, view, &args).await?,
+            Command::Rollback(args) => upgrade::rollback(&context, view, &args).await?,
             Command::Status(args) => status::run(&context, view, &args).await?,
             Command::Logs(args) => logs::run(&context, view, &args).await?,
             Command::Query(args) => query::run(&context, view, &args).await?,

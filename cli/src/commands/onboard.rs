@@ -14,11 +14,11 @@ use crate::apply::SecretValues;
 use crate::cloud::CloudError;
 use crate::config::{ClientFile, PipelineFile, ScheduleFile, Workspace, shown, with_pipeline};
 use crate::context::Context;
+use crate::desired;
 use crate::execution::ExecutionState;
 use crate::failure::{Failure, Kind};
 use crate::names;
 use crate::questions::{Field, Given, Interview};
-use crate::resource::Owner;
 use crate::session::Session;
 use crate::view::View;
 
@@ -317,6 +317,7 @@ fn schedule(
             ..file.clone()
         };
         let client = ClientFile {
+            image: None,
             client: args.client.clone(),
             project: None,
             region: None,
@@ -379,7 +380,7 @@ async fn keep_secrets(
     let mut fields =
         Interview::new(specification, pipeline.config.clone(), Default::default()).fields();
     fields.extend(state_password(pipeline));
-    let owner = Owner::pipeline(client, name);
+    let container = desired::secret(&session.client, pipeline);
     let (mut later, mut missing) = (SecretValues::new(), Vec::new());
     for path in &pipeline.secrets {
         let secret = names::secret(client, name, path);
@@ -393,7 +394,11 @@ async fn keep_secrets(
                 continue;
             }
         };
-        match session.cloud.store_secret(&secret, &owner, &value).await {
+        match session
+            .cloud
+            .store_secret(&secret, &container, &value)
+            .await
+        {
             // The plan enables it.
             Err(CloudError::Disabled { .. }) => {
                 later.insert(secret, value);

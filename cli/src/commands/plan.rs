@@ -8,15 +8,17 @@ use crate::failure::{Failure, Kind};
 use crate::files;
 use crate::view::{PlanPicture, View};
 
-/// The exit code of `--detailed-exitcode` where there is something to do.
-const CHANGES: u8 = 2;
+use super::fleet;
+use super::which::{Which, WhichArgs, only_for_one};
 
-/// Show what `apply` would change for a client
+/// The exit code of `--detailed-exitcode` where there is something to do.
+pub const CHANGES: u8 = 2;
+
+/// Show what `apply` would change for a client, or for many
 #[derive(clap::Args, Debug)]
 pub struct PlanArgs {
-    /// Client to plan for
-    #[arg(long, value_name = "NAME")]
-    client: String,
+    #[command(flatten)]
+    which: WhichArgs,
     /// Say of each step why it is there
     #[arg(long)]
     why: bool,
@@ -45,14 +47,30 @@ pub async fn run(context: &Context, view: &mut View, args: &PlanArgs) -> Result<
 
 /// Whether there is nothing to do.
 async fn plan(context: &Context, view: &mut View, args: &PlanArgs) -> Result<bool, Failure> {
-    let session = context.session(&args.client).await?;
+    match args.which.which() {
+        Which::One(client) => plan_one(context, view, args, client).await,
+        Which::Many(selection) => {
+            only_for_one("--out", args.out.is_some())?;
+            only_for_one("--why", args.why)?;
+            fleet::plan(context, view, &selection).await
+        }
+    }
+}
+
+async fn plan_one(
+    context: &Context,
+    view: &mut View,
+    args: &PlanArgs,
+    client: &str,
+) -> Result<bool, Failure> {
+    let session = context.session(client).await?;
     let images = context.images(&session)?;
     if let Some(remark) = images.check().await? {
         view.note(remark);
     }
     let proposal = session.propose(&images.image()).await?;
     if let Some(path) = &args.out {
-        files::write_plan(path, &proposal.saved())?;
+        files::write_json(path, &proposal.saved())?;
     }
     view.plan(&PlanPicture {
         why: args.why,

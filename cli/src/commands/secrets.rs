@@ -10,10 +10,10 @@ use xetl_runtime::bundle::STATE_PASSWORD;
 use crate::cloud::{SecretVersion, Stored};
 use crate::config::Pipeline;
 use crate::context::Context;
+use crate::desired;
 use crate::failure::{Failure, Kind};
 use crate::names;
 use crate::questions::{Field, Interview};
-use crate::resource::Owner;
 use crate::session::Session;
 use crate::view::View;
 
@@ -78,8 +78,11 @@ async fn set(context: &Context, view: &mut View, args: &SetArgs) -> Result<(), F
     interview.answer_secret(&field, value.clone())?;
     let client = &session.client.name;
     let name = names::secret(client, &pipeline.name, &field.path);
-    let owner = Owner::pipeline(client, &pipeline.name);
-    let stored = session.cloud.store_secret(&name, &owner, &value).await?;
+    let container = desired::secret(&session.client, pipeline);
+    let stored = session
+        .cloud
+        .store_secret(&name, &container, &value)
+        .await?;
     if view.is_json() {
         return Ok(view.json(&json!({"secret": name, "added": stored == Stored::Added}))?);
     }

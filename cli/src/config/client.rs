@@ -29,6 +29,8 @@ pub struct Client {
     pub region: String,
     /// A pinned image of the user's own, instead of the one xetl builds.
     pub image: Option<String>,
+    /// The image its own file names.
+    pub pin: Option<String>,
     pub state: State,
     pub pipelines: Vec<Pipeline>,
 }
@@ -140,7 +142,8 @@ pub(super) fn settle(
         name: name.to_owned(),
         project,
         region: wanted("region", &file.region, &workspace.file.region)?,
-        image: workspace.file.image.clone(),
+        image: file.image.clone().or_else(|| workspace.file.image.clone()),
+        pin: file.image.clone(),
         state,
         pipelines,
     };

@@ -1,6 +1,7 @@
 //! Source manifests: the built-in ones, and what a manifest says of its config.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -31,7 +32,7 @@ pub fn built_in_text(name: &str) -> Option<&'static str> {
 
 /// A source's declarative manifest.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Manifest(pub Value);
+pub struct Manifest(pub Arc<Value>);
 
 /// A field of the config that is kept in Secret Manager.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +78,7 @@ impl Manifest {
             let key = "connection_specification".to_owned();
             spec.insert(key, outline.specification);
         }
-        Ok(Manifest(manifest))
+        Ok(Manifest(Arc::new(manifest)))
     }
 
     /// The JSON Schema of the config (`spec.connection_specification`).
@@ -192,7 +193,7 @@ mod tests {
     use serde_json::json;
 
     fn manifest() -> Manifest {
-        Manifest(json!({"spec": {"connection_specification": {
+        Manifest(Arc::new(json!({"spec": {"connection_specification": {
             "type": "object",
             "required": ["credentials"],
             "properties": {
@@ -207,7 +208,7 @@ mod tests {
                         "refresh_token": {"airbyte_secret": true}}},
                 ]},
             },
-        }}}))
+        }}})))
     }
 
     #[test]
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn a_group_that_may_be_left_out_needs_its_secrets_once_it_is_there() {
         let mut manifest = manifest();
-        manifest.0["spec"]["connection_specification"]["required"] = json!([]);
+        Arc::make_mut(&mut manifest.0)["spec"]["connection_specification"]["required"] = json!([]);
         let needed = |config: Value| {
             let fields = manifest.secret_fields(config.as_object().unwrap());
             let needed = fields.into_iter().filter(|field| field.required);
@@ -237,10 +238,10 @@ mod tests {
 
     #[test]
     fn streams_are_named_through_references() {
-        let manifest = Manifest(json!({
+        let manifest = Manifest(Arc::new(json!({
             "definitions": {"streams": {"a": {"name": "accounts"}}},
             "streams": [{"$ref": "#/definitions/streams/a"}, "#/definitions/streams/a", {"name": "b"}],
-        }));
+        })));
         assert_eq!(manifest.stream_names(), ["accounts", "accounts", "b"]);
     }
 }

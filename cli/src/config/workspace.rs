@@ -1,6 +1,8 @@
 //! The folder a team keeps: where its files are.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client::{self, Client};
 use super::{ClientFile, ConfigError, Manifest, WorkspaceFile, read_yaml, source, yaml_file};
@@ -12,6 +14,10 @@ const FILE: &str = "xetl.yaml";
 pub struct Workspace {
     pub root: PathBuf,
     pub file: WorkspaceFile,
+    /// The clients' names, where they were listed before.
+    names: Option<Arc<[String]>>,
+    /// The manifests read so far.
+    sources: Arc<Mutex<BTreeMap<String, Manifest>>>,
 }
 
 impl Workspace {
@@ -37,7 +43,15 @@ impl Workspace {
         Ok(Workspace {
             root: root.to_owned(),
             file: read_yaml(&file)?,
+            names: None,
+            sources: Arc::default(),
         })
+    }
+
+    /// The same for many clients: which there are is looked up once.
+    pub fn listed(self) -> Workspace {
+        let names = Some(self.client_names().into());
+        Workspace { names, ..self }
     }
 
     /// What the local cloud keeps: `<workspace>/.xetl/local`.
@@ -50,6 +64,11 @@ impl Workspace {
         self.root.join(".xetl/cache")
     }
 
+    /// What was removed: `<workspace>/.xetl/receipts`.
+    pub fn receipts(&self) -> PathBuf {
+        self.root.join(".xetl/receipts")
+    }
+
     pub fn client_file(&self, name: &str) -> PathBuf {
         yaml_file(&self.root.join("clients"), name)
     }
@@ -60,6 +79,9 @@ impl Workspace {
 
     /// The clients there are, by name.
     pub fn client_names(&self) -> Vec<String> {
+        if let Some(names) = &self.names {
+            return names.to_vec();
+        }
         yaml_names(&self.root.join("clients"))
     }
 
@@ -112,6 +134,17 @@ impl Workspace {
 
     /// A source's manifest: the workspace's where it has one, else the built-in.
     pub fn source(&self, name: &str) -> Result<Manifest, ConfigError> {
+        // Nothing can panic while it is held, so it is never poisoned half-written.
+        let mut known = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(manifest) = known.get(name) {
+            return Ok(manifest.clone());
+        }
+        let manifest = self.read_source(name)?;
+        known.insert(name.to_owned(), manifest.clone());
+        Ok(manifest)
+    }
+
+    fn read_source(&self, name: &str) -> Result<Manifest, ConfigError> {
         let path = self.source_file(name);
         if path.is_file() {
             return Manifest::read(&path);

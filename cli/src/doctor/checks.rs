@@ -199,9 +199,9 @@ pub fn terraform(version: Option<&str>) -> Finding {
 
 /// What could not be found out is worth a word, but stops nobody.
 pub fn unknown(check: &'static str, error: &CloudError) -> Finding {
-    Finding::new(
-        check,
-        Level::Warning,
-        format!("not known: {}", chain(error)),
-    )
+    let why = match error {
+        CloudError::Disabled { api, .. } => format!("not known while {api} is off"),
+        error => format!("not known: {}", chain(error)),
+    };
+    Finding::new(check, Level::Warning, why)
 }

@@ -90,7 +90,7 @@ impl PlanDocument {
 }
 
 impl StepDocument {
-    fn of(step: &Step) -> StepDocument {
+    pub fn of(step: &Step) -> StepDocument {
         StepDocument {
             action: Action::of(&step.change),
             kind: step.address.kind,

@@ -110,15 +110,16 @@ fn changed<'f>(
 mod tests {
     use super::*;
     use crate::plan::Plan;
-    use crate::resource::{Address, Kind, Owner, Resource};
+    use crate::resource::{Address, Bucket, Kind, Owner};
 
     fn resources(buckets: &[(&str, &str)]) -> Resources {
         let bucket = |(name, location): &(&str, &str)| {
-            let resource = Resource::Bucket {
+            let resource = Bucket {
                 location: (*location).to_owned(),
                 owner: Owner::client("acme"),
+                ..Bucket::default()
             };
-            (Address::new(Kind::Bucket, *name), resource)
+            (Address::new(Kind::Bucket, *name), resource.into())
         };
         buckets.iter().map(bucket).collect()
     }

@@ -68,12 +68,15 @@ fn right(member: &Member) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{Address, Holder, Owner};
+    use crate::resource::{Address, Holder, Owner, Secret};
 
     #[test]
     fn a_step_says_what_was_found_and_what_it_is_for() {
-        let secret = |pipeline: &str| Resource::Secret {
-            owner: Owner::pipeline("acme", pipeline),
+        let secret = |pipeline: &str| {
+            Resource::from(Secret {
+                owner: Owner::pipeline("acme", pipeline),
+                ..Secret::default()
+            })
         };
         let step = Step {
             address: Address::new(Kind::Secret, "s"),

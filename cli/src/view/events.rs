@@ -26,9 +26,8 @@ impl View {
 }
 
 impl Events<'_> {
-    fn tell(&mut self, mut event: Value) {
-        event["time"] = Timestamp::now().to_string().into();
-        self.view.note(event.to_string());
+    fn tell(&mut self, event: Value) {
+        self.view.note(timed(event).to_string());
     }
 }
 
@@ -42,9 +41,7 @@ impl Observer for Events<'_> {
     }
 
     fn step_waits(&mut self, step: &Step, why: &str) {
-        let mut event = of_step("step_waits", step);
-        event["why"] = why.into();
-        self.tell(event);
+        self.tell(waits(step, why));
     }
 
     fn step_finished(&mut self, step: &Step) {
@@ -52,9 +49,7 @@ impl Observer for Events<'_> {
     }
 
     fn step_failed(&mut self, step: &Step, error: &ApplyError) {
-        let mut event = of_step("step_failed", step);
-        event["error"] = error.to_string().into();
-        self.tell(event);
+        self.tell(fails(step, error));
     }
 
     fn finished(&mut self) {
@@ -62,7 +57,24 @@ impl Observer for Events<'_> {
     }
 }
 
-fn of_step(event: &str, step: &Step) -> Value {
+pub(super) fn timed(mut event: Value) -> Value {
+    event["time"] = Timestamp::now().to_string().into();
+    event
+}
+
+pub(super) fn waits(step: &Step, why: &str) -> Value {
+    let mut event = of_step("step_waits", step);
+    event["why"] = why.into();
+    event
+}
+
+pub(super) fn fails(step: &Step, error: &ApplyError) -> Value {
+    let mut event = of_step("step_failed", step);
+    event["error"] = error.to_string().into();
+    event
+}
+
+pub(super) fn of_step(event: &str, step: &Step) -> Value {
     json!({
         "event": event,
         "action": Action::of(&step.change),

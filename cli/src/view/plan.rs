@@ -125,6 +125,11 @@ fn sum(plan: &Plan) -> String {
     if plan.is_empty() && plan.steps.is_empty() {
         return format!("No changes. {} unchanged.", plan.unchanged);
     }
+    format!("{}.", counts(&plan.summary()))
+}
+
+/// `1 to create, 3 unchanged`
+pub(super) fn counts(summary: &Summary) -> String {
     let Summary {
         create,
         update,
@@ -132,7 +137,7 @@ fn sum(plan: &Plan) -> String {
         keep,
         refuse,
         unchanged,
-    } = plan.summary();
+    } = *summary;
     let parts: Vec<String> = [
         (create, "to create"),
         (update, "to change"),
@@ -145,18 +150,19 @@ fn sum(plan: &Plan) -> String {
     .filter(|(count, _)| *count > 0)
     .map(|(count, word)| format!("{count} {word}"))
     .collect();
-    format!("{}.", parts.join(", "))
+    parts.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{Address, Kind, Owner, Resource, Resources};
+    use crate::resource::{Address, Kind, Owner, Resource, Resources, Secret};
 
     fn secret(client: Option<&str>) -> Resource {
-        Resource::Secret {
+        Resource::from(Secret {
             owner: client.map(Owner::client).unwrap_or_default(),
-        }
+            ..Secret::default()
+        })
     }
 
     fn shown(actual: &Resources, desired: &Resources) -> String {

@@ -18,12 +18,16 @@ impl View {
             true => ProgressBar::new(0),
             false => ProgressBar::hidden(),
         };
-        // The template is a constant, and right.
-        if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}") {
-            bar.set_style(style);
-        }
+        bar.set_style(style());
         Progress { view: self, bar }
     }
+}
+
+/// A bar, how far it is, and what is done now.
+pub(super) fn style() -> ProgressStyle {
+    // The template is a constant, and right.
+    ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 impl Progress<'_> {

@@ -8,10 +8,12 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::access;
 use super::reference::DatasetRef;
 use super::resource::{
     Object, check_labels, check_match, etag, matches_filter, merge, now_ms, page, writable,
 };
+use crate::assets::Asset;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
@@ -163,6 +165,18 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
+/// A project's datasets, for the inventory of assets.
+pub fn assets(cloud: &Cloud, project: &str) -> Vec<Asset> {
+    let all = cloud.bigquery.datasets.list(&format!("{project}/"));
+    let assets = all.into_iter().map(|(_, dataset)| Asset {
+        kind: "bigquery.googleapis.com/Dataset",
+        name: format!("projects/{project}/datasets/{}", dataset.reference.dataset),
+        policy: None,
+        data: dataset.view(&cloud.endpoint),
+    });
+    assets.collect()
+}
+
 pub fn not_found(reference: &DatasetRef) -> ApiError {
     ApiError::not_found(format!("Not found: Dataset {reference}"))
 }
@@ -172,6 +186,8 @@ fn reference(request: &Request) -> DatasetRef {
 }
 
 async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    let project = request.var("project");
+    access::on_project(&cloud, &request.caller, project, "bigquery.datasets.create")?;
     let body: Object = request.json().await?;
     let name = body
         .get("datasetReference")
@@ -207,6 +223,7 @@ async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 }
 
 async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.datasets.get")?;
     let dataset = cloud.bigquery.dataset(&reference(&request))?;
     Ok(Json(dataset.view(&cloud.endpoint)).into_response())
 }
@@ -232,6 +249,7 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.datasets.update")?;
     let body: Object = request.json().await?;
     write(&cloud, &request, |dataset| {
         same_location(dataset, &body)?;
@@ -244,6 +262,7 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 }
 
 async fn update(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.datasets.update")?;
     let body: Object = request.json().await?;
     write(&cloud, &request, |dataset| {
         same_location(dataset, &body)?;
@@ -283,6 +302,7 @@ fn write(
 }
 
 async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.datasets.delete")?;
     let reference = reference(&request);
     let dataset = cloud.bigquery.dataset(&reference)?;
     check_match(&request, &dataset.etag())?;

@@ -4,6 +4,7 @@
 //! `extract` and `sql` do the work of jobs, and `commit` makes it a table's.
 //! Only `sql` knows DataFusion, only `files` touches the Parquet files of tables.
 
+mod access;
 mod commit;
 mod conform;
 mod copy;
@@ -42,6 +43,8 @@ use axum::http::Method;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
 use crate::store::{Collection, Store};
+pub use datasets::assets;
+
 use datasets::Dataset;
 use engine::Engine;
 use faults::Faults;

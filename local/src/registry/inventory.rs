@@ -13,6 +13,7 @@ use super::api::named;
 use super::call::Name;
 use super::images::Entry;
 use super::repository::Repository;
+use crate::assets::Asset;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::forms;
@@ -47,6 +48,25 @@ pub fn routes() -> Vec<Route> {
             tags,
         ),
     ]
+}
+
+/// A project's images, for the inventory of assets.
+pub fn assets(cloud: &Cloud, project: &str) -> Vec<Asset> {
+    let repositories = cloud
+        .registry
+        .repositories
+        .list(&format!("projects/{project}/"));
+    let images = repositories.iter().flat_map(|repository| {
+        let entries = entries(cloud, repository).into_iter();
+        entries.map(|(name, entry)| docker_image_view(cloud, repository, &name, &entry))
+    });
+    let assets = images.map(|view| Asset {
+        kind: "artifactregistry.googleapis.com/DockerImage",
+        name: view["name"].as_str().unwrap_or_default().to_owned(),
+        policy: None,
+        data: view,
+    });
+    assets.collect()
 }
 
 fn reply(request: &Request, key: &str, mut items: Vec<Value>) -> Reply {

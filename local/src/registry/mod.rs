@@ -21,6 +21,7 @@ pub use api::routes;
 pub use call::Name;
 pub use digest::Digest;
 pub use image::{Image, ImageConfig, ImageError, Layer};
+pub use inventory::assets;
 pub use protocol::protocol_routes;
 
 use blobs::Blobs;

@@ -8,6 +8,7 @@ mod executions_api;
 mod executor;
 mod job;
 mod jobs_api;
+mod knative;
 mod output;
 mod process;
 mod spec;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::assets::Asset;
 use crate::cloud::Cloud;
 use crate::router::Route;
 use crate::store::{Collection, Store};
@@ -90,8 +92,21 @@ pub fn recover(cloud: &Arc<Cloud>) {
     executor::recover(cloud);
 }
 
+/// A project's jobs, for the inventory of assets.
+pub fn assets(cloud: &Cloud, project: &str) -> Vec<Asset> {
+    let jobs = cloud.run.jobs.list(&format!("projects/{project}/"));
+    let assets = jobs.into_iter().map(|(name, job)| Asset {
+        kind: "run.googleapis.com/Job",
+        policy: Some(name.clone()),
+        data: job.view(),
+        name,
+    });
+    assets.collect()
+}
+
 pub fn routes() -> Vec<Route> {
     let mut routes = jobs_api::routes();
     routes.extend(executions_api::routes());
+    routes.extend(knative::routes());
     routes
 }

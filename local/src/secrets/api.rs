@@ -12,10 +12,12 @@ use serde_json::{Value, json};
 
 use super::filter::Filter;
 use super::{Secret, State, Version, check_etag, draft};
+use crate::assets::Asset;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::paging::Paging;
 use crate::policy::{self, require};
+use crate::projects::Project;
 use crate::router::{Reply, Request, Route};
 
 const MOST_LISTED: usize = 25_000;
@@ -319,6 +321,34 @@ async fn test_permissions(cloud: Arc<Cloud>, request: Request) -> Reply {
     let name = format!("projects/{project}/secrets/{}", request.var("secret"));
     cloud.secrets.get(&name)?;
     policy::test_iam_permissions(&cloud, request, &name).await
+}
+
+/// A project's secrets and their versions, for the inventory of assets.
+pub fn assets(cloud: &Cloud, project: &Project) -> Result<Vec<Asset>, ApiError> {
+    let all = cloud
+        .secrets
+        .secrets
+        .list(&format!("projects/{}/", project.project_id));
+    let mut assets = Vec::new();
+    for (name, secret) in all {
+        let by_number = cloud.projects.by_number(&name)?;
+        for (number, version) in &secret.versions {
+            let name = format!("{by_number}/versions/{number}");
+            assets.push(Asset {
+                kind: "secretmanager.googleapis.com/SecretVersion",
+                data: json!({"name": name, "state": version.state, "createTime": version.create_time}),
+                policy: None,
+                name,
+            });
+        }
+        assets.push(Asset {
+            kind: "secretmanager.googleapis.com/Secret",
+            data: view(cloud, &name, &secret)?,
+            policy: Some(name),
+            name: by_number,
+        });
+    }
+    Ok(assets)
 }
 
 fn view(cloud: &Cloud, name: &str, secret: &Secret) -> Result<Value, ApiError> {

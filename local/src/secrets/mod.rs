@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use api::routes;
+pub use api::{assets, routes};
 
 use crate::clock::now;
 use crate::error::ApiError;

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
 use super::{Bucket, Storage, admitted, conditions::Conditions, names, no_bucket, settings, view};
+use crate::assets::Asset;
 use crate::clock::now;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
@@ -27,6 +28,11 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::PUT, ONE, replace),
         Route::new(Method::DELETE, ONE, delete),
         Route::new(Method::GET, "/storage/v1/b/{bucket}/storageLayout", layout),
+        Route::new(
+            Method::GET,
+            "/storage/v1/b/{bucket}/managedFolders",
+            managed_folders,
+        ),
         Route::new(Method::GET, IAM, get_policy),
         Route::new(Method::PUT, IAM, set_policy),
         Route::new(
@@ -137,6 +143,21 @@ fn first_policy(project: &str) -> Policy {
     }
 }
 
+/// A project's buckets, for the inventory of assets.
+pub fn assets(cloud: &Cloud, project: &str) -> Result<Vec<Asset>, ApiError> {
+    let all = cloud.storage.buckets.list("").into_iter();
+    let ours = all.filter(|(_, bucket)| bucket.project == project);
+    ours.map(|(_, bucket)| {
+        Ok(Asset {
+            kind: "storage.googleapis.com/Bucket",
+            policy: Some(resource_of(&bucket)),
+            data: view::bucket(cloud, &bucket)?,
+            name: bucket.name,
+        })
+    })
+    .collect()
+}
+
 fn resource_of(bucket: &Bucket) -> String {
     format!("buckets/{}", bucket.name)
 }
@@ -182,6 +203,13 @@ async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
     )?;
     Conditions::of(&request)?.check_bucket(bucket.metageneration)?;
     Ok(Json(view::bucket(&cloud, &bucket)?).into_response())
+}
+
+/// There are none, as none can be made here; gcloud asks before it empties a bucket.
+async fn managed_folders(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let permission = "storage.managedFolders.list";
+    super::admitted(&cloud, &request.caller, request.var("bucket"), permission)?;
+    Ok(Json(json!({"kind": "storage#managedFolders", "items": []})).into_response())
 }
 
 async fn layout(cloud: Arc<Cloud>, request: Request) -> Reply {

@@ -2,7 +2,16 @@
 
 use std::ops::ControlFlow;
 
+use glob::{MatchOptions, Pattern};
+
 use super::Object;
+
+/// `*` ends at a `/`.
+const SEGMENTS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
 
 /// What a listing asks for.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +22,8 @@ pub struct Wanted {
     pub end: String,
     /// The last name of the page before.
     pub after: Option<String>,
+    /// What names must match.
+    pub glob: Option<Pattern>,
     pub most: usize,
     pub include_trailing_delimiter: bool,
 }
@@ -81,6 +92,10 @@ impl Wanted {
         object.name.starts_with(&self.prefix)
             && object.name >= self.start
             && (self.end.is_empty() || object.name < self.end)
+            && self
+                .glob
+                .as_ref()
+                .is_none_or(|glob| glob.matches_with(&object.name, SEGMENTS))
     }
 
     fn entry<'a>(&self, name: &'a str) -> Entry<'a> {
@@ -146,6 +161,23 @@ mod tests {
             .map(|o| o.name.clone())
             .collect();
         assert_eq!(names, ["b", "c"]);
+    }
+
+    #[test]
+    fn a_star_of_a_glob_ends_at_a_slash() {
+        let objects = objects(&[
+            "p/bundle/a.json",
+            "p/bundle/b/c.json",
+            "p/s/bundle/d.json",
+            "x",
+        ]);
+        let wanted = Wanted {
+            glob: Some(Pattern::new("*/bundle/*.json").unwrap()),
+            ..wanted("", "", 100)
+        };
+        let listed = page(&objects, &wanted);
+        let names: Vec<_> = listed.items.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["p/bundle/a.json"]);
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
+use glob::Pattern;
 use serde_json::{Map, Value, json};
 
 use super::listing::{self, Wanted};
@@ -61,15 +62,10 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 fn wanted(request: &Request) -> Result<Wanted, ApiError> {
-    for parameter in ["matchGlob", "filter"] {
-        if request
-            .query(parameter)
-            .is_some_and(|value| !value.is_empty())
-        {
-            return Err(ApiError::unimplemented(format!(
-                "the local cloud does not serve `{parameter}` of a listing"
-            )));
-        }
+    if request.query("filter").is_some_and(|it| !it.is_empty()) {
+        return Err(ApiError::unimplemented(
+            "the local cloud does not serve `filter` of a listing",
+        ));
     }
     let text = |name: &str| request.query(name).unwrap_or("").to_owned();
     let most = match request.query("maxResults").map(str::parse::<usize>) {
@@ -87,8 +83,25 @@ fn wanted(request: &Request) -> Result<Wanted, ApiError> {
             token => Some(paging::decode(token)?),
         },
         most,
+        glob: glob(request)?,
         include_trailing_delimiter: request.query("includeTrailingDelimiter") == Some("true"),
     })
+}
+
+/// `*` ends at a `/`, `**` does not.
+fn glob(request: &Request) -> Result<Option<Pattern>, ApiError> {
+    let Some(glob) = request.query("matchGlob").filter(|it| !it.is_empty()) else {
+        return Ok(None);
+    };
+    if request
+        .query("delimiter")
+        .is_some_and(|it| !it.is_empty() && it != "/")
+    {
+        return Err(ApiError::invalid("matchGlob takes no delimiter but `/`."));
+    }
+    let pattern = Pattern::new(glob);
+    let pattern = pattern.map_err(|error| ApiError::invalid(format!("Invalid matchGlob: {error}")));
+    Ok(Some(pattern?))
 }
 
 async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::context::Context;
+use crate::desired::Image;
 use crate::failure::{Failure, Kind};
 use crate::image::Package;
 use crate::image::registry::Pushed;
@@ -48,7 +49,8 @@ async fn push_for(
     args: &PushArgs,
 ) -> Result<(), Failure> {
     let session = context.session(client).await?;
-    if session.client.image.is_some() {
+    let pin = session.client.image.as_deref().map(Image::of_pin);
+    if let Some(Image::Given { .. }) = pin {
         return Err(Failure::new(
             Kind::Usage,
             "xetl.yaml names an image of its own, so there is none to push",

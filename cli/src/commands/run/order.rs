@@ -190,7 +190,7 @@ mod tests {
         Pipeline {
             name: "close".to_owned(),
             source: "close".to_owned(),
-            manifest: Manifest(manifest),
+            manifest: Manifest(manifest.into()),
             config: serde_json::Map::new(),
             secrets: Vec::new(),
             schedule: None,

@@ -75,7 +75,7 @@ impl TrialArgs {
 /// Schemas that stand in files beside the manifest.
 fn attach(manifest: &mut Manifest, text: &SourceText) -> Result<(), Failure> {
     let path = text.path.as_deref().unwrap_or(Path::new(""));
-    source::attach_files(&mut manifest.0, path).map_err(|error| {
+    source::attach_files(Arc::make_mut(&mut manifest.0), path).map_err(|error| {
         let sentence = format!("cannot read the schemas beside {}: {error}", text.label());
         Failure::new(Kind::Usage, sentence)
     })

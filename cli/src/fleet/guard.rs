@@ -1,0 +1,104 @@
+//! What a plan for many clients may take away without being asked twice. Pure.
+
+use crate::plan::{Change, Plan};
+use crate::resource::Kind;
+
+/// Of every so many clients one may lose its jobs.
+const ONE_IN: usize = 10;
+
+/// A plan that would stop too many clients.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the plan deletes jobs of {losing} of {all} clients: {}", shown(names))]
+pub struct TooMuch {
+    pub losing: usize,
+    pub all: usize,
+    pub names: Vec<String>,
+}
+
+/// Refuses plans that delete jobs of more than `allowed` clients; by default of a tenth
+/// of them, and of one in any case.
+///
+/// # Errors
+/// `TooMuch` names them.
+pub fn check<'a>(
+    plans: impl Iterator<Item = (&'a str, &'a Plan)>,
+    allowed: Option<usize>,
+) -> Result<(), TooMuch> {
+    let (mut all, mut names) = (0, Vec::new());
+    for (client, plan) in plans {
+        all += 1;
+        if loses_a_job(plan) {
+            names.push(client.to_owned());
+        }
+    }
+    let allowed = allowed.unwrap_or_else(|| (all / ONE_IN).max(1));
+    match names.len() > allowed {
+        true => Err(TooMuch {
+            losing: names.len(),
+            all,
+            names,
+        }),
+        false => Ok(()),
+    }
+}
+
+fn loses_a_job(plan: &Plan) -> bool {
+    plan.steps
+        .iter()
+        .any(|step| step.address.kind == Kind::Job && matches!(step.change, Change::Delete { .. }))
+}
+
+/// The first few names.
+pub fn shown(names: &[String]) -> String {
+    const MOST: usize = 5;
+    let first = names[..names.len().min(MOST)].join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Step;
+    use crate::resource::{Address, Resource};
+
+    fn deleting(kind: Kind) -> Plan {
+        let step = Step {
+            address: Address::new(kind, "a"),
+            change: Change::Delete {
+                before: Resource::Api,
+            },
+        };
+        Plan {
+            steps: vec![step],
+            unchanged: 0,
+        }
+    }
+
+    fn checked(losing: usize, all: usize, allowed: Option<usize>) -> Result<(), TooMuch> {
+        let (loses, keeps) = (deleting(Kind::Job), deleting(Kind::Bundle));
+        let plans = (0..all).map(|at| ("c", if at < losing { &loses } else { &keeps }));
+        check(plans, allowed)
+    }
+
+    #[test]
+    fn a_tenth_may_go_and_one_in_any_case() {
+        assert!(checked(1, 1, None).is_ok());
+        assert!(checked(2, 3, None).is_err());
+        assert!(checked(3, 30, None).is_ok());
+        assert!(checked(4, 30, None).is_err());
+        assert!(checked(4, 30, Some(4)).is_ok());
+        assert!(checked(1, 30, Some(0)).is_err());
+    }
+
+    #[test]
+    fn the_clients_are_named() {
+        let error = checked(7, 7, None).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the plan deletes jobs of 7 of 7 clients: c, c, c, c, c and 2 more"
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! What of each kind is managed: a struct a kind, a field a field of Google's.
+//!
+//! Each is what should be there; whatever others set beside it is in none of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::{Labels, Owner};
+
+/// An account jobs run as, or schedules start them as.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ServiceAccount {
+    pub owner: Owner,
+}
+
+/// A Cloud Storage bucket.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Bucket {
+    /// In lower case; never changes.
+    pub location: String,
+    pub storage_class: String,
+    /// Rights are the bucket's alone: no object has its own.
+    pub uniform_access: bool,
+    pub public_access_prevented: bool,
+    /// How long what is deleted can be brought back; 0 is not at all.
+    pub soft_delete_seconds: u64,
+    /// Rules as the API has them, sorted by their text, as their order has no meaning.
+    pub lifecycle: Vec<Value>,
+    pub kms_key: Option<String>,
+    pub labels: Labels,
+    pub owner: Owner,
+}
+
+/// A secret's container; its values are no field.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Secret {
+    /// Never changes.
+    pub replication: Replication,
+    pub labels: Labels,
+    pub owner: Owner,
+}
+
+/// Where Secret Manager keeps a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Replication {
+    #[default]
+    Automatic,
+    /// In these locations only.
+    In(BTreeSet<String>),
+}
+
+impl fmt::Display for Replication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Replication::Automatic => write!(f, "automatic"),
+            Replication::In(locations) => {
+                let locations: Vec<&str> = locations.iter().map(String::as_str).collect();
+                write!(f, "{}", locations.join(", "))
+            }
+        }
+    }
+}
+
+impl Serialize for Replication {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// An Artifact Registry repository of Docker images.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Repository {
+    /// Cleanup policies as the API has them, by their id.
+    pub cleanup: BTreeMap<String, Value>,
+    /// Whether the policies only say what they would delete.
+    pub cleanup_dry_run: bool,
+    pub labels: Labels,
+    pub owner: Owner,
+}
+
+/// A BigQuery dataset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Dataset {
+    /// In lower case; never changes.
+    pub location: String,
+    /// `None`: whatever others wrote there.
+    pub description: Option<String>,
+    /// How long a table without an expiry of its own lives; `None` is for ever.
+    pub table_expiry_ms: Option<i64>,
+    /// How long a partition of such a table lives.
+    pub partition_expiry_ms: Option<i64>,
+    pub kms_key: Option<String>,
+    /// Who reads it by the client's file, as members (`group:a@b`); others who may are in no field.
+    pub readers: BTreeSet<String>,
+    pub labels: Labels,
+    pub owner: Owner,
+}
+
+/// A Cloud Run job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Job {
+    pub image: String,
+    pub args: Vec<String>,
+    pub account: String,
+    pub env: BTreeMap<String, String>,
+    /// Secrets by the environment variable that gets their newest version.
+    pub secrets: BTreeMap<String, String>,
+    pub tasks: u32,
+    /// How many of its tasks run at the same time.
+    pub parallelism: u32,
+    pub cpu: String,
+    pub memory: String,
+    /// Of one attempt of a task.
+    pub timeout_seconds: u64,
+    pub retries: u32,
+    pub vpc: Option<Vpc>,
+    pub labels: Labels,
+    pub owner: Owner,
+}
+
+/// A job's way into a network of the user's: direct, or by a connector.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Vpc {
+    pub network: Option<String>,
+    pub subnetwork: Option<String>,
+    pub tags: Vec<String>,
+    pub connector: Option<String>,
+    /// `PRIVATE_RANGES_ONLY` or `ALL_TRAFFIC`.
+    pub egress: String,
+}
+
+/// A Cloud Scheduler job that starts a Cloud Run job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Schedule {
+    pub cron: String,
+    pub time_zone: String,
+    pub paused: bool,
+    /// Times a start is tried again.
+    pub retries: u32,
+    pub min_backoff_seconds: u64,
+    pub max_backoff_seconds: u64,
+    /// Of one try.
+    pub deadline_seconds: u64,
+    /// What it calls.
+    pub uri: String,
+    pub account: String,
+    pub owner: Owner,
+}
