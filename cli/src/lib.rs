@@ -11,6 +11,7 @@ pub mod commands;
 pub mod config;
 pub mod context;
 pub mod desired;
+pub mod doctor;
 pub mod execution;
 pub mod failure;
 pub mod files;

@@ -15,6 +15,7 @@ pub mod apply;
 pub mod backfill;
 pub mod completions;
 pub mod destroy;
+pub mod doctor;
 pub mod drift;
 mod fleet;
 pub mod image;
@@ -69,6 +70,7 @@ enum Command {
     Upgrade(upgrade::UpgradeArgs),
     Rollback(upgrade::RollbackArgs),
     Status(status::StatusArgs),
+    Doctor(doctor::DoctorArgs),
     Logs(logs::LogsArgs),
     Query(query::QueryArgs),
     Secrets(secrets::SecretsArgs),
@@ -105,6 +107,7 @@ impl Cli {
             Command::Run(args) => run::run(&context, view, &args).await?,
             Command::Backfill(args) => backfill::run(&context, view, &args).await?,
             Command::Replay(args) => replay::run(&context, view, &args).await?,
+            Command::Doctor(args) => return doctor::run(&context, view, &args).await,
             Command::Upgrade(args) => upgrade::upgrade(&context, view, &args).await?,
             Command::Rollback(args) => upgrade::rollback(&context, view, &args).await?,
             Command::Status(args) => status::run(&context, view, &args).await?,
