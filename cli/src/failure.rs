@@ -11,6 +11,7 @@ use crate::cloud::CloudError;
 use crate::config::ConfigError;
 use crate::fleet::guard::TooMuch;
 use crate::image::ImageError;
+use crate::image::credentials::CredentialsError;
 use crate::image::registry::RegistryError;
 use crate::local::LocalError;
 use crate::questions::AnswerError;
@@ -119,6 +120,12 @@ impl From<LocalError> for Failure {
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Failure {
         Failure::of(Kind::Failed, &error)
+    }
+}
+
+impl From<CredentialsError> for Failure {
+    fn from(error: CredentialsError) -> Failure {
+        Failure::of(Kind::Unreachable, &error)
     }
 }
 
