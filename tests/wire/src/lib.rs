@@ -19,10 +19,11 @@ pub use exchange::{Exchange, exchanges};
 use document::Document;
 
 /// The documents of the APIs that the local cloud serves, by the host that serves them.
-const DOCUMENTS: [(&str, &[&str]); 13] = [
+const DOCUMENTS: [(&str, &[&str]); 14] = [
     ("artifactregistry.googleapis.com", &["artifactregistry.v1"]),
     ("bigquery.googleapis.com", &["bigquery.v2"]),
     ("cloudasset.googleapis.com", &["cloudasset.v1"]),
+    ("cloudbilling.googleapis.com", &["cloudbilling.v1"]),
     (
         "cloudresourcemanager.googleapis.com",
         &["cloudresourcemanager.v1", "cloudresourcemanager.v3"],
@@ -99,9 +100,16 @@ impl Judge {
     }
 
     fn problems(&self, exchange: &Exchange) -> Vec<String> {
-        let documents = match &exchange.service {
-            Some(service) => self.documents.get(service).into_iter().collect(),
-            None => self.documents.values().collect::<Vec<_>>(),
+        let documents: Vec<_> = match &exchange.service {
+            Some(service) => match self.documents.get(service) {
+                Some(documents) => vec![documents],
+                None => {
+                    return vec![format!(
+                        "{service} has no document here: `DOCUMENTS` lacks it"
+                    )];
+                }
+            },
+            None => self.documents.values().collect(),
         };
         let documents = documents.into_iter().flatten();
         let found = documents.filter_map(|document| Some((document, document.find(exchange)?)));
@@ -300,6 +308,15 @@ mod tests {
                 "query colour: unknown parameter",
             ]
         );
+    }
+
+    #[test]
+    fn a_service_without_a_document_is_no_service() {
+        let call = json!({
+            "service": "mint.googleapis.com", "method": "GET", "path": "/shop/v1/things", "status": 200,
+        });
+        let wanted = "mint.googleapis.com has no document here: `DOCUMENTS` lacks it";
+        assert_eq!(problems(call), [wanted]);
     }
 
     #[test]
