@@ -75,6 +75,7 @@ impl Fleet {
                     sessions.push(Session::on(&connection, workspace, target, client));
                 }
                 Ok(_) => {}
+                Err(error) if matches!(selection, Selection::One(_)) => return Err(error.into()),
                 Err(error) => broken.push((name, error.into())),
             }
         }
@@ -91,10 +92,12 @@ impl Fleet {
         })
     }
 
+    /// How many clients were chosen, those with wrong files among them.
     pub fn len(&self) -> usize {
         self.sessions.len() + self.broken.len()
     }
 
+    /// Whether no client was chosen.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
