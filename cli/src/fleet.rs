@@ -30,7 +30,7 @@ pub use shape::Shape;
 pub use waves::Waves;
 
 /// Clients planned at the same time; each plan is mostly waiting.
-const AT_ONCE: usize = 48;
+pub const AT_ONCE: usize = 48;
 
 /// The clients a command is for, with what their projects' lists say.
 pub struct Fleet {
