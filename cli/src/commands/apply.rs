@@ -18,10 +18,10 @@ use super::{agree, fleet};
 #[derive(clap::Args, Debug)]
 pub struct ApplyArgs {
     /// A plan that `plan --out` kept; it is carried out as it is, or refused
-    #[arg(value_name = "PLAN", conflicts_with = "WhichArgs")]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["client", "all", "conditions"])]
     plan: Option<PathBuf>,
     #[command(flatten)]
-    which: Option<WhichArgs>,
+    which: WhichArgs,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -35,11 +35,12 @@ pub struct ApplyArgs {
 
 pub async fn run(context: &Context, view: &mut View, args: &ApplyArgs) -> Result<(), Failure> {
     let saved = args.plan.as_deref().map(files::read_plan).transpose()?;
-    let which = args.which.as_ref().map(WhichArgs::which);
-    match (&saved, which) {
-        (Some(saved), _) => apply_one(context, view, args, &saved.plan.client, Some(saved)).await,
-        (None, Some(Which::One(client))) => apply_one(context, view, args, client, None).await,
-        (None, Some(Which::Many(selection))) => {
+    if let Some(saved) = &saved {
+        return apply_one(context, view, args, &saved.plan.client, Some(saved)).await;
+    }
+    match args.which.which()? {
+        Which::One(client) => apply_one(context, view, args, client, None).await,
+        Which::Many(selection) => {
             let how = fleet::ApplyMany {
                 yes: args.yes,
                 events: args.events,
@@ -47,10 +48,6 @@ pub async fn run(context: &Context, view: &mut View, args: &ApplyArgs) -> Result
             };
             fleet::apply(context, view, &selection, &how).await
         }
-        (None, None) => Err(Failure::new(
-            Kind::Usage,
-            "name a plan's file, or clients with --client, --where or --all",
-        )),
     }
 }
 

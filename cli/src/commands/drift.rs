@@ -42,9 +42,9 @@ pub async fn run(
 
 /// Whether there is any.
 async fn drift(context: &Context, view: &mut View, args: &DriftArgs) -> Result<bool, Failure> {
-    let fleet = fleet::listed(context, &args.which.selection()).await?;
+    let fleet = fleet::listed(context, &args.which.selection()?).await?;
     let outcomes = fleet.propose(|session| deployed(&fleet, session)).await;
-    match (args.which.which(), outcomes.as_slice()) {
+    match (args.which.which()?, outcomes.as_slice()) {
         (Which::One(_), [Outcome { result, .. }]) => match result {
             Ok(planned) => view.plan(&planned.proposal.picture())?,
             Err(failure) => return Err(failure.clone()),

@@ -47,7 +47,7 @@ pub async fn run(context: &Context, view: &mut View, args: &PlanArgs) -> Result<
 
 /// Whether there is nothing to do.
 async fn plan(context: &Context, view: &mut View, args: &PlanArgs) -> Result<bool, Failure> {
-    match args.which.which() {
+    match args.which.which()? {
         Which::One(client) => plan_one(context, view, args, client).await,
         Which::Many(selection) => {
             only_for_one("--out", args.out.is_some())?;

@@ -45,7 +45,7 @@ pub struct RunArgs {
 const LOOK: Duration = Duration::from_millis(1000);
 
 pub async fn run(context: &Context, view: &mut View, args: &RunArgs) -> Result<(), Failure> {
-    let client = match args.which.which() {
+    let client = match args.which.which()? {
         Which::One(client) => client,
         Which::Many(selection) => {
             only_for_one("--stream", !args.streams.is_empty())?;

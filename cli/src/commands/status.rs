@@ -24,7 +24,7 @@ pub struct StatusArgs {
 }
 
 pub async fn run(context: &Context, view: &mut View, args: &StatusArgs) -> Result<(), Failure> {
-    match args.which.which() {
+    match args.which.which()? {
         Which::One(client) => status_of(context, view, args, client).await,
         Which::Many(selection) => fleet::status(context, view, &selection).await,
     }

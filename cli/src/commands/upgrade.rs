@@ -69,7 +69,7 @@ pub async fn upgrade(
     view: &mut View,
     args: &UpgradeArgs,
 ) -> Result<(), Failure> {
-    let fleet = fleet::listed(context, &args.which.selection()).await?;
+    let fleet = fleet::listed(context, &args.which.selection()?).await?;
     fleet::failed(&fleet.broken_outcomes::<()>())?;
     let turns = turns(&fleet, |_| Some(args.image.clone())).await?;
     let waves = args.wave.of(turns.len());
@@ -108,7 +108,7 @@ pub async fn rollback(
     view: &mut View,
     args: &RollbackArgs,
 ) -> Result<(), Failure> {
-    let fleet = fleet::listed(context, &args.which.selection()).await?;
+    let fleet = fleet::listed(context, &args.which.selection()?).await?;
     fleet::failed(&fleet.broken_outcomes::<()>())?;
     let turns = turns(&fleet, |session| before(&fleet, session).map(Some)).await?;
     if turns.is_empty() {

@@ -5,7 +5,6 @@ use crate::fleet::{Condition, Selection};
 
 /// Which clients
 #[derive(clap::Args, Debug)]
-#[group(required = true, multiple = true)]
 pub struct WhichArgs {
     /// One client
     #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "conditions"])]
@@ -26,20 +25,27 @@ pub enum Which<'a> {
 }
 
 impl WhichArgs {
-    /// The same, for a command to which one client is as many.
-    pub fn selection(&self) -> Selection {
-        match self.which() {
-            Which::One(client) => Selection::One(client.to_owned()),
-            Which::Many(selection) => selection,
+    /// # Errors
+    /// None is named: clap lets that pass, as `apply` may have a plan's file instead.
+    pub fn which(&self) -> Result<Which<'_>, Failure> {
+        match (&self.client, self.all, self.conditions.is_empty()) {
+            (Some(client), ..) => Ok(Which::One(client)),
+            (None, true, _) => Ok(Which::Many(Selection::All)),
+            (None, false, false) => Ok(Which::Many(Selection::Where(self.conditions.clone()))),
+            (None, false, true) => {
+                let sentence =
+                    "which client? Name one with --client, or many with --where or --all";
+                Err(Failure::new(Kind::Usage, sentence))
+            }
         }
     }
 
-    pub fn which(&self) -> Which<'_> {
-        match (&self.client, self.all) {
-            (Some(client), _) => Which::One(client),
-            (None, true) => Which::Many(Selection::All),
-            (None, false) => Which::Many(Selection::Where(self.conditions.clone())),
-        }
+    /// The same, for a command to which one client is as many.
+    pub fn selection(&self) -> Result<Selection, Failure> {
+        Ok(match self.which()? {
+            Which::One(client) => Selection::One(client.to_owned()),
+            Which::Many(selection) => selection,
+        })
     }
 }
 
