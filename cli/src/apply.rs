@@ -181,6 +181,10 @@ impl<P: PushImage> Apply<'_, P> {
             let secret = plan.steps.iter().find_map(|step| match &step.change {
                 Change::Create {
                     after: Resource::Secret(secret),
+                }
+                | Change::Replace {
+                    after: Resource::Secret(secret),
+                    ..
                 } if step.address == address => Some(secret.clone()),
                 _ => None,
             });

@@ -188,6 +188,33 @@ impl Resource {
         }
     }
 
+    /// A field that can never change, by its name.
+    pub fn fixed(&self) -> Option<(&'static str, String)> {
+        match self {
+            Resource::Secret(secret) => Some(("replication", secret.replication.to_string())),
+            other => Some(("location", other.location()?.to_owned())),
+        }
+    }
+
+    /// The same without what `declared` leaves to others.
+    pub fn beside(&self, declared: &Resource) -> Resource {
+        match (self.clone(), declared) {
+            (Resource::Dataset(mut dataset), Resource::Dataset(declared)) => {
+                if declared.description.is_none() {
+                    dataset.description = None;
+                }
+                Resource::Dataset(dataset)
+            }
+            (Resource::Job(mut job), Resource::Job(declared)) => {
+                if let (Some(vpc), Some(declared)) = (&mut job.vpc, &declared.vpc) {
+                    vpc.named_as(declared);
+                }
+                Resource::Job(job)
+            }
+            (resource, _) => resource,
+        }
+    }
+
     /// Its managed fields by dotted path, as a plan shows them.
     pub fn fields(&self) -> BTreeMap<String, String> {
         let mut fields = BTreeMap::new();

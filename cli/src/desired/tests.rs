@@ -5,7 +5,7 @@ use xetl_runtime::bundle::{STATE_PASSWORD, SecretRef, Server, StateStore};
 
 use super::bundle::bundle;
 use super::*;
-use crate::config::{Manifest, Schedule as Cron, State};
+use crate::config::{BucketSettings, ClientSettings, Manifest, Schedule as Cron, State};
 
 pub(crate) fn client() -> Client {
     let manifest = json!({"streams": [], "auth": {"refresh_token_updater": {}}});
@@ -16,6 +16,13 @@ pub(crate) fn client() -> Client {
         image: None,
         pin: None,
         state: State::Bucket,
+        settings: ClientSettings {
+            bucket: BucketSettings {
+                storage_class: "STANDARD".to_owned(),
+                ..BucketSettings::default()
+            },
+            ..ClientSettings::default()
+        },
         pipelines: vec![Pipeline {
             name: "xero".to_owned(),
             source: "xero".to_owned(),
@@ -26,6 +33,10 @@ pub(crate) fn client() -> Client {
                 cron: "0 2 * * *".to_owned(),
                 time_zone: "UTC".to_owned(),
                 paused: false,
+                retries: 1,
+                min_backoff: Duration::from_secs(5),
+                max_backoff: Duration::from_secs(3600),
+                deadline: Duration::from_secs(180),
             }),
             dataset: "acme_xero".to_owned(),
             on_overlap: Default::default(),
@@ -34,6 +45,12 @@ pub(crate) fn client() -> Client {
             cpu: 1,
             memory: "512Mi".to_owned(),
             timeout: Duration::from_secs(3600),
+            retries: 1,
+            parallelism: 1,
+            env: Default::default(),
+            labels: Default::default(),
+            vpc: None,
+            warehouse: Default::default(),
             streams: Default::default(),
             models: Vec::new(),
             specification: json!({}),
@@ -94,7 +111,7 @@ fn the_grants_are_those_of_the_docs() {
     let docs = include_str!("../../../docs/permissions.md").lines();
     let rows = docs.filter_map(|line| line.strip_prefix("| `xetl-"));
     let documented: BTreeSet<String> = rows
-        .map(|row| format!("`xetl-{}", row.rsplitn(3, " | ").last().unwrap()))
+        .map(|row| format!("`xetl-{}", row.rsplitn(2, " | ").last().unwrap()))
         .collect();
     let resources = resources(&client(), &built());
     let granted = resources.values().filter_map(|resource| match resource {
