@@ -4,6 +4,7 @@
 //! `cloud` what exists, `plan` what would change, `apply` changes it. Only
 //! `cloud` calls Google, only `view` prints, `failure` turns errors into exits.
 
+pub mod adopt;
 pub mod apply;
 pub mod cloud;
 pub mod commands;

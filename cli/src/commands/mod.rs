@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Kind};
 use crate::view::{Format, View};
 
+pub mod adopt;
 pub mod apply;
 pub mod backfill;
 pub mod completions;
@@ -61,6 +62,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Drift(drift::DriftArgs),
     Apply(apply::ApplyArgs),
+    Adopt(adopt::AdoptArgs),
     Destroy(destroy::DestroyArgs),
     Run(run::RunArgs),
     Backfill(backfill::BackfillArgs),
@@ -100,6 +102,7 @@ impl Cli {
             Command::Drift(args) => return drift::run(&context, view, &args).await,
             Command::Plan(args) => return plan::run(&context, view, &args).await,
             Command::Apply(args) => apply::run(&context, view, &args).await?,
+            Command::Adopt(args) => adopt::run(&context, view, &args).await?,
             Command::Destroy(args) => destroy::run(&context, view, &args).await?,
             Command::Run(args) => run::run(&context, view, &args).await?,
             Command::Backfill(args) => backfill::run(&context, view, &args).await?,
