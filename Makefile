@@ -62,6 +62,7 @@ fuzz:
 bench: build bench-load
 	bench/run.sh
 	bench/provision.sh
+	bench/fleet.sh
 
 # dlt lives in an environment of the bench's own.
 DLT := $(CARGO_TARGET_DIR)/bench-dlt

@@ -30,7 +30,7 @@ pub use shape::Shape;
 pub use waves::Waves;
 
 /// Clients planned at the same time; each plan is mostly waiting.
-const AT_ONCE: usize = 48;
+pub const AT_ONCE: usize = 48;
 
 /// The clients a command is for, with what their projects' lists say.
 pub struct Fleet {
@@ -75,6 +75,7 @@ impl Fleet {
                     sessions.push(Session::on(&connection, workspace, target, client));
                 }
                 Ok(_) => {}
+                Err(error) if matches!(selection, Selection::One(_)) => return Err(error.into()),
                 Err(error) => broken.push((name, error.into())),
             }
         }
@@ -91,10 +92,12 @@ impl Fleet {
         })
     }
 
+    /// How many clients were chosen, those with wrong files among them.
     pub fn len(&self) -> usize {
         self.sessions.len() + self.broken.len()
     }
 
+    /// Whether no client was chosen.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use futures::stream::{self, StreamExt, TryStreamExt};
+
 use crate::apply::SecretValues;
 use crate::cloud::ListedJob;
 use crate::config::with_image;
 use crate::context::Context;
 use crate::execution::ExecutionState;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{Fleet, Outcome, Waves, each};
+use crate::fleet::{AT_ONCE as PLANS, Fleet, Outcome, Waves, each};
 use crate::images::Images;
 use crate::names;
 use crate::plan::Plan;
@@ -74,30 +76,31 @@ pub async fn upgrade(
     let Some(image) = turns.first().map(|turn| turn.image()) else {
         return Ok(view.line("All have that image.")?);
     };
-    view.upgrade(&UpgradePicture {
+    let picture = UpgradePicture {
         image: &image,
         clients: turns.len(),
         of: fleet.sessions.len(),
         waves: &waves,
-    })?;
+    };
+    view.upgrade(&picture)?;
     if !agree(view, args.yes, "Do this?")? {
         return Ok(());
     }
     for (number, wave) in waves.iter().enumerate() {
         let failed = one_wave(view, &fleet, &turns[wave.clone()], args.no_run).await;
-        let picture = WavePicture {
+        let told = WavePicture {
             number: number + 1,
             of: waves.len(),
             clients: wave.len(),
         };
         if failed.is_empty() {
-            view.wave(&picture)?;
+            view.wave(&told)?;
             continue;
         }
         let back = each_turn(&turns[wave.clone()], async |turn| undo(turn).await).await;
-        return Err(stopped(&picture, &failed, &back, &waves, number));
+        return Err(stopped(&told, &failed, &back, &waves, number));
     }
-    Ok(view.line(format!("Done: {} clients have {image}.", turns.len()))?)
+    Ok(view.upgraded(&picture)?)
 }
 
 pub async fn rollback(
@@ -133,25 +136,30 @@ async fn turns<'a>(
     wanted: impl Fn(&Session) -> Option<Option<String>>,
 ) -> Result<Vec<Turn<'a>>, Failure> {
     let mut packed = None;
-    let mut turns = Vec::new();
+    let mut wants = Vec::new();
     for session in &fleet.sessions {
-        let Some(pin) = wanted(session) else { continue };
-        let pinned = session.pinned(pin.as_deref());
-        let images = Images::shared(&pinned, &mut packed)?;
-        let inventory = fleet.inventory(&session.client)?;
-        let proposal = pinned.propose_from(inventory, &images.image()).await?;
-        let plan = proposal.plan.of_image();
-        if plan.is_empty() {
-            continue;
+        if let Some(pin) = wanted(session) {
+            let pinned = session.pinned(pin.as_deref());
+            let images = Images::shared(&pinned, &mut packed)?;
+            wants.push((session, pin, pinned, images));
         }
-        turns.push(Turn {
-            session,
-            pin,
-            images,
-            proposal: proposal.without_basis().with(plan),
-        });
     }
-    Ok(turns)
+    let turns = wants
+        .into_iter()
+        .map(|(session, pin, pinned, images)| async move {
+            let inventory = fleet.inventory(&session.client)?;
+            let proposal = pinned.propose_from(inventory, &images.image()).await?;
+            let plan = proposal.plan.of_image();
+            Ok::<_, Failure>((!plan.is_empty()).then(|| Turn {
+                session,
+                pin,
+                images,
+                proposal: proposal.without_basis().with(plan),
+            }))
+        });
+    let turns = stream::iter(turns).buffered(PLANS);
+    let turns: Vec<Option<Turn<'a>>> = turns.try_collect().await?;
+    Ok(turns.into_iter().flatten().collect())
 }
 
 /// The image a client's jobs had before, as its file pins it.

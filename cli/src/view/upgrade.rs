@@ -3,6 +3,8 @@
 use std::io;
 use std::ops::Range;
 
+use serde_json::json;
+
 use super::fleet::counted;
 use super::{DIM, GREEN, View};
 
@@ -24,7 +26,11 @@ pub struct WavePicture {
 }
 
 impl View {
+    /// What is about to be done: for people, as JSON has one document.
     pub fn upgrade(&mut self, picture: &UpgradePicture<'_>) -> io::Result<()> {
+        if self.is_json() {
+            return Ok(());
+        }
         let waves: Vec<String> = picture
             .waves
             .iter()
@@ -40,11 +46,25 @@ impl View {
     }
 
     pub fn wave(&mut self, wave: &WavePicture) -> io::Result<()> {
+        if self.is_json() {
+            return Ok(());
+        }
         self.line(format!(
             "  {GREEN}wave {} of {}{GREEN:#}: {} work with it",
             wave.number,
             wave.of,
             counted(wave.clients)
         ))
+    }
+
+    /// All waves ended well.
+    pub fn upgraded(&mut self, picture: &UpgradePicture<'_>) -> io::Result<()> {
+        if self.is_json() {
+            let waves: Vec<usize> = picture.waves.iter().map(|it| it.len()).collect();
+            return self.json(&json!({
+                "version": 1, "image": picture.image, "clients": picture.clients, "waves": waves,
+            }));
+        }
+        self.line(format!("Done: {} have it.", counted(picture.clients)))
     }
 }
