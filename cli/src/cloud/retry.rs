@@ -97,15 +97,14 @@ pub(super) fn status_passes(status: u16) -> bool {
 
 /// The wait an error asks for: in a header, or as a `RetryInfo` among its details.
 fn asked_by(error: &Error) -> Option<Duration> {
-    let info = error.status().and_then(|status| {
-        let delays = status.details.iter().filter_map(|detail| match detail {
-            StatusDetails::RetryInfo(info) => info.retry_delay,
+    let details = error.status().map(|status| status.details.as_slice());
+    let info = details
+        .unwrap_or_default()
+        .iter()
+        .find_map(|detail| match detail {
+            StatusDetails::RetryInfo(info) => Duration::try_from(info.retry_delay?).ok(),
             _ => None,
         });
-        delays
-            .last()
-            .and_then(|delay| Duration::try_from(delay).ok())
-    });
     error.http_headers().and_then(retry_after).or(info)
 }
 
