@@ -4,11 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
+mod blocks;
 mod clash;
 mod client;
 mod error;
 mod file;
 mod models;
+mod regions;
+mod settings;
 mod source;
 mod source_text;
 mod state;
@@ -19,12 +22,18 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::{
+    BucketFile, EgressFile, LifecycleFile, RepositoryFile, SecretManagerFile, VpcFile, WarehouseFile,
+};
 pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
 pub(crate) use error::{nearest, shown};
 pub use file::{
     ClientFile, Defaults, ModelFile, PipelineFile, ScheduleFile, StateBackend, StateFile,
     TargetKind, WorkspaceFile,
+};
+pub use settings::{
+    BucketSettings, ClientSettings, Lifecycle, VpcSettings, WarehouseSettings,
 };
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use source_text::SourceText;

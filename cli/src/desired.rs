@@ -1,15 +1,16 @@
 //! The resources a client takes. Pure: files in, values out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use xetl_runtime::bundle::BUNDLE_ENV;
 
-use crate::config::{Client, Pipeline};
+use crate::config::{Client, Lifecycle, Pipeline, VpcSettings};
 use crate::names;
 use crate::resource::{
-    Address, Bucket, Dataset, Holder, Job, Kind, Labels, Member, Owner, Repository, Resource,
-    Resources, Schedule, Secret, ServiceAccount,
+    Address, Bucket, Dataset, Holder, Job, Kind, Member, Owner, Replication, Repository, Resource,
+    Resources, Schedule, Secret, ServiceAccount, Vpc,
 };
 
 mod bundle;
@@ -32,9 +33,6 @@ const APIS: [&str; 10] = [
     "secretmanager",
     "storage",
 ];
-
-/// How long deleted objects can be brought back, as Google has it, too.
-const SOFT_DELETE_SECONDS: u64 = 604_800;
 
 /// The image jobs run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,17 +122,34 @@ fn shared(client: &Client, names: &Names, resources: &mut Resources) {
 }
 
 fn bucket(client: &Client) -> Bucket {
+    let settings = &client.settings.bucket;
+    let mut lifecycle: Vec<Value> = settings.lifecycle.iter().map(rule).collect();
+    lifecycle.push(abandoned_uploads());
+    lifecycle.sort_by_cached_key(Value::to_string);
     Bucket {
-        location: client.region.clone(),
-        storage_class: "STANDARD".to_owned(),
+        location: place(settings.location.as_ref(), client),
+        storage_class: settings.storage_class.clone(),
         uniform_access: true,
         public_access_prevented: true,
-        soft_delete_seconds: SOFT_DELETE_SECONDS,
-        lifecycle: vec![abandoned_uploads()],
-        kms_key: None,
-        labels: Labels::new(),
+        soft_delete_seconds: settings.soft_delete.as_secs(),
+        lifecycle,
+        kms_key: settings.kms_key.clone(),
+        labels: client.settings.labels.clone(),
         owner: Owner::client(&client.name),
     }
+}
+
+/// In lower case, as locations are compared.
+fn place(location: Option<&String>, client: &Client) -> String {
+    location.unwrap_or(&client.region).to_lowercase()
+}
+
+fn rule(rule: &Lifecycle) -> Value {
+    let action = match &rule.storage_class {
+        None => json!({"type": "Delete"}),
+        Some(class) => json!({"type": "SetStorageClass", "storageClass": class}),
+    };
+    json!({"action": action, "condition": {"age": rule.days, "matchesPrefix": rule.prefixes}})
 }
 
 /// Parts of uploads that never ended belong to no object.
@@ -169,11 +184,24 @@ fn image_resource(client: &Client, image: &Image, resources: &mut Resources) -> 
 
 fn repository(client: &Client) -> Repository {
     Repository {
-        cleanup: BTreeMap::new(),
+        cleanup: client.settings.keep_images.map(cleanup).unwrap_or_default(),
         cleanup_dry_run: false,
-        labels: Labels::new(),
+        labels: client.settings.labels.clone(),
         owner: Owner::client(&client.name),
     }
+}
+
+/// Keeping wins over deleting: by count alone, so that what a job runs is not lost to its age.
+fn cleanup(keep: u32) -> BTreeMap<String, Value> {
+    let keep = json!({"action": "KEEP", "mostRecentVersions": {"keepCount": keep}});
+    let delete = json!({"tagState": "ANY", "olderThan": "2592000s"});
+    BTreeMap::from([
+        ("xetl-keep".to_owned(), keep),
+        (
+            "xetl-delete".to_owned(),
+            json!({"action": "DELETE", "condition": delete}),
+        ),
+    ])
 }
 
 fn warehouse(client: &Client, names: &Names, pipeline: &Pipeline, resources: &mut Resources) {
@@ -191,18 +219,31 @@ fn warehouse(client: &Client, names: &Names, pipeline: &Pipeline, resources: &mu
 }
 
 fn dataset(client: &Client, pipeline: &Pipeline) -> Dataset {
+    let settings = &pipeline.warehouse;
+    // Within bounds that were checked.
+    let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     Dataset {
-        location: client.region.clone(),
+        location: place(settings.location.as_ref(), client),
+        description: settings.description.clone(),
+        table_expiry_ms: settings.table_expiry.map(ms),
+        partition_expiry_ms: settings.partition_expiry.map(ms),
+        kms_key: settings.kms_key.clone(),
+        readers: settings.readers.clone(),
+        labels: pipeline.labels.clone(),
         owner: Owner::pipeline(&client.name, &pipeline.name),
-        ..Dataset::default()
     }
 }
 
 /// The container of each of a pipeline's secrets.
 pub fn secret(client: &Client, pipeline: &Pipeline) -> Secret {
+    let locations = &client.settings.secret_locations;
     Secret {
+        replication: match locations.is_empty() {
+            true => Replication::Automatic,
+            false => Replication::In(locations.clone()),
+        },
+        labels: pipeline.labels.clone(),
         owner: Owner::pipeline(&client.name, &pipeline.name),
-        ..Secret::default()
     }
 }
 
@@ -271,18 +312,37 @@ fn job_resource(
         image: image.to_owned(),
         args: vec!["run".to_owned()],
         account: names.job_email.clone(),
-        env: BTreeMap::from([(BUNDLE_ENV.to_owned(), bundle)]),
+        env: with_bundle(&pipeline.env, bundle),
         secrets: pipeline.secrets.iter().map(secret).collect(),
         tasks: pipeline.tasks,
-        parallelism: pipeline.tasks,
+        parallelism: pipeline.parallelism,
         cpu: pipeline.cpu.to_string(),
         memory: pipeline.memory.clone(),
         timeout_seconds: pipeline.timeout.as_secs(),
-        // A retried task goes on where the first stopped; more would only repeat a refusal.
-        retries: 1,
-        vpc: None,
-        labels: Labels::new(),
+        retries: pipeline.retries,
+        vpc: pipeline.vpc.as_ref().map(vpc),
+        labels: pipeline.labels.clone(),
         owner: Owner::pipeline(&client.name, &pipeline.name),
+    }
+}
+
+fn with_bundle(env: &BTreeMap<String, String>, bundle: String) -> BTreeMap<String, String> {
+    let mut env = env.clone();
+    env.insert(BUNDLE_ENV.to_owned(), bundle);
+    env
+}
+
+fn vpc(settings: &VpcSettings) -> Vpc {
+    let egress = match settings.all_traffic {
+        true => "ALL_TRAFFIC",
+        false => "PRIVATE_RANGES_ONLY",
+    };
+    Vpc {
+        network: settings.network.clone(),
+        subnetwork: settings.subnetwork.clone(),
+        tags: settings.tags.clone(),
+        connector: settings.connector.clone(),
+        egress: egress.to_owned(),
     }
 }
 
@@ -298,10 +358,10 @@ fn schedule(client: &Client, names: &Names, pipeline: &Pipeline, resources: &mut
         cron: schedule.cron.clone(),
         time_zone: schedule.time_zone.clone(),
         paused: schedule.paused,
-        retries: 1,
-        min_backoff_seconds: 5,
-        max_backoff_seconds: 3600,
-        deadline_seconds: 180,
+        retries: schedule.retries,
+        min_backoff_seconds: schedule.min_backoff.as_secs(),
+        max_backoff_seconds: schedule.max_backoff.as_secs(),
+        deadline_seconds: schedule.deadline.as_secs(),
         uri: format!(
             "https://run.googleapis.com/v2/projects/{project}/locations/{region}/jobs/{name}:run"
         ),

@@ -125,16 +125,7 @@ fn declare(
             .into_iter()
             .filter(|path| secrets.contains_key(path))
             .collect(),
-        schedule: None,
-        dataset: None,
-        on_overlap: Default::default(),
-        keep_raw: false,
-        tasks: None,
-        cpu: None,
-        memory: None,
-        timeout: None,
-        streams: BTreeMap::new(),
-        models: IndexMap::new(),
+        ..PipelineFile::default()
     };
     file.schedule = schedule(workspace, view, args, &name, &file)?;
     let text = with_pipeline(&path, &args.client, before.as_deref(), &name, &file)?;
@@ -318,10 +309,8 @@ fn schedule(
         };
         let client = ClientFile {
             client: args.client.clone(),
-            project: None,
-            region: None,
-            state: None,
             pipelines: IndexMap::from([(name.to_owned(), file)]),
+            ..ClientFile::default()
         };
         workspace.settle(&workspace.client_file(&args.client), &args.client, &client)
     };
@@ -329,7 +318,7 @@ fn schedule(
         Some(ScheduleFile {
             cron,
             time_zone,
-            paused: false,
+            ..ScheduleFile::default()
         })
     };
     if let Some(cron) = &args.schedule {

@@ -9,15 +9,19 @@ use serde_json::{Map, Value, json};
 use xetl_runtime::bundle::{HASH_KEY, Model, Overlap};
 use xetl_runtime::options::{self, StreamOptions};
 use xetl_runtime::pipeline::table_name;
-use xetl_runtime::reshape::{Around, Steps};
+use xetl_runtime::reshape::{Around as Reshaping, Steps};
 use xetl_runtime::source::declared_key;
 
 use super::clash;
 use super::error::{nearest, shown};
 use super::models::{self, Tables};
+use super::blocks::all_labels;
+use super::regions::check_region;
+use super::settings::{self, ClientSettings, VpcSettings, WarehouseSettings};
 use super::state::{self, State};
 use super::value::{
-    check_cron, check_dataset, check_memory, check_name, check_project, duration, time_zone,
+    check_cron, check_dataset, check_memory, check_name, check_project, duration, period,
+    time_zone,
 };
 use super::{ClientFile, ConfigError, Defaults, Manifest, PipelineFile, ScheduleFile, Workspace};
 
@@ -30,6 +34,7 @@ pub struct Client {
     /// A pinned image of the user's own, instead of the one xetl builds.
     pub image: Option<String>,
     pub state: State,
+    pub settings: ClientSettings,
     pub pipelines: Vec<Pipeline>,
 }
 
@@ -53,6 +58,13 @@ pub struct Pipeline {
     pub cpu: u32,
     pub memory: String,
     pub timeout: Duration,
+    pub retries: u32,
+    pub parallelism: u32,
+    pub env: BTreeMap<String, String>,
+    /// The client's, and its own.
+    pub labels: BTreeMap<String, String>,
+    pub vpc: Option<VpcSettings>,
+    pub warehouse: WarehouseSettings,
     pub streams: BTreeMap<String, StreamOptions>,
     /// Its models, in the order in which they run.
     pub models: Vec<Model>,
@@ -64,6 +76,10 @@ pub struct Schedule {
     pub cron: String,
     pub time_zone: String,
     pub paused: bool,
+    pub retries: u32,
+    pub min_backoff: Duration,
+    pub max_backoff: Duration,
+    pub deadline: Duration,
 }
 
 impl Pipeline {
@@ -126,12 +142,23 @@ pub(super) fn settle(
     let state = state::settle(workspace, path, file)?;
     let project = wanted("project", &file.project, &workspace.file.project)?;
     check_project(&at("project"), &project)?;
+    let region = wanted("region", &file.region, &workspace.file.region)?;
+    check_region(&at("region"), &region)?;
+    let defaults = workspace.file.defaults.resources();
+    let settings = settings::client(&at(""), &file.resources(), &defaults)?;
+    let whole = file;
     let pipelines = file
         .pipelines
         .iter()
         .map(|(pipeline, file)| {
             let at = format!("{}: pipelines.{pipeline}", shown(path));
-            let mut settled = settle_pipeline(workspace, &at, name, pipeline, file)?;
+            let around = Around {
+                workspace,
+                client: whole,
+                region: &region,
+                settings: &settings,
+            };
+            let mut settled = settle_pipeline(&around, &at, pipeline, file)?;
             state.add_secret(&at, &mut settled.secrets)?;
             with_models(settled, &at, &project, file)
         })
@@ -139,9 +166,10 @@ pub(super) fn settle(
     let client = Client {
         name: name.to_owned(),
         project,
-        region: wanted("region", &file.region, &workspace.file.region)?,
+        region,
         image: workspace.file.image.clone(),
         state,
+        settings,
         pipelines,
     };
     clash::within(&at("pipelines"), &client)?;
@@ -149,16 +177,28 @@ pub(super) fn settle(
     Ok(client)
 }
 
+/// What a pipeline has from its client.
+struct Around<'a> {
+    workspace: &'a Workspace,
+    client: &'a ClientFile,
+    region: &'a str,
+    settings: &'a ClientSettings,
+}
+
 fn settle_pipeline(
-    workspace: &Workspace,
+    around: &Around<'_>,
     at: &str,
-    client: &str,
     name: &str,
     file: &PipelineFile,
 ) -> Result<Pipeline, ConfigError> {
     check_name(at, name, 22)?;
-    let defaults = &workspace.file.defaults;
-    let manifest = workspace.source(&file.source)?;
+    let client = around.client;
+    let defaults = &around.workspace.file.defaults;
+    let manifest = around.workspace.source(&file.source)?;
+    let labels = all_labels(&file.labels, &around.settings.labels);
+    let warehouse = file.warehouse.or(&client.warehouse).or(&defaults.warehouse);
+    let vpc = file.vpc.as_ref().or(client.vpc.as_ref());
+    let tasks = file.tasks.unwrap_or(1);
     let memory = file.memory.clone().or_else(|| defaults.memory.clone());
     let memory = memory.unwrap_or_else(|| "512Mi".to_owned());
     let cpu = file.cpu.or(defaults.cpu).unwrap_or(1);
@@ -178,14 +218,40 @@ fn settle_pipeline(
             .as_ref()
             .map(|schedule| settle_schedule(at, schedule, defaults))
             .transpose()?,
-        dataset: dataset(at, client, name, file)?,
+        dataset: dataset(at, &client.client, name, file)?,
         on_overlap: file.on_overlap,
         keep_raw: file.keep_raw,
-        tasks: file.tasks.unwrap_or(1),
+        retries: within(at, "retries", file.retries.or(defaults.retries).unwrap_or(1), 10)?,
+        parallelism: parallelism(at, tasks, file.parallelism)?,
+        env: settings::env(at, &file.env)?,
+        labels: settings::labels(&format!("{at}."), &labels)?,
+        vpc: settings::vpc(at, vpc.or(defaults.vpc.as_ref()))?,
+        warehouse: settings::warehouse(at, around.region, &around.settings.bucket, &warehouse)?,
+        tasks,
         cpu,
         memory,
         timeout: duration(at, timeout.unwrap_or("1h"))?,
     })
+}
+
+fn within(at: &str, key: &str, number: u32, most: u32) -> Result<u32, ConfigError> {
+    match number <= most {
+        true => Ok(number),
+        false => {
+            let problem = format!("{number} is more than {most}");
+            Err(ConfigError::invalid(format!("{at}.{key}"), problem))
+        }
+    }
+}
+
+fn parallelism(at: &str, tasks: u32, wanted: Option<u32>) -> Result<u32, ConfigError> {
+    match wanted {
+        Some(0) => Err(ConfigError::invalid(
+            format!("{at}.parallelism"),
+            "must be 1 or more",
+        )),
+        wanted => Ok(wanted.unwrap_or(tasks).min(tasks.max(1))),
+    }
 }
 
 /// The pipeline with its models settled over its tables.
@@ -224,7 +290,19 @@ fn settle_schedule(
     defaults: &Defaults,
 ) -> Result<Schedule, ConfigError> {
     let zone = file.time_zone.as_ref().or(defaults.time_zone.as_ref());
-    check_cron(&format!("{at}.schedule.cron"), &file.cron)?;
+    let at_key = |key: &str| format!("{at}.schedule.{key}");
+    check_cron(&at_key("cron"), &file.cron)?;
+    let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+    let time = |key: &str, text: &Option<String>, default: &str, least: u32, most: Duration| {
+        let text = text.as_deref().unwrap_or(default);
+        period(&at_key(key), text, second * least, most)
+    };
+    let min_backoff = time("min_backoff", &file.min_backoff, "5s", 1, hour)?;
+    let max_backoff = time("max_backoff", &file.max_backoff, "1h", 1, hour)?;
+    if max_backoff < min_backoff {
+        let problem = "is less than min_backoff";
+        return Err(ConfigError::invalid(at_key("max_backoff"), problem));
+    }
     Ok(Schedule {
         cron: file.cron.clone(),
         time_zone: time_zone(
@@ -232,6 +310,10 @@ fn settle_schedule(
             zone.map_or("UTC", String::as_str),
         )?,
         paused: file.paused,
+        retries: within(&format!("{at}.schedule"), "retries", file.retries.unwrap_or(1), 5)?,
+        min_backoff,
+        max_backoff,
+        deadline: time("deadline", &file.deadline, "3m", 15, hour / 2)?,
     })
 }
 
@@ -273,7 +355,7 @@ fn streams(
 
 /// What the runtime would refuse, while there is still somebody to read it.
 fn check_transformations(at: &str, file: &PipelineFile) -> Result<(), ConfigError> {
-    let around = Around {
+    let around = Reshaping {
         config: &file.config,
         hash_key: Some(&SecretString::default()),
     };

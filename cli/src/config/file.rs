@@ -9,6 +9,11 @@ use serde_json::{Map, Value};
 use xetl_runtime::bundle::{ModelKind, Overlap};
 use xetl_runtime::options::StreamOptions;
 
+use super::blocks::{
+    BucketFile, RepositoryFile, ResourcesFile, SecretManagerFile, VpcFile, WarehouseFile,
+    is_default,
+};
+
 /// xetl.yaml: what all clients of the workspace share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -86,16 +91,43 @@ pub struct Defaults {
     /// The longest a task may run, such as `1h` or `90m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
+    /// Times a failed task is tried again, up to 10; 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Labels on all that can have labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The network jobs are in; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<VpcFile>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bucket: BucketFile,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub secret_manager: SecretManagerFile,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub repository: RepositoryFile,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub warehouse: WarehouseFile,
 }
 
 impl Defaults {
+    /// What it says of resources.
+    pub fn resources(&self) -> ResourcesFile {
+        ResourcesFile {
+            labels: self.labels.clone(),
+            bucket: self.bucket.clone(),
+            secret_manager: self.secret_manager.clone(),
+            repository: self.repository.clone(),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         *self == Defaults::default()
     }
 }
 
 /// clients/<name>.yaml: one client and its pipelines.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientFile {
     /// The client's name, as the file's.
@@ -110,12 +142,38 @@ pub struct ClientFile {
     /// else its bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateFile>,
+    /// Labels on all that can have labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The network jobs are in; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<VpcFile>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bucket: BucketFile,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub secret_manager: SecretManagerFile,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub repository: RepositoryFile,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub warehouse: WarehouseFile,
     /// Its pipelines by name.
     pub pipelines: IndexMap<String, PipelineFile>,
 }
 
+impl ClientFile {
+    /// What it says of resources.
+    pub fn resources(&self) -> ResourcesFile {
+        ResourcesFile {
+            labels: self.labels.clone(),
+            bucket: self.bucket.clone(),
+            secret_manager: self.secret_manager.clone(),
+            repository: self.repository.clone(),
+        }
+    }
+}
+
 /// One pipeline: a source, loaded into a dataset on a schedule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineFile {
     /// A built-in source, or `sources/<name>.yaml` of the workspace.
@@ -151,6 +209,23 @@ pub struct PipelineFile {
     /// The longest a task may run; `1h` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
+    /// Times a failed task is tried again, up to 10; 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Tasks that run at the same time; all by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallelism: Option<u32>,
+    /// Environment variables of the job, for what is no secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Labels on its job, dataset and secrets, beside the client's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The network its job is in; the client's by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<VpcFile>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub warehouse: WarehouseFile,
     /// Streams to load, with their options; all of the source's where left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub streams: BTreeMap<String, StreamOptions>,
@@ -194,7 +269,7 @@ impl ModelFile {
 }
 
 /// When a pipeline runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleFile {
     /// Five fields of cron: minute, hour, day of the month, month, day of the week.
@@ -205,4 +280,16 @@ pub struct ScheduleFile {
     /// Kept, but not fired.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// Times a start that failed is tried again, up to 5; 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// The first wait before another try, which then doubles; `5s` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_backoff: Option<String>,
+    /// The longest wait; `1h` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_backoff: Option<String>,
+    /// The longest one try may take, from `15s` to `30m`; `3m` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
 }

@@ -80,22 +80,49 @@ pub(super) fn time_zone(at: &str, name: &str) -> Result<String, ConfigError> {
 
 /// `90s`, `15m`, `1h` or `2d`; Cloud Run allows a task 7 days.
 pub(super) fn duration(at: &str, text: &str) -> Result<Duration, ConfigError> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86400,
-        _ => 0,
-    };
-    let seconds = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
-    match seconds {
+    match seconds(text) {
         Some(seconds @ 1..=604_800) => Ok(Duration::from_secs(seconds)),
         _ => Err(ConfigError::invalid(
             format!("{at}.timeout"),
             format!("`{text}` must be a time such as `90s`, `15m` or `1h`, up to `7d`"),
         )),
     }
+}
+
+/// A time within bounds, both of which are allowed.
+pub(super) fn period(
+    at: &str,
+    text: &str,
+    least: Duration,
+    most: Duration,
+) -> Result<Duration, ConfigError> {
+    let found = seconds(text).map(Duration::from_secs);
+    found
+        .filter(|time| (least..=most).contains(time))
+        .ok_or_else(|| {
+            let (least, most) = (shown(least), shown(most));
+            ConfigError::invalid(at, format!("`{text}` must be a time from `{least}` to `{most}`"))
+        })
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn shown(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "d"), (3600, "h"), (60, "m")];
+    let whole = units.iter().find(|(unit, _)| seconds % unit == 0);
+    let (unit, name) = whole.copied().unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
 }
 
 /// Cloud Run's bounds for a task: 512Mi to 32Gi, and CPUs that go with it.

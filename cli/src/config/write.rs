@@ -19,10 +19,8 @@ pub fn with_pipeline(
     let Some(before) = before else {
         let file = ClientFile {
             client: client.to_owned(),
-            project: None,
-            region: None,
-            state: None,
             pipelines: IndexMap::from([(name.to_owned(), pipeline.clone())]),
+            ..ClientFile::default()
         };
         return yaml(path, &file);
     };

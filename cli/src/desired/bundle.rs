@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use xetl_runtime::bundle::{Bundle, HASH_KEY, STATE_PASSWORD, SecretRef, Server, StateStore};
 
-use super::Names;
+use super::{Names, place};
 use crate::config::{Client, Pipeline, State};
 use crate::names;
 use crate::resource::{Address, Content, Kind, Object, Resource, Resources};
@@ -43,7 +43,8 @@ pub(super) fn bundle(client: &Client, names: &Names, pipeline: &Pipeline) -> Bun
         client: client.name.clone(),
         pipeline: pipeline.name.clone(),
         project: client.project.clone(),
-        location: client.region.clone(),
+        // Of the dataset, where load and query jobs run.
+        location: place(pipeline.warehouse.location.as_ref(), client),
         bucket: names.bucket.clone(),
         dataset: pipeline.dataset.clone(),
         manifest: Value::clone(&pipeline.manifest.0),

@@ -5,7 +5,7 @@ use xetl_runtime::bundle::{STATE_PASSWORD, SecretRef, Server, StateStore};
 
 use super::bundle::bundle;
 use super::*;
-use crate::config::{Manifest, Schedule as Cron, State};
+use crate::config::{BucketSettings, ClientSettings, Manifest, Schedule as Cron, State};
 
 pub(crate) fn client() -> Client {
     let manifest = json!({"streams": [], "auth": {"refresh_token_updater": {}}});
@@ -15,6 +15,13 @@ pub(crate) fn client() -> Client {
         region: "australia-southeast1".to_owned(),
         image: None,
         state: State::Bucket,
+        settings: ClientSettings {
+            bucket: BucketSettings {
+                storage_class: "STANDARD".to_owned(),
+                ..BucketSettings::default()
+            },
+            ..ClientSettings::default()
+        },
         pipelines: vec![Pipeline {
             name: "xero".to_owned(),
             source: "xero".to_owned(),
@@ -25,6 +32,10 @@ pub(crate) fn client() -> Client {
                 cron: "0 2 * * *".to_owned(),
                 time_zone: "UTC".to_owned(),
                 paused: false,
+                retries: 1,
+                min_backoff: Duration::from_secs(5),
+                max_backoff: Duration::from_secs(3600),
+                deadline: Duration::from_secs(180),
             }),
             dataset: "acme_xero".to_owned(),
             on_overlap: Default::default(),
@@ -33,6 +44,12 @@ pub(crate) fn client() -> Client {
             cpu: 1,
             memory: "512Mi".to_owned(),
             timeout: Duration::from_secs(3600),
+            retries: 1,
+            parallelism: 1,
+            env: Default::default(),
+            labels: Default::default(),
+            vpc: None,
+            warehouse: Default::default(),
             streams: Default::default(),
             models: Vec::new(),
             specification: json!({}),
