@@ -181,6 +181,10 @@ impl<P: PushImage> Apply<'_, P> {
             let secret = plan.steps.iter().find_map(|step| match &step.change {
                 Change::Create {
                     after: Resource::Secret(secret),
+                }
+                | Change::Replace {
+                    after: Resource::Secret(secret),
+                    ..
                 } if step.address == address => Some(secret.clone()),
                 _ => None,
             });
@@ -236,7 +240,8 @@ async fn patiently(
             }
             Some(lag) => waits(lag.why).await,
         }
-        tokio::time::sleep(pause).await;
+        // Steps that wait for the same thing do not ask for it at the same time.
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         pause = (pause * 2).min(Duration::from_secs(15));
     }
 }

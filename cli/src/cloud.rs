@@ -37,6 +37,7 @@ mod step;
 pub use credentials::access_token;
 pub use error::{CloudError, Lag};
 pub use inventory::{Inventory, Sighting};
+pub use jobs::ListedJob;
 pub use read::Actual;
 pub use secrets::{SecretVersion, Stored};
 

@@ -23,7 +23,8 @@ mod write;
 mod tests;
 
 pub use blocks::{
-    BucketFile, EgressFile, LifecycleFile, RepositoryFile, SecretManagerFile, VpcFile, WarehouseFile,
+    BucketFile, EgressFile, LifecycleFile, RepositoryFile, SecretManagerFile, VpcFile,
+    WarehouseFile,
 };
 pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
@@ -32,14 +33,12 @@ pub use file::{
     ClientFile, Defaults, ModelFile, PipelineFile, ScheduleFile, StateBackend, StateFile,
     TargetKind, WorkspaceFile,
 };
-pub use settings::{
-    BucketSettings, ClientSettings, Lifecycle, VpcSettings, WarehouseSettings,
-};
+pub use settings::{BucketSettings, ClientSettings, Lifecycle, VpcSettings, WarehouseSettings};
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use source_text::SourceText;
 pub use state::State;
 pub use workspace::Workspace;
-pub use write::with_pipeline;
+pub use write::{with_image, with_pipeline};
 
 /// Reads a YAML file into `T`; an error names file, line, column and the nearest known key.
 pub(crate) fn read_yaml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {

@@ -43,6 +43,16 @@ pub enum Image {
     Given { name: String },
 }
 
+impl Image {
+    /// What tells it apart: its digest, or its full name.
+    pub fn digest(&self) -> &str {
+        match self {
+            Image::Built { digest } => digest,
+            Image::Given { name } => name,
+        }
+    }
+}
+
 /// Everything the client's file asks for.
 pub fn resources(client: &Client, image: &Image) -> Resources {
     let names = Names::of(client);

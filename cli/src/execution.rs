@@ -48,6 +48,24 @@ impl ExecutionState {
     }
 }
 
+/// An execution of a pipeline, and what its run wrote where it was seen to its end.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Started {
+    pub pipeline: String,
+    pub execution: Execution,
+    pub summary: Option<RunSummary>,
+}
+
+/// A job's newest execution, as the list of jobs tells it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LatestRun {
+    pub name: String,
+    pub state: ExecutionState,
+    /// RFC 3339, as all times here.
+    pub created: Option<String>,
+    pub completed: Option<String>,
+}
+
 /// What a run wrote to `<pipeline>/runs/<run>.json` when it ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {

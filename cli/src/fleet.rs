@@ -64,7 +64,11 @@ impl Fleet {
         let target = context.target(&workspace).await?;
         let connection = Connection::new(target.clone())?;
         let (mut sessions, mut broken) = (Vec::new(), Vec::new());
-        for name in workspace.client_names() {
+        let names = match selection {
+            Selection::One(name) => vec![name.clone()],
+            _ => workspace.client_names(),
+        };
+        for name in names {
             match workspace.client(&name) {
                 Ok(client) if selection.holds(&client) => {
                     let (workspace, target) = (workspace.clone(), target.clone());
@@ -144,13 +148,19 @@ impl Fleet {
             Ok(Planned { proposal, cloud })
         })
         .await;
-        outcomes.extend(self.broken.iter().map(|(client, failure)| Outcome {
-            client: client.clone(),
-            result: Err(failure.clone()),
-        }));
+        outcomes.extend(self.broken_outcomes());
         outcomes.extend(self.propose_removals().await);
         outcomes.sort_by(|a, b| a.client.cmp(&b.client));
         outcomes
+    }
+
+    /// The clients whose files are wrong, as failures of whatever is done.
+    pub fn broken_outcomes<T>(&self) -> Vec<Outcome<T>> {
+        let broken = self.broken.iter().map(|(client, failure)| Outcome {
+            client: client.clone(),
+            result: Err(failure.clone()),
+        });
+        broken.collect()
     }
 
     /// By the lists; what of it only the assets say is believed when its source says so too.

@@ -38,7 +38,12 @@ impl Images {
     /// The same for one of many clients: `packed` keeps our image from one to the next.
     pub fn shared(session: &Session, packed: &mut Option<BuiltImage>) -> Result<Images, Failure> {
         if let Some(name) = &session.client.image {
-            let image = Image::Given { name: name.clone() };
+            let image = match name.starts_with("sha256:") {
+                true => Image::Built {
+                    digest: name.clone(),
+                },
+                false => Image::Given { name: name.clone() },
+            };
             return Ok(Images { image, ours: None });
         }
         let built = match packed {
@@ -76,7 +81,10 @@ impl Images {
 impl PushImage for Images {
     async fn push(&self, image: &str) -> Result<(), String> {
         match self.push_to(image).await {
-            Ok(_) => Ok(()),
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => {
+                Err("the client's file pins it, and it is not in the repository".to_owned())
+            }
             Err(error) => Err(chain(&error)),
         }
     }

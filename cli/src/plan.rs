@@ -40,6 +40,11 @@ pub enum Change {
         before: Resource,
         after: Resource,
     },
+    /// Deleted and made anew: what differs never changes, and nothing is lost by it.
+    Replace {
+        before: Resource,
+        after: Resource,
+    },
     Delete {
         before: Resource,
     },
@@ -56,8 +61,14 @@ pub enum Change {
 /// Why a step is impossible.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("it is in {before} and cannot move to {after}: its data would be lost")]
-    Moves { before: String, after: String },
+    #[error(
+        "its {field} is {before} and never changes to {after}; made anew, it would lose its data"
+    )]
+    Fixed {
+        field: &'static str,
+        before: String,
+        after: String,
+    },
     #[error("it belongs to client `{client}`")]
     Foreign { client: String },
 }
@@ -75,6 +86,8 @@ pub struct FieldChange {
 pub struct Summary {
     pub create: usize,
     pub update: usize,
+    #[serde(default)]
+    pub replace: usize,
     pub delete: usize,
     pub keep: usize,
     pub refuse: usize,
@@ -86,6 +99,7 @@ impl Sum for Summary {
         summaries.fold(Summary::default(), |a, b| Summary {
             create: a.create + b.create,
             update: a.update + b.update,
+            replace: a.replace + b.replace,
             delete: a.delete + b.delete,
             keep: a.keep + b.keep,
             refuse: a.refuse + b.refuse,
@@ -97,6 +111,17 @@ impl Sum for Summary {
 impl Plan {
     /// The steps from what there is to what is declared.
     pub fn between(actual: &Resources, desired: &Resources) -> Plan {
+        Plan::knowing(actual, desired, &BTreeSet::new())
+    }
+
+    /// The same, where the resources of `empty` hold nothing that would be lost.
+    pub fn knowing(actual: &Resources, desired: &Resources, empty: &BTreeSet<Address>) -> Plan {
+        let actual = &seen(actual, desired);
+        let replaced: BTreeSet<_> = fixed(actual, desired)
+            .into_iter()
+            .filter(|address| empty.contains(address))
+            .collect();
+        let actual = &left_beside(actual, &replaced);
         let declared = desired.iter();
         let unchanged = declared
             .filter(|(address, resource)| actual.get(address) == Some(resource))
@@ -104,7 +129,10 @@ impl Plan {
         let addresses: BTreeSet<_> = actual.keys().chain(desired.keys()).collect();
         let (deletes, mut steps): (Vec<_>, Vec<_>) = addresses
             .into_iter()
-            .filter_map(|address| Step::between(address, actual.get(address), desired.get(address)))
+            .filter_map(|address| {
+                let (before, after) = (actual.get(address), desired.get(address));
+                Step::between(address, before, after, &replaced)
+            })
             .filter(|step| !outlives(step, desired))
             .partition(|step| matches!(step.change, Change::Delete { .. }));
         // `Kind` is ordered by creation, so deletions run it backwards.
@@ -125,6 +153,49 @@ impl Plan {
             }
         }
         plan
+    }
+
+    /// Only what gives the jobs another image, and all else of them as it is.
+    pub fn of_image(&self) -> Plan {
+        let steps = self.steps.iter().filter_map(|step| {
+            let change = match (&step.change, step.address.kind) {
+                (change @ Change::Create { .. }, Kind::Repository | Kind::Image) => change.clone(),
+                (Change::Update { before, after }, Kind::Job) => {
+                    let after = before.with_image_of(after)?;
+                    let before = before.clone();
+                    Change::Update { before, after }
+                }
+                _ => return None,
+            };
+            let address = step.address.clone();
+            Some(Step { address, change })
+        });
+        let mut plan = Plan {
+            steps: steps.collect(),
+            unchanged: 0,
+        };
+        // An image is of no use without a job that runs it.
+        if plan.steps.iter().all(|step| step.address.kind != Kind::Job) {
+            plan.steps.clear();
+        }
+        plan
+    }
+
+    /// The changes the other way round; what was made stays.
+    pub fn reversed(&self) -> Plan {
+        let steps = self.steps.iter().rev().filter_map(|step| {
+            let Change::Update { before, after } = &step.change else {
+                return None;
+            };
+            let (before, after) = (after.clone(), before.clone());
+            let address = step.address.clone();
+            let change = Change::Update { before, after };
+            Some(Step { address, change })
+        });
+        Plan {
+            steps: steps.collect(),
+            unchanged: 0,
+        }
     }
 
     /// Whether there is nothing to do.
@@ -151,6 +222,7 @@ impl Plan {
             match step.change {
                 Change::Create { .. } => summary.create += 1,
                 Change::Update { .. } => summary.update += 1,
+                Change::Replace { .. } => summary.replace += 1,
                 Change::Delete { .. } => summary.delete += 1,
                 Change::Keep { .. } => summary.keep += 1,
                 Change::Refuse { .. } => summary.refuse += 1,
@@ -171,9 +243,13 @@ impl Step {
         address: &Address,
         before: Option<&Resource>,
         after: Option<&Resource>,
+        replaced: &BTreeSet<Address>,
     ) -> Option<Step> {
         let change = match (before.cloned(), after.cloned()) {
             (Some(before), Some(after)) if before == after => return None,
+            (Some(before), Some(after)) if replaced.contains(address) => {
+                Change::Replace { before, after }
+            }
             (Some(before), Some(after)) => match refusal(&before, &after) {
                 Some(reason) => Change::Refuse { reason },
                 None => Change::Update { before, after },
@@ -199,7 +275,8 @@ impl Step {
 
     /// What an update changes, field by field.
     pub fn field_changes(&self) -> Vec<FieldChange> {
-        let Change::Update { before, after } = &self.change else {
+        let (Change::Update { before, after } | Change::Replace { before, after }) = &self.change
+        else {
             return Vec::new();
         };
         let (mut before, mut after) = (before.fields(), after.fields());
@@ -231,6 +308,46 @@ fn outlives(step: &Step, desired: &Resources) -> bool {
     }
 }
 
+/// What there is, as far as it is declared: fields the declaration leaves to others are left out.
+pub fn seen(actual: &Resources, desired: &Resources) -> Resources {
+    let all = actual.iter();
+    all.map(|(address, resource)| {
+        let seen = match desired.get(address) {
+            Some(declared) => resource.beside(declared),
+            None => resource.clone(),
+        };
+        (address.clone(), seen)
+    })
+    .collect()
+}
+
+/// The resources that differ in what never changes: they can only be made anew.
+pub fn fixed(actual: &Resources, desired: &Resources) -> Vec<Address> {
+    let both = actual
+        .iter()
+        .filter_map(|(address, before)| Some((address, before, desired.get(address)?)));
+    both.filter(|(_, before, after)| matches!(refusal(before, after), Some(Refusal::Fixed { .. })))
+        .map(|(address, ..)| address.clone())
+        .collect()
+}
+
+/// What is left once these are deleted: the rights on them and the bundles in them go along.
+fn left_beside(actual: &Resources, replaced: &BTreeSet<Address>) -> Resources {
+    let goes = |resource: &Resource| match resource {
+        Resource::Member(member) => member
+            .on
+            .address()
+            .is_some_and(|address| replaced.contains(&address)),
+        Resource::Bundle { object } => {
+            replaced.contains(&Address::new(Kind::Bucket, &object.bucket))
+        }
+        _ => false,
+    };
+    let left = actual.iter().filter(|(_, resource)| !goes(resource));
+    left.map(|(address, it)| (address.clone(), it.clone()))
+        .collect()
+}
+
 fn refusal(before: &Resource, after: &Resource) -> Option<Refusal> {
     let owners = (before.owner()?, after.owner()?);
     if let (Some(theirs), Some(ours)) = (&owners.0.client, &owners.1.client)
@@ -240,10 +357,11 @@ fn refusal(before: &Resource, after: &Resource) -> Option<Refusal> {
             client: theirs.clone(),
         });
     }
-    match (before.location(), after.location()) {
-        (Some(before), Some(after)) if before != after => Some(Refusal::Moves {
-            before: before.to_owned(),
-            after: after.to_owned(),
+    match (before.fixed(), after.fixed()) {
+        (Some((field, before)), Some((_, after))) if before != after => Some(Refusal::Fixed {
+            field,
+            before,
+            after,
         }),
         _ => None,
     }
@@ -317,7 +435,9 @@ mod tests {
         let mut actual = actual.clone();
         for step in &plan.steps {
             match &step.change {
-                Change::Create { after } | Change::Update { after, .. } => {
+                Change::Create { after }
+                | Change::Update { after, .. }
+                | Change::Replace { after, .. } => {
                     actual.insert(step.address.clone(), after.clone());
                 }
                 Change::Delete { .. } => {
@@ -362,6 +482,27 @@ mod tests {
             &one(address, bucket("r2")),
         );
         assert_eq!(plan.refused().count(), 1);
+    }
+
+    #[test]
+    fn an_empty_bucket_in_another_place_is_made_anew_with_the_rights_on_it() {
+        let address = Address::new(Kind::Bucket, "b");
+        let member = Member {
+            on: Holder::Bucket("b".to_owned()),
+            role: "r".to_owned(),
+            account: "a".to_owned(),
+        };
+        let at = |location: &str| {
+            let mut all = one(address.clone(), bucket(location));
+            all.insert(member.address(), member.clone().into());
+            all
+        };
+        assert_eq!(fixed(&at("r1"), &at("r2")), [address.clone()]);
+        let plan = Plan::knowing(&at("r1"), &at("r2"), &BTreeSet::from([address.clone()]));
+        let summary = plan.summary();
+        assert_eq!((summary.replace, summary.create), (1, 1));
+        assert_eq!(plan.steps[0].field_changes()[0].field, "location");
+        assert!(carried_out(&at("r1"), &plan) == at("r2"));
     }
 
     #[test]

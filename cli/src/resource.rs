@@ -164,12 +164,54 @@ impl Resource {
         }
     }
 
+    /// A job with the image of another; `None` where it has it already, or is no job.
+    pub fn with_image_of(&self, other: &Resource) -> Option<Resource> {
+        match (self, other) {
+            (Resource::Job(job), Resource::Job(other)) if job.image != other.image => {
+                let image = other.image.clone();
+                let job = Job {
+                    image,
+                    ..Job::clone(job)
+                };
+                Some(Resource::Job(Box::new(job)))
+            }
+            _ => None,
+        }
+    }
+
     /// Where it is, for what can never move.
     pub fn location(&self) -> Option<&str> {
         match self {
             Resource::Bucket(bucket) => Some(&bucket.location),
             Resource::Dataset(dataset) => Some(&dataset.location),
             _ => None,
+        }
+    }
+
+    /// A field that can never change, by its name.
+    pub fn fixed(&self) -> Option<(&'static str, String)> {
+        match self {
+            Resource::Secret(secret) => Some(("replication", secret.replication.to_string())),
+            other => Some(("location", other.location()?.to_owned())),
+        }
+    }
+
+    /// The same without what `declared` leaves to others.
+    pub fn beside(&self, declared: &Resource) -> Resource {
+        match (self.clone(), declared) {
+            (Resource::Dataset(mut dataset), Resource::Dataset(declared)) => {
+                if declared.description.is_none() {
+                    dataset.description = None;
+                }
+                Resource::Dataset(dataset)
+            }
+            (Resource::Job(mut job), Resource::Job(declared)) => {
+                if let (Some(vpc), Some(declared)) = (&mut job.vpc, &declared.vpc) {
+                    vpc.named_as(declared);
+                }
+                Resource::Job(job)
+            }
+            (resource, _) => resource,
         }
     }
 

@@ -9,9 +9,9 @@ use crate::config::{Client, Workspace};
 use crate::desired::{self, Image};
 use crate::failure::Failure;
 use crate::names;
-use crate::plan::Plan;
 use crate::plan::document::{MissingValue, PlanDocument};
 use crate::plan::saved::{SavedPlan, shown};
+use crate::plan::{self, Plan};
 use crate::resource::{Address, Kind, Owner, Resources};
 use crate::target::Target;
 use crate::view::PlanPicture;
@@ -25,6 +25,7 @@ pub struct Session {
 }
 
 /// What would be done, and what stands in its way.
+#[derive(Clone)]
 pub struct Proposal {
     pub client: String,
     pub plan: Plan,
@@ -61,6 +62,20 @@ impl Session {
         }
     }
 
+    /// The same client with another pin of its image; with none it takes the workspace's.
+    pub fn pinned(&self, pin: Option<&str>) -> Session {
+        let shared = self.workspace.file.image.clone();
+        Session {
+            workspace: self.workspace.clone(),
+            target: self.target.clone(),
+            cloud: self.cloud.clone(),
+            client: Client {
+                image: pin.map(str::to_owned).or(shared),
+                ..self.client.clone()
+            },
+        }
+    }
+
     /// What the client's file asks for, with this image.
     pub fn declared(&self, image: &Image) -> Resources {
         desired::resources(&self.client, image)
@@ -70,7 +85,7 @@ impl Session {
     pub async fn propose(&self, image: &Image) -> Result<Proposal, Failure> {
         let declared = self.declared(image);
         let actual = self.cloud.read(&declared).await?;
-        Ok(self.proposal(declared, actual))
+        self.proposal(declared, actual).await
     }
 
     /// The same by what the project's lists say.
@@ -81,17 +96,20 @@ impl Session {
     ) -> Result<Proposal, Failure> {
         let declared = self.declared(image);
         let actual = self.cloud.read_from(inventory, &declared).await?;
-        Ok(self.proposal(declared, actual))
+        self.proposal(declared, actual).await
     }
 
-    fn proposal(&self, declared: Resources, actual: Actual) -> Proposal {
-        Proposal {
+    async fn proposal(&self, declared: Resources, actual: Actual) -> Result<Proposal, Failure> {
+        let read = plan::seen(&actual.resources, &declared);
+        let fixed = plan::fixed(&read, &declared);
+        let empty = self.cloud.empty_among(&fixed).await?;
+        Ok(Proposal {
             client: self.client.name.clone(),
-            plan: Plan::between(&actual.resources, &declared),
+            plan: Plan::knowing(&read, &declared, &empty),
             missing: self.missing_values(&actual),
             declared,
-            read: actual.resources,
-        }
+            read,
+        })
     }
 
     /// The secrets its jobs need that hold nothing.

@@ -20,17 +20,21 @@ mod events;
 mod exchange;
 mod finding;
 mod fleet;
+mod fleet_runs;
 mod plan;
 mod progress;
 mod run;
 mod status;
 mod table;
+mod upgrade;
 
 pub use fleet::{ClientObserver, FleetPicture, FleetProgress};
+pub use fleet_runs::{FleetStatus, PipelineRun};
 pub use plan::PlanPicture;
 pub use progress::Progress;
 pub use run::{Following, RunPicture};
 pub use status::{PipelineStatus, StatusPicture};
+pub use upgrade::{UpgradePicture, WavePicture};
 
 /// Form of results.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]

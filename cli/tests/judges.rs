@@ -112,3 +112,8 @@ fn googles_python_clients_use_storage_and_secret_manager() {
 fn googles_python_client_changes_copies_and_extracts_tables() {
     conforms("conformance_bigquery.py");
 }
+
+#[test]
+fn googles_python_clients_make_run_schedule_and_log_a_job() {
+    conforms("conformance_deploy.py");
+}

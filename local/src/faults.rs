@@ -1,21 +1,28 @@
-//! Faults on request: the next calls of a path are answered with an error, or cut off.
+//! Faults on request: calls that are answered with an error, late or in drops, that are cut off,
+//! or at which the whole process dies.
 //!
 //! `POST /_local/faults` asks for one, `GET` tells which are left, `DELETE`
 //! forgets them. They are kept in memory only. How jobs fail after they were
-//! taken is `bigquery::faults`.
+//! taken is `bigquery::faults`, what shows only after a while is `lag`.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
+
+/// A body that dribbles comes in so many pieces at most.
+const PIECES: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,6 +37,7 @@ pub enum Moment {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
+    /// `POST`, or some: `POST|PUT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     method: Option<String>,
     /// The beginning of a path.
@@ -39,15 +47,29 @@ pub struct Fault {
     contains: String,
     #[serde(default)]
     at: Moment,
-    /// HTTP status; without one the connection is cut.
+    /// HTTP status; without one, and where nothing below asks for less, the connection is cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
     /// `errors[0].reason` of the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Seconds for the header `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
+    /// The answer is as late as that, and good where there is no `status`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u64>,
+    /// The answer is good, and its body comes in pieces with this wait before each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dribble_ms: Option<u64>,
+    /// The process dies, as by SIGKILL: before the call is served, or after.
+    #[serde(default)]
+    kill: bool,
+    /// `skip` and `times` count the calls of each method and path by themselves.
+    #[serde(default)]
+    each: bool,
     /// How many calls pass before the first that fails.
     #[serde(default)]
     skip: u32,
@@ -77,23 +99,59 @@ impl Fault {
         let whole = uri
             .path_and_query()
             .map_or(uri.path(), |whole| whole.as_str());
+        let is_one = |wanted: &str| method.as_str().eq_ignore_ascii_case(wanted);
         let wanted = self.method.as_deref();
-        wanted.is_none_or(|wanted| method.as_str().eq_ignore_ascii_case(wanted))
+        wanted.is_none_or(|wanted| wanted.split('|').any(is_one))
             && uri.path().starts_with(&self.path)
             && whole.contains(&self.contains)
     }
 
-    pub fn is_after(&self) -> bool {
-        self.at == Moment::After
+    /// Has a call meet this; `serve` is what would have answered it.
+    pub async fn answer(&self, serve: impl Future<Output = Response>) -> Response {
+        if let Some(delay) = self.delay_ms {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        let is_good = self.status.is_none() && (self.delay_ms.or(self.dribble_ms)).is_some();
+        let served = match is_good || self.at == Moment::After {
+            true => Some(serve.await),
+            false => None,
+        };
+        if self.kill {
+            std::process::abort();
+        }
+        match served {
+            Some(served) if is_good => self.dribbled(served).await,
+            _ => self.response(),
+        }
     }
 
-    pub fn response(&self) -> Response {
+    async fn dribbled(&self, served: Response) -> Response {
+        let Some(wait) = self.dribble_ms.map(Duration::from_millis) else {
+            return served;
+        };
+        let (parts, body) = served.into_parts();
+        let Ok(whole) = axum::body::to_bytes(body, usize::MAX).await else {
+            return cut();
+        };
+        let size = whole.len().div_ceil(PIECES).max(1);
+        let pieces: Vec<Bytes> = whole.chunks(size).map(Bytes::copy_from_slice).collect();
+        let pieces = futures::stream::iter(pieces).then(move |piece| async move {
+            tokio::time::sleep(wait).await;
+            Ok::<_, std::io::Error>(piece)
+        });
+        Response::from_parts(parts, Body::from_stream(pieces))
+    }
+
+    fn response(&self) -> Response {
         let Some(code) = self.status else {
             return cut();
         };
         let (status, usual) = words(code);
         let reason = self.reason.as_deref().unwrap_or(usual);
-        let message = format!("Asked for: {code} {reason}");
+        let message = match &self.message {
+            Some(message) => message.clone(),
+            None => format!("Asked for: {code} {reason}"),
+        };
         let body = json!({"error": {
             "code": code, "status": status, "message": message,
             "errors": [{"message": message, "domain": "global", "reason": reason}],
@@ -131,26 +189,76 @@ fn words(code: u16) -> (&'static str, &'static str) {
     }
 }
 
+/// A fault and the calls that may still meet it.
+#[derive(Debug)]
+struct Armed {
+    fault: Fault,
+    /// `skip` and `times` that are left; by method and path, where each counts by itself.
+    left: HashMap<String, (u32, u32)>,
+}
+
+impl Armed {
+    fn new(fault: Fault) -> Armed {
+        Armed {
+            fault,
+            left: HashMap::new(),
+        }
+    }
+
+    /// Whether a call meets it; counted down by it.
+    fn meets(&mut self, method: &Method, uri: &Uri) -> bool {
+        let Fault { skip, times, .. } = self.fault;
+        let left = self.left.entry(self.call(method, uri));
+        let (skip, times) = left.or_insert((skip, times));
+        if *skip > 0 {
+            *skip -= 1;
+            return false;
+        }
+        let is_met = *times > 0;
+        *times = times.saturating_sub(1);
+        is_met
+    }
+
+    fn call(&self, method: &Method, uri: &Uri) -> String {
+        match self.fault.each {
+            true => format!("{method} {}", uri.path()),
+            false => String::new(),
+        }
+    }
+
+    /// Whether no call meets it any more.
+    fn is_spent(&self) -> bool {
+        !self.fault.each && self.left.get("").is_some_and(|(_, times)| *times == 0)
+    }
+
+    fn view(&self) -> Value {
+        let mut view = json!(self.fault);
+        if let Some((skip, times)) = self.left.get("") {
+            view["skip"] = (*skip).into();
+            view["times"] = (*times).into();
+        }
+        view
+    }
+}
+
 #[derive(Debug, Default)]
-pub struct Faults(Mutex<Vec<Fault>>);
+pub struct Faults(Mutex<Vec<Armed>>);
 
 impl Faults {
-    fn lock(&self) -> MutexGuard<'_, Vec<Fault>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Armed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The fault a call meets, counted down by it.
     pub fn meet(&self, method: &Method, uri: &Uri) -> Option<Fault> {
-        let mut faults = self.lock();
-        let fault = faults.iter_mut().find(|fault| fault.is_met(method, uri))?;
-        if fault.skip > 0 {
-            fault.skip -= 1;
+        if uri.path().starts_with("/_local") {
             return None;
         }
-        fault.times = fault.times.saturating_sub(1);
-        let met = fault.clone();
-        faults.retain(|fault| fault.times > 0);
-        Some(met)
+        let mut faults = self.lock();
+        let armed = faults.iter_mut().find(|it| it.fault.is_met(method, uri))?;
+        let met = armed.meets(method, uri).then(|| armed.fault.clone());
+        faults.retain(|armed| !armed.is_spent());
+        met
     }
 }
 
@@ -167,13 +275,13 @@ async fn add(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     let fault: Fault = request.json().await?;
     fault.check()?;
     if fault.times > 0 {
-        cloud.faults.lock().push(fault);
+        cloud.faults.lock().push(Armed::new(fault));
     }
     list(cloud, request).await
 }
 
 async fn list(cloud: Arc<Cloud>, _: Request) -> Reply {
-    let faults = json!(*cloud.faults.lock());
+    let faults: Vec<Value> = cloud.faults.lock().iter().map(Armed::view).collect();
     Ok(Json(json!({"faults": faults})).into_response())
 }
 
@@ -185,12 +293,11 @@ async fn clear(cloud: Arc<Cloud>, request: Request) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     fn faults(fault: Value) -> Faults {
         let fault: Fault = serde_json::from_value(fault).unwrap();
         fault.check().unwrap();
-        Faults(Mutex::new(vec![fault]))
+        Faults(Mutex::new(vec![Armed::new(fault)]))
     }
 
     fn status(faults: &Faults, method: Method, uri: &str) -> Option<u16> {
@@ -219,6 +326,36 @@ mod tests {
             status(&faults, Method::POST, "/upload/x?name=a%2Fb"),
             Some(429)
         );
+    }
+
+    #[test]
+    fn each_call_may_count_by_itself() {
+        let faults = faults(json!({"path": "/", "status": 503, "each": true}));
+        let call = |path: &str| status(&faults, Method::GET, path);
+        assert_eq!(
+            [
+                call("/a"),
+                call("/a"),
+                call("/b"),
+                call("/a"),
+                call("/_local/status")
+            ],
+            [Some(503), None, Some(503), None, None]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_slow_answer_is_whole() {
+        for fault in [
+            json!({"path": "/", "dribble_ms": 1}),
+            json!({"path": "/", "delay_ms": 1}),
+        ] {
+            let fault: Fault = serde_json::from_value(fault).unwrap();
+            let serve = async { (StatusCode::OK, "a whole answer").into_response() };
+            let answer = fault.answer(serve).await;
+            let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
+            assert_eq!(body, "a whole answer");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use xetl_local::record::Record;
 use xetl_local::{sandbox, server};
 
 /// The part of Google Cloud xetl uses, on loopback
@@ -27,6 +28,9 @@ enum Command {
         /// Port on 127.0.0.1 [default: that of last time if free, else any]
         #[arg(long)]
         port: Option<u16>,
+        /// Write every call of an API to this file, secrets included: for tests
+        #[arg(long, value_name = "FILE", env = "XETL_LOCAL_RECORD")]
+        record: Option<PathBuf>,
     },
     Sandbox(sandbox::SandboxArgs),
 }
@@ -36,7 +40,7 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     log_to_stderr();
     let done = match args.command {
-        Command::Serve { dir, port } => serve(dir, port).await,
+        Command::Serve { dir, port, record } => serve(dir, port, record).await,
         Command::Sandbox(args) => sandbox::run(args).await.map_err(Into::into),
     };
     match done {
@@ -48,9 +52,14 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(dir: PathBuf, port: Option<u16>) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(
+    dir: PathBuf,
+    port: Option<u16>,
+    record: Option<PathBuf>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
-    let running = server::start(&dir, port).await?;
+    let record = record.map(|path| Record::open(&path)).transpose()?;
+    let running = server::start_recorded(&dir, port, record).await?;
     tracing::info!(url = running.url, dir = %dir.display(), "serving");
     tokio::select! {
         _ = terminate.recv() => {}

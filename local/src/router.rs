@@ -75,6 +75,18 @@ impl Request {
     }
 }
 
+/// Who answered; an extension of each answer that is no fault.
+#[derive(Debug, Clone, Copy)]
+pub enum Served {
+    /// An API (`run.googleapis.com`).
+    Api(&'static str),
+    /// One of some APIs, which have the path in common.
+    AnyApi,
+    /// What Google serves otherwise, or this cloud's own.
+    Besides,
+    Nobody,
+}
+
 pub type Reply = Result<Response, ApiError>;
 type Handler =
     Box<dyn Fn(Arc<Cloud>, Request) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
@@ -84,19 +96,19 @@ pub struct Route {
     method: Method,
     template: &'static str,
     handler: Handler,
-    service: Option<&'static str>,
+    served: Served,
 }
 
 /// Marks routes as methods of an API (`run.googleapis.com`): their callers are
 /// told apart by token, and the API must be enabled in the `{project}` of the path.
 pub fn service(name: &'static str, routes: Vec<Route>) -> Vec<Route> {
-    routes
-        .into_iter()
-        .map(|route| Route {
-            service: Some(name),
-            ..route
-        })
-        .collect()
+    served_by(Served::Api(name), routes)
+}
+
+/// Says who answers these routes.
+pub fn served_by(served: Served, routes: Vec<Route>) -> Vec<Route> {
+    let routes = routes.into_iter();
+    routes.map(|route| Route { served, ..route }).collect()
 }
 
 impl Route {
@@ -111,7 +123,7 @@ impl Route {
             method,
             template,
             handler,
-            service: None,
+            served: Served::Besides,
         }
     }
 
@@ -122,7 +134,7 @@ impl Route {
         headers: &HeaderMap,
         variables: &BTreeMap<&'static str, String>,
     ) -> Result<Caller, ApiError> {
-        let Some(service) = self.service else {
+        let Served::Api(service) = self.served else {
             return Ok(Caller::Anonymous);
         };
         let caller = cloud.caller(headers)?;
@@ -153,13 +165,20 @@ impl Router {
         let Some(fault) = cloud.faults.meet(request.method(), request.uri()) else {
             return self.serve(cloud, request).await;
         };
-        if fault.is_after() {
-            self.serve(cloud, request).await;
-        }
-        fault.response()
+        fault.answer(self.serve(cloud, request)).await
     }
 
     async fn serve(&self, cloud: Arc<Cloud>, request: axum::extract::Request) -> Response {
+        let (served, mut response) = self.served(cloud, request).await;
+        response.extensions_mut().insert(served);
+        response
+    }
+
+    async fn served(
+        &self,
+        cloud: Arc<Cloud>,
+        request: axum::extract::Request,
+    ) -> (Served, Response) {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         let found = self
@@ -168,15 +187,16 @@ impl Router {
             .filter(|route| route.method == parts.method)
             .find_map(|route| Some((route, matches(route.template, path)?)));
         let Some((route, variables)) = found else {
-            return ApiError::unimplemented(format!(
+            let error = ApiError::unimplemented(format!(
                 "the local cloud does not serve {} {path}",
                 parts.method
-            ))
-            .into_response();
+            ));
+            return (Served::Nobody, error.into_response());
         };
+        let served = route.served;
         let caller = match route.admit(&cloud, &parts.headers, &variables) {
             Ok(caller) => caller,
-            Err(error) => return error.into_response(),
+            Err(error) => return (served, error.into_response()),
         };
         let request = Request {
             caller,
@@ -187,7 +207,10 @@ impl Router {
             headers: parts.headers,
             body,
         };
-        (route.handler)(cloud, request).await.into_response()
+        (
+            served,
+            (route.handler)(cloud, request).await.into_response(),
+        )
     }
 }
 

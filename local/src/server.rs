@@ -14,11 +14,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cloud::Cloud;
-use crate::router::{Router, service};
+use crate::record::Record;
+use crate::router::{Router, Served, served_by, service};
 use crate::store::Store;
 use crate::{
-    accounts, assets, bigquery, faults, logging, metadata, operations, projects, registry, run,
-    scheduler, secrets, services, status, storage,
+    accounts, assets, bigquery, faults, lag, logging, metadata, operations, projects, registry,
+    run, scheduler, secrets, services, status, storage,
 };
 
 /// How long requests under way may take once the end is asked for.
@@ -65,6 +66,15 @@ impl Running {
 /// Serves the folder `dir`. Without a port it is that of last time if free, else any;
 /// port 0 is always any.
 pub async fn start(dir: &Path, port: Option<u16>) -> Result<Running, ServeError> {
+    start_recorded(dir, port, None).await
+}
+
+/// As [`start`], with a record of what goes over the wire.
+pub async fn start_recorded(
+    dir: &Path,
+    port: Option<u16>,
+    record: Option<Record>,
+) -> Result<Running, ServeError> {
     let folder = Folder::enter(dir)?;
     let listener = listen(port, folder.last_port()).await?;
     let state_error = |source| ServeError::State {
@@ -76,7 +86,7 @@ pub async fn start(dir: &Path, port: Option<u16>) -> Result<Running, ServeError>
     let store = Store::open(dir).map_err(state_error)?;
     let cloud = Arc::new(Cloud::open(store, url.clone()).map_err(state_error)?);
     background(&cloud);
-    let task = tokio::spawn(serve(listener, cloud.clone()));
+    let task = tokio::spawn(serve(listener, cloud.clone(), record));
     folder.announce(&url, address.port()).map_err(state_error)?;
     Ok(Running {
         url,
@@ -91,6 +101,7 @@ fn router() -> Router {
     Router::default()
         .with(status::routes())
         .with(faults::routes())
+        .with(lag::routes())
         .with(metadata::routes())
         .with(service("secretmanager.googleapis.com", secrets::routes()))
         .with(service("storage.googleapis.com", storage::routes()))
@@ -107,7 +118,7 @@ fn router() -> Router {
             projects::routes(),
         ))
         .with(service("serviceusage.googleapis.com", services::routes()))
-        .with(operations::routes())
+        .with(served_by(Served::AnyApi, operations::routes()))
         .with(service(
             "artifactregistry.googleapis.com",
             registry::routes(),
@@ -128,23 +139,32 @@ fn background(cloud: &Arc<Cloud>) {
     tokio::spawn(scheduler::run(cloud.clone()));
 }
 
-async fn serve(listener: TcpListener, cloud: Arc<Cloud>) -> io::Result<()> {
+async fn serve(listener: TcpListener, cloud: Arc<Cloud>, record: Option<Record>) -> io::Result<()> {
     let router = Arc::new(router());
+    let record = Arc::new(record);
     let shutdown: CancellationToken = cloud.shutdown.clone();
     let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
-        let (router, cloud) = (router.clone(), cloud.clone());
-        async move { answer(&router, cloud, request).await }
+        let (router, cloud, record) = (router.clone(), cloud.clone(), record.clone());
+        async move { answer(&router, cloud, record.as_ref().as_ref(), request).await }
     });
     axum::serve(listener, app)
         .with_graceful_shutdown(async move { shutdown.cancelled().await })
         .await
 }
 
-async fn answer(router: &Router, cloud: Arc<Cloud>, request: axum::extract::Request) -> Response {
+async fn answer(
+    router: &Router,
+    cloud: Arc<Cloud>,
+    record: Option<&Record>,
+    request: axum::extract::Request,
+) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
     let path = shown(request.uri().path());
-    let response = router.answer(cloud, request).await;
+    let response = match record {
+        Some(record) => record.answer(router, cloud, request).await,
+        None => router.answer(cloud, request).await,
+    };
     tracing::info!(
         method = %method,
         path,

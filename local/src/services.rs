@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
 use crate::error::ApiError;
+use crate::lag::Lag;
 use crate::paging::Paging;
 use crate::policy::require;
 use crate::projects::Project;
@@ -58,10 +59,16 @@ const ALSO_KNOWN: [&str; 23] = [
 const MOST_ENABLED: usize = 20;
 const MOST_READ: usize = 30;
 
+/// An API of a project, as the lag knows it.
+fn lagging(project: &str, service: &str) -> String {
+    format!("{project} {service}")
+}
+
 /// The APIs switched on, by project id.
 pub struct Services {
     enabled: Collection<BTreeSet<String>>,
     operations: Collection<Value>,
+    pub lag: Lag,
 }
 
 impl Services {
@@ -69,6 +76,7 @@ impl Services {
         Ok(Services {
             enabled: store.collection("services")?,
             operations: store.collection("service-operations")?,
+            lag: Lag::default(),
         })
     }
 
@@ -82,7 +90,9 @@ impl Services {
 
     pub fn enable(&self, project: &str, service: &str) -> io::Result<()> {
         self.enabled.update(project, |services| {
-            services.get_or_insert_default().insert(service.to_owned());
+            if services.get_or_insert_default().insert(service.to_owned()) {
+                self.lag.made(&lagging(project, service));
+            }
             Ok(())
         })
     }
@@ -97,7 +107,8 @@ impl Services {
     /// # Errors
     /// `SERVICE_DISABLED`, as Google answers a call to an API that is off.
     pub fn check(&self, project: &Project, service: &str) -> Result<(), ApiError> {
-        if self.is_enabled(&project.project_id, service) {
+        let id = &project.project_id;
+        if self.is_enabled(id, service) && self.lag.shows(&lagging(id, service)) {
             return Ok(());
         }
         let number = &project.number;

@@ -65,10 +65,11 @@ impl Cloud {
         &self,
         builder: ClientBuilder<F, Credentials>,
     ) -> ClientBuilder<F, Credentials> {
+        let patient = retry::Patient::default();
         let builder = builder
             .with_credentials(self.connection.credentials.clone())
-            .with_retry_policy(retry::Patient)
-            .with_backoff_policy(retry::backoff())
+            .with_retry_policy(patient.clone())
+            .with_backoff_policy(patient)
             .with_polling_backoff_policy(retry::polling());
         match self.connection.target.endpoint() {
             Some(endpoint) => builder.with_endpoint(endpoint),

@@ -17,9 +17,10 @@ use super::accounts::account_of;
 use super::assets::Assets;
 use super::buckets::bucket_of;
 use super::datasets::Found;
+use super::jobs::ListedJob;
 use super::repositories::repository_of;
 use super::{Cloud, CloudError, Connection, last_part, secrets};
-use crate::resource::{Holder, Job, Owner, Resource, Schedule};
+use crate::resource::{Holder, Owner, Resource, Schedule};
 
 /// What there is in a project, by name; of all clients, and of others.
 #[derive(Debug, Default)]
@@ -39,7 +40,7 @@ pub struct Inventory {
 #[derive(Debug, Default)]
 pub(super) struct Region {
     pub repositories: BTreeMap<String, Resource>,
-    pub jobs: BTreeMap<String, Job>,
+    pub jobs: BTreeMap<String, ListedJob>,
     pub schedules: BTreeMap<String, Schedule>,
 }
 
@@ -80,6 +81,11 @@ impl Inventory {
         self.assets.are_known()
     }
 
+    /// A job of a region.
+    pub fn job(&self, region: &str, name: &str) -> Option<&ListedJob> {
+        self.regions.get(region)?.jobs.get(name)
+    }
+
     /// How many jobs and service accounts there are, whoever's they are.
     pub fn jobs_in(&self, region: &str) -> usize {
         self.regions.get(region).map_or(0, |it| it.jobs.len())
@@ -104,7 +110,7 @@ impl Inventory {
     /// All owners, those first whose region is certain.
     fn owners(&self) -> impl Iterator<Item = (Option<&str>, &Owner)> {
         let regional = self.regions.iter().flat_map(|(name, region)| {
-            let jobs = region.jobs.values().map(|job| &job.owner);
+            let jobs = region.jobs.values().map(|it| &it.job.owner);
             let schedules = region.schedules.values().map(|schedule| &schedule.owner);
             let repositories = region.repositories.values().filter_map(Resource::owner);
             let all = jobs.chain(schedules).chain(repositories);

@@ -5,28 +5,43 @@ use std::collections::BTreeMap;
 use google_cloud_gax::paginator::ItemPaginator;
 use google_cloud_lro::Poller;
 use google_cloud_run_v2::model::{
-    Container, EnvVar, EnvVarSource, ExecutionEnvironment, ExecutionTemplate, Job as RunJob,
-    ResourceRequirements, SecretKeySelector, TaskTemplate, VpcAccess,
+    Container, EnvVar, EnvVarSource, ExecutionEnvironment, ExecutionReference, ExecutionTemplate,
+    Job as RunJob, ResourceRequirements, SecretKeySelector, TaskTemplate, VpcAccess,
     env_var::Values,
+    execution_reference::CompletionStatus,
     task_template::Retries,
     vpc_access::{NetworkInterface, VpcEgress},
 };
 use google_cloud_wkt::Duration;
 
+use super::executions::time;
 use super::inventory::PAGE;
 use super::{Cloud, CloudError, last_part};
+use crate::execution::{ExecutionState, LatestRun};
 use crate::resource::{Job, Labels, Owner, Vpc, labels};
+
+/// A job as its list tells it.
+#[derive(Debug, Clone)]
+pub struct ListedJob {
+    pub job: Job,
+    pub latest: Option<LatestRun>,
+    /// The image it ran before its present one.
+    pub previous_image: Option<String>,
+}
+
+/// Where a job keeps the image it had before, for `xetl rollback`.
+const PREVIOUS_IMAGE: &str = "xetl.dev/previous-image";
 
 impl Cloud {
     /// All jobs of the region, whoever's they are.
-    pub(super) async fn list_jobs(&self) -> Result<BTreeMap<String, Job>, CloudError> {
+    pub(super) async fn list_jobs(&self) -> Result<BTreeMap<String, ListedJob>, CloudError> {
         let list = self.jobs().await?.list_jobs();
         let list = list.set_parent(self.in_region("")).set_page_size(PAGE);
         let mut items = list.by_item();
         self.listed(
             "jobs",
             async || items.next().await,
-            |job| (last_part(&job.name), job_of(&job)),
+            |job| (last_part(&job.name), listed(&job)),
         )
         .await
     }
@@ -64,12 +79,17 @@ impl Cloud {
         let Some(before) = self.find_run_job(name).await? else {
             return self.create_job(name, job).await;
         };
+        let image = image_of(&before);
+        let mut annotations = before.annotations;
+        if !image.is_empty() && image != job.image {
+            annotations.insert(PREVIOUS_IMAGE.to_owned(), image);
+        }
         let there: Labels = before.labels.into_iter().collect();
         let labels = labels::rewritten(&there, &job.owner, &job.labels);
         let after = run_job(job)
             .set_name(self.job_name(name))
             .set_labels(labels)
-            .set_annotations(before.annotations)
+            .set_annotations(annotations)
             .set_etag(before.etag);
         self.jobs()
             .await?
@@ -128,6 +148,36 @@ fn run_job(job: &Job) -> RunJob {
         .set_client("xetl")
         .set_client_version(env!("CARGO_PKG_VERSION"))
         .set_template(execution)
+}
+
+fn listed(job: &RunJob) -> ListedJob {
+    ListedJob {
+        job: job_of(job),
+        latest: job.latest_created_execution.as_ref().map(latest_of),
+        previous_image: job.annotations.get(PREVIOUS_IMAGE).cloned(),
+    }
+}
+
+fn image_of(job: &RunJob) -> String {
+    let task = job.template.as_ref().and_then(|it| it.template.as_ref());
+    let container = task.and_then(|task| task.containers.first());
+    container.map(|it| it.image.clone()).unwrap_or_default()
+}
+
+fn latest_of(run: &ExecutionReference) -> LatestRun {
+    let state = match run.completion_status {
+        CompletionStatus::ExecutionSucceeded => ExecutionState::Succeeded,
+        CompletionStatus::ExecutionFailed => ExecutionState::Failed,
+        CompletionStatus::ExecutionCancelled => ExecutionState::Cancelled,
+        CompletionStatus::ExecutionRunning => ExecutionState::Running,
+        _ => ExecutionState::Pending,
+    };
+    LatestRun {
+        name: last_part(&run.name),
+        state,
+        created: run.create_time.as_ref().and_then(time),
+        completed: run.completion_time.as_ref().and_then(time),
+    }
 }
 
 fn vpc_access(vpc: &Vpc) -> VpcAccess {

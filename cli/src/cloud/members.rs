@@ -41,7 +41,7 @@ impl Cloud {
             match self.change_once(member, has).await {
                 Err(error) if error.is_conflict() && races < RACES => {
                     races += 1;
-                    tokio::time::sleep(super::retry::delay(races)).await;
+                    tokio::time::sleep(super::retry::wait(races, None)).await;
                 }
                 result => return result,
             }

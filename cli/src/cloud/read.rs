@@ -59,10 +59,30 @@ impl Cloud {
         Ok(held.await?.into_iter().flatten().collect())
     }
 
+    /// Which of these hold nothing.
+    pub async fn empty_among(
+        &self,
+        addresses: &[Address],
+    ) -> Result<BTreeSet<Address>, CloudError> {
+        let look = addresses.iter().map(|address| async move {
+            let holds = self.holds_data_now(address).await?;
+            Ok::<_, CloudError>((!holds).then(|| address.clone()))
+        });
+        Ok(try_join_all(look).await?.into_iter().flatten().collect())
+    }
+
     async fn holds_data(&self, address: &Address, actual: &Actual) -> Result<bool, CloudError> {
+        match address.kind {
+            Kind::Secret => Ok(!actual.empty_secrets.contains(&address.name)),
+            _ => self.holds_data_now(address).await,
+        }
+    }
+
+    pub(super) async fn holds_data_now(&self, address: &Address) -> Result<bool, CloudError> {
         let name = &address.name;
         match address.kind {
-            Kind::Secret => Ok(!actual.empty_secrets.contains(name)),
+            // A value that is disabled can be enabled again.
+            Kind::Secret => Ok(!self.secret_versions(name).await?.is_empty()),
             Kind::Dataset => self.dataset_has_tables(name).await,
             _ => {
                 let objects = self.list_objects(name, "").await?;
@@ -313,6 +333,7 @@ impl Reader<'_> {
         };
         let jobs = jobs
             .iter()
+            .map(|(name, listed)| (name, &listed.job))
             .filter(|(name, job)| self.is_ours(Some(&job.owner)) || is_declared(Kind::Job, name));
         let jobs: BTreeMap<_, _> = jobs.collect();
         let schedules = schedules.iter().filter(|(name, schedule)| {

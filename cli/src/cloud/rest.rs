@@ -1,11 +1,13 @@
 //! A thin JSON client, for what Google's crates leave out: buckets' control
 //! (theirs is gRPC only) and BigQuery's `If-Match`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use google_cloud_auth::credentials::Credentials;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::IF_MATCH;
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
 use super::{CloudError, credentials, retry};
@@ -58,18 +60,16 @@ impl Rest {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let result = self.request(call).await?.send().await;
             let last = attempt >= retry::attempts();
-            match result {
-                Ok(reply) if retry::status_passes(reply.status().as_u16()) && !last => {}
-                Ok(reply) => return finish(call, reply).await,
-                Err(error) if error.is_connect() && attempt > 1 => {
+            let asked = match answer(self.request(call).await?).await {
+                Ok(answer) if last || !answer.is_passing() => return answer.body_of(call),
+                Ok(answer) => answer.asked,
+                Err(error) if last || (error.is_connect() && attempt > 1) => {
                     return Err(self.unreachable(call, &error));
                 }
-                Err(error) if last => return Err(self.unreachable(call, &error)),
-                Err(_) => {}
-            }
-            tokio::time::sleep(retry::delay(attempt)).await;
+                Err(_) => None,
+            };
+            tokio::time::sleep(retry::wait(attempt, asked)).await;
         }
     }
 
@@ -140,19 +140,40 @@ impl Rest {
     }
 }
 
-async fn finish(call: &Call<'_>, reply: Response) -> Result<Bytes, CloudError> {
-    let status = reply.status();
-    let body = reply.bytes().await.map_err(|error| CloudError::Unusable {
-        what: call.what.to_owned(),
-        problem: chain(&error),
-    })?;
-    match status.is_success() {
-        true => Ok(body),
-        false => Err(CloudError::of_response(
-            call.what.to_owned(),
-            status.as_u16(),
-            &body,
-        )),
+/// A whole answer; one whose body breaks off is none.
+struct Answer {
+    status: StatusCode,
+    /// The wait it asks for.
+    asked: Option<Duration>,
+    body: Bytes,
+}
+
+async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
+    let reply = request.send().await?;
+    Ok(Answer {
+        status: reply.status(),
+        asked: retry::retry_after(reply.headers()),
+        body: reply.bytes().await?,
+    })
+}
+
+impl Answer {
+    /// Whether asking again may help, and soon.
+    fn is_passing(&self) -> bool {
+        let soon = self.asked.is_none_or(|wait| wait <= retry::LONGEST_ASKED);
+        retry::status_passes(self.status.as_u16()) && soon
+    }
+
+    fn body_of(self, call: &Call<'_>) -> Result<Bytes, CloudError> {
+        let what = call.what.to_owned();
+        match self.status.is_success() {
+            true => Ok(self.body),
+            false => Err(CloudError::of_response(
+                what,
+                self.status.as_u16(),
+                &self.body,
+            )),
+        }
     }
 }
 

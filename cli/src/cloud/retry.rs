@@ -1,24 +1,43 @@
-//! When a call is sent again.
+//! When a call is sent again, and after which wait.
 //!
 //! Google's crates send again only after 503, and only what is idempotent. Our
 //! creates carry their names, so sending them twice is safe: the second answer
-//! is "already exists", which is checked.
+//! is "already exists", which is checked. A wait grows, is never the same for
+//! two callers, and is at least what the server asks for; where that is more
+//! than a person at a terminal waits for, the error comes at once.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use google_cloud_gax::backoff_policy::BackoffPolicy;
 use google_cloud_gax::error::Error;
+use google_cloud_gax::error::rpc::StatusDetails;
 use google_cloud_gax::exponential_backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use google_cloud_gax::retry_policy::RetryPolicy;
 use google_cloud_gax::retry_result::RetryResult;
 use google_cloud_gax::retry_state::RetryState;
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
 
 const ATTEMPTS: u32 = 6;
 /// A closed port stays closed; a connection that breaks off does not.
 const CONNECT_ATTEMPTS: u32 = 2;
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The longest wait a server may ask for before it is as good as a refusal.
+pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// Sends again after 429, 500, 502, 503 and broken connections.
-#[derive(Debug)]
-pub(super) struct Patient;
+///
+/// It is both policies of a client, as the wait a server asks for is in its error, which
+/// only the one sees, and is waited by the other.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Patient {
+    /// Waits asked for, by the beginning of the loop that is to wait: the other policy takes
+    /// each out at once.
+    asked: Arc<Mutex<HashMap<Instant, Duration>>>,
+}
 
 impl RetryPolicy for Patient {
     fn on_error(&self, state: &RetryState, error: Error) -> RetryResult {
@@ -26,11 +45,29 @@ impl RetryPolicy for Patient {
             true => CONNECT_ATTEMPTS,
             false => ATTEMPTS,
         };
-        match passes(&error) {
-            false => RetryResult::Permanent(error),
-            true if state.attempt_count >= attempts => RetryResult::Permanent(error),
-            true => RetryResult::Continue(error),
+        if !passes(&error) || state.attempt_count >= attempts {
+            return RetryResult::Permanent(error);
         }
+        match asked_by(&error) {
+            Some(wait) if wait > LONGEST_ASKED => return RetryResult::Permanent(error),
+            Some(wait) => drop(self.asked().insert(state.start, wait)),
+            None => {}
+        }
+        RetryResult::Continue(error)
+    }
+}
+
+impl BackoffPolicy for Patient {
+    fn on_failure(&self, state: &RetryState) -> Duration {
+        let asked = self.asked().remove(&state.start);
+        wait(state.attempt_count, asked)
+    }
+}
+
+impl Patient {
+    fn asked(&self) -> std::sync::MutexGuard<'_, HashMap<Instant, Duration>> {
+        // A map of numbers is never left half-changed.
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,12 +95,40 @@ pub(super) fn status_passes(status: u16) -> bool {
     matches!(status, 429 | 500 | 502 | 503)
 }
 
-/// Waits between attempts: short first, as most trouble is.
-pub(super) fn backoff() -> ExponentialBackoff {
-    ExponentialBackoffBuilder::new()
-        .with_initial_delay(Duration::from_millis(200))
-        .with_maximum_delay(Duration::from_secs(10))
-        .clamp()
+/// The wait an error asks for: in a header, or as a `RetryInfo` among its details.
+fn asked_by(error: &Error) -> Option<Duration> {
+    let info = error.status().and_then(|status| {
+        let delays = status.details.iter().filter_map(|detail| match detail {
+            StatusDetails::RetryInfo(info) => info.retry_delay,
+            _ => None,
+        });
+        delays
+            .last()
+            .and_then(|delay| Duration::try_from(delay).ok())
+    });
+    error.http_headers().and_then(retry_after).or(info)
+}
+
+/// The seconds of `Retry-After`; Google sends no dates in it.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// How long to wait after attempt `n`. Those who failed together do not come back together.
+pub(super) fn wait(n: u32, asked: Option<Duration>) -> Duration {
+    let longest = FIRST_WAIT.saturating_mul(1 << n.clamp(1, 10).saturating_sub(1));
+    let longest = longest.min(LONGEST_WAIT);
+    match asked {
+        Some(asked) => asked + FIRST_WAIT.mul_f64(fastrand::f64()),
+        None => longest.mul_f64(0.5 + fastrand::f64() / 2.0),
+    }
 }
 
 /// Waits between looks at a running operation.
@@ -74,11 +139,6 @@ pub(super) fn polling() -> ExponentialBackoff {
         .clamp()
 }
 
-/// How long to wait after attempt `n`, for calls without Google's crates.
-pub(super) fn delay(n: u32) -> Duration {
-    Duration::from_millis(200) * 2u32.saturating_pow(n.min(5))
-}
-
 pub(super) fn attempts() -> u32 {
     ATTEMPTS
 }
@@ -86,32 +146,73 @@ pub(super) fn attempts() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use google_cloud_gax::retry_state::RetryState;
 
     fn answer(status: u16) -> Error {
         Error::http(status, Default::default(), Default::default())
+    }
+
+    fn busy(after: &str) -> Error {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, after.parse().unwrap())]);
+        Error::http(429, headers, Default::default())
     }
 
     #[test]
     fn busy_servers_are_asked_again_and_refusals_are_not() {
         let state = RetryState::new(false);
         for status in [429, 500, 502, 503] {
-            assert!(Patient.on_error(&state, answer(status)).is_continue());
+            let patient = Patient::default();
+            assert!(patient.on_error(&state, answer(status)).is_continue());
         }
         for status in [400, 403, 404, 409, 501] {
-            assert!(Patient.on_error(&state, answer(status)).is_permanent());
+            let patient = Patient::default();
+            assert!(patient.on_error(&state, answer(status)).is_permanent());
         }
     }
 
     #[test]
     fn asking_again_has_an_end() {
         let state = RetryState::new(true).set_attempt_count(ATTEMPTS);
-        assert!(Patient.on_error(&state, answer(503)).is_permanent());
+        let patient = Patient::default();
+        assert!(patient.on_error(&state, answer(503)).is_permanent());
     }
 
     #[test]
     fn what_would_happen_twice_is_asked_once() {
         let state = RetryState::new(false);
         assert!(Once.on_error(&state, answer(503)).is_permanent());
+    }
+
+    #[test]
+    fn a_server_is_left_alone_as_long_as_it_asks_for() {
+        let patient = Patient::default();
+        let state = RetryState::new(true).set_attempt_count(1u32);
+        assert!(patient.on_error(&state, busy("7")).is_continue());
+        let wait = patient.on_failure(&state);
+        assert!(
+            wait >= Duration::from_secs(7) && wait < Duration::from_secs(8),
+            "{wait:?}"
+        );
+        assert!(patient.on_failure(&state) <= FIRST_WAIT, "asked for once");
+    }
+
+    #[test]
+    fn nobody_is_kept_waiting_for_an_hour() {
+        let state = RetryState::new(true).set_attempt_count(1u32);
+        let patient = Patient::default();
+        assert!(patient.on_error(&state, busy("3600")).is_permanent());
+    }
+
+    #[test]
+    fn waits_grow_up_to_a_limit_and_differ() {
+        for n in 1..20 {
+            let longest = (FIRST_WAIT * 2u32.pow(n.min(10) - 1)).min(LONGEST_WAIT);
+            let waits: Vec<_> = (0..20).map(|_| wait(n, None)).collect();
+            assert!(
+                waits
+                    .iter()
+                    .all(|wait| *wait >= longest / 2 && *wait <= longest)
+            );
+            assert!(waits.iter().any(|wait| *wait != waits[0]));
+        }
     }
 }

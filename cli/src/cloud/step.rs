@@ -9,18 +9,43 @@ impl Cloud {
     pub async fn carry_out(&self, step: &Step) -> Result<(), CloudError> {
         let address = &step.address;
         match &step.change {
-            Change::Create { after } => match self.create(address, after).await {
-                Err(error) if error.already_exists() && error.lag().is_none() => {
-                    self.adopt(address, after, error).await
-                }
-                result => result,
-            },
+            Change::Create { after } => self.create_or_adopt(address, after).await,
             Change::Update { after, .. } => self.update(address, after).await,
-            Change::Delete { before } => match self.delete(address, before).await {
-                Err(error) if error.is_absent() => Ok(()),
-                result => result,
-            },
+            Change::Replace { before, after } => {
+                self.check_empty(address).await?;
+                self.delete_or_miss(address, before).await?;
+                self.create_or_adopt(address, after).await
+            }
+            Change::Delete { before } => self.delete_or_miss(address, before).await,
             Change::Keep { .. } | Change::Refuse { .. } => Ok(()),
+        }
+    }
+
+    async fn create_or_adopt(&self, address: &Address, after: &Resource) -> Result<(), CloudError> {
+        match self.create(address, after).await {
+            Err(error) if error.already_exists() && error.lag().is_none() => {
+                self.adopt(address, after, error).await
+            }
+            result => result,
+        }
+    }
+
+    async fn delete_or_miss(&self, address: &Address, before: &Resource) -> Result<(), CloudError> {
+        match self.delete(address, before).await {
+            Err(error) if error.is_absent() => Ok(()),
+            result => result,
+        }
+    }
+
+    /// It was empty when the plan was made; data that came since must not be lost.
+    async fn check_empty(&self, address: &Address) -> Result<(), CloudError> {
+        match self.holds_data_now(address).await? {
+            false => Ok(()),
+            true => Err(CloudError::Unusable {
+                what: address.to_string(),
+                problem: "holds data by now, and would lose it if it were made anew; plan again"
+                    .to_owned(),
+            }),
         }
     }
 

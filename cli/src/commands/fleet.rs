@@ -16,6 +16,12 @@ use crate::view::{FleetPicture, View};
 use super::agree;
 use super::destroy::NoImages;
 
+mod run;
+mod status;
+
+pub use run::{RunMany, run, run_client};
+pub use status::{latest, status};
+
 /// Clients applied at the same time: the APIs allow some hundred writes a minute.
 const AT_ONCE: usize = 8;
 
@@ -32,7 +38,9 @@ pub async fn plan(
     view: &mut View,
     selection: &Selection,
 ) -> Result<bool, Failure> {
-    let (fleet, images) = opened(context, view, selection).await?;
+    let fleet = listed(context, selection).await?;
+    note_slow(view, &fleet);
+    let images = fleet.images()?;
     let outcomes = fleet.propose(|session| image_of(&images, session)).await;
     view.fleet_plan(&picture(&fleet, &outcomes))?;
     failed(&outcomes)?;
@@ -46,7 +54,9 @@ pub async fn apply(
     selection: &Selection,
     how: &ApplyMany,
 ) -> Result<(), Failure> {
-    let (fleet, images) = opened(context, view, selection).await?;
+    let fleet = listed(context, selection).await?;
+    note_slow(view, &fleet);
+    let images = fleet.images()?;
     let outcomes = fleet.propose(|session| image_of(&images, session)).await;
     if !view.is_json() {
         view.fleet_plan(&picture(&fleet, &outcomes))?;
@@ -95,17 +105,24 @@ async fn carry_out(
     }
 }
 
-async fn opened(
-    context: &Context,
-    view: &mut View,
-    selection: &Selection,
-) -> Result<(Fleet, BTreeMap<String, Images>), Failure> {
-    let mut fleet = Fleet::open(context, selection).await?;
-    if fleet.is_empty() {
-        return Err(Failure::new(Kind::Usage, "no client is like that"));
+/// The clients chosen, of which there has to be one.
+async fn opened(context: &Context, selection: &Selection) -> Result<Fleet, Failure> {
+    let fleet = Fleet::open(context, selection).await?;
+    match fleet.is_empty() {
+        true => Err(Failure::new(Kind::Usage, "no client is like that")),
+        false => Ok(fleet),
     }
-    let images = fleet.images()?;
+}
+
+/// The same with their projects listed.
+pub async fn listed(context: &Context, selection: &Selection) -> Result<Fleet, Failure> {
+    let mut fleet = opened(context, selection).await?;
     fleet.list().await;
+    Ok(fleet)
+}
+
+/// Says that policies cannot be listed, where that makes many calls.
+fn note_slow(view: &mut View, fleet: &Fleet) {
     let slow = fleet.slow_projects();
     if let (Some(project), 3..) = (slow.first(), fleet.sessions.len()) {
         view.note(format!(
@@ -114,7 +131,6 @@ async fn opened(
             slow.len()
         ));
     }
-    Ok((fleet, images))
 }
 
 fn image_of(images: &BTreeMap<String, Images>, session: &Session) -> Image {

@@ -28,6 +28,7 @@ pub mod schema;
 pub mod secrets;
 pub mod source;
 pub mod status;
+pub mod upgrade;
 mod which;
 
 /// Data pipelines of many clients on Google Cloud
@@ -61,6 +62,8 @@ enum Command {
     Run(run::RunArgs),
     Backfill(backfill::BackfillArgs),
     Replay(replay::ReplayArgs),
+    Upgrade(upgrade::UpgradeArgs),
+    Rollback(upgrade::RollbackArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Query(query::QueryArgs),
@@ -96,6 +99,8 @@ impl Cli {
             Command::Run(args) => run::run(&context, view, &args).await?,
             Command::Backfill(args) => backfill::run(&context, view, &args).await?,
             Command::Replay(args) => replay::run(&context, view, &args).await?,
+            Command::Upgrade(args) => upgrade::upgrade(&context, view, &args).await?,
+            Command::Rollback(args) => upgrade::rollback(&context, view, &args).await?,
             Command::Status(args) => status::run(&context, view, &args).await?,
             Command::Logs(args) => logs::run(&context, view, &args).await?,
             Command::Query(args) => query::run(&context, view, &args).await?,

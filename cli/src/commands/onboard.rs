@@ -308,6 +308,7 @@ fn schedule(
             ..file.clone()
         };
         let client = ClientFile {
+            image: None,
             client: args.client.clone(),
             pipelines: IndexMap::from([(name.to_owned(), file)]),
             ..ClientFile::default()

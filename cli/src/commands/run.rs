@@ -17,13 +17,15 @@ use crate::names;
 use crate::session::Session;
 use crate::view::{RunPicture, View};
 
-/// Run a pipeline now
+use super::fleet;
+use super::which::{Which, WhichArgs, only_for_one};
+
+/// Run a pipeline now, or those of many clients
 #[derive(clap::Args, Debug)]
 pub struct RunArgs {
-    /// Client whose pipeline to run
-    #[arg(long, value_name = "NAME")]
-    client: String,
-    /// Pipeline to run; may be left out where the client has one
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Pipeline to run; may be left out where the client has one, and of many clients all run
     #[arg(long, value_name = "NAME")]
     pipeline: Option<String>,
     /// Stream to load instead of all; may be repeated
@@ -43,7 +45,20 @@ pub struct RunArgs {
 const LOOK: Duration = Duration::from_millis(1000);
 
 pub async fn run(context: &Context, view: &mut View, args: &RunArgs) -> Result<(), Failure> {
-    let session = context.session(&args.client).await?;
+    let client = match args.which.which() {
+        Which::One(client) => client,
+        Which::Many(selection) => {
+            only_for_one("--stream", !args.streams.is_empty())?;
+            only_for_one("a range", args.range != RangeArgs::default())?;
+            let how = fleet::RunMany {
+                pipeline: args.pipeline.as_deref(),
+                full_refresh: args.full_refresh,
+                wait: args.wait,
+            };
+            return fleet::run(context, view, &selection, &how).await;
+        }
+    };
+    let session = context.session(client).await?;
     let pipeline = the_pipeline(&session.client, args.pipeline.as_deref())?;
     let order = Order::new(pipeline, &args.streams, &args.range)?.refreshed(args.full_refresh);
     execute(&session, view, &order, args.wait).await
@@ -124,7 +139,7 @@ async fn follow(
 }
 
 /// The failure a finished run is, if it is one.
-fn verdict(
+pub fn verdict(
     session: &Session,
     execution: &Execution,
     summary: Option<&RunSummary>,

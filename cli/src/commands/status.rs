@@ -10,19 +10,33 @@ use crate::names;
 use crate::session::Session;
 use crate::view::{PipelineStatus, StatusPicture, View};
 
-/// Show what a client has and how its last runs went
+use super::fleet;
+use super::which::{Which, WhichArgs};
+
+/// Show what a client has and how its last runs went, or how many clients are doing
 #[derive(clap::Args, Debug)]
 pub struct StatusArgs {
-    /// Client to show
-    #[arg(long, value_name = "NAME")]
-    client: String,
+    #[command(flatten)]
+    which: WhichArgs,
     /// Executions to show for each pipeline
     #[arg(long, default_value_t = 5, value_name = "N")]
     limit: usize,
 }
 
 pub async fn run(context: &Context, view: &mut View, args: &StatusArgs) -> Result<(), Failure> {
-    let session = context.session(&args.client).await?;
+    match args.which.which() {
+        Which::One(client) => status_of(context, view, args, client).await,
+        Which::Many(selection) => fleet::status(context, view, &selection).await,
+    }
+}
+
+async fn status_of(
+    context: &Context,
+    view: &mut View,
+    args: &StatusArgs,
+    client: &str,
+) -> Result<(), Failure> {
+    let session = context.session(client).await?;
     let images = context.images(&session)?;
     let image = images.image();
     let pipelines = session.client.pipelines.iter();

@@ -26,6 +26,14 @@ pub enum Which<'a> {
 }
 
 impl WhichArgs {
+    /// The same, for a command to which one client is as many.
+    pub fn selection(&self) -> Selection {
+        match self.which() {
+            Which::One(client) => Selection::One(client.to_owned()),
+            Which::Many(selection) => selection,
+        }
+    }
+
     pub fn which(&self) -> Which<'_> {
         match (&self.client, self.all) {
             (Some(client), _) => Which::One(client),

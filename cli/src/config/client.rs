@@ -12,16 +12,15 @@ use xetl_runtime::pipeline::table_name;
 use xetl_runtime::reshape::{Around as Reshaping, Steps};
 use xetl_runtime::source::declared_key;
 
+use super::blocks::all_labels;
 use super::clash;
 use super::error::{nearest, shown};
 use super::models::{self, Tables};
-use super::blocks::all_labels;
 use super::regions::check_region;
 use super::settings::{self, ClientSettings, VpcSettings, WarehouseSettings};
 use super::state::{self, State};
 use super::value::{
-    check_cron, check_dataset, check_memory, check_name, check_project, duration, period,
-    time_zone,
+    check_cron, check_dataset, check_memory, check_name, check_project, duration, period, time_zone,
 };
 use super::{ClientFile, ConfigError, Defaults, Manifest, PipelineFile, ScheduleFile, Workspace};
 
@@ -33,6 +32,8 @@ pub struct Client {
     pub region: String,
     /// A pinned image of the user's own, instead of the one xetl builds.
     pub image: Option<String>,
+    /// The image its own file names.
+    pub pin: Option<String>,
     pub state: State,
     pub settings: ClientSettings,
     pub pipelines: Vec<Pipeline>,
@@ -167,7 +168,8 @@ pub(super) fn settle(
         name: name.to_owned(),
         project,
         region,
-        image: workspace.file.image.clone(),
+        image: file.image.clone().or_else(|| workspace.file.image.clone()),
+        pin: file.image.clone(),
         state,
         settings,
         pipelines,
@@ -221,7 +223,12 @@ fn settle_pipeline(
         dataset: dataset(at, &client.client, name, file)?,
         on_overlap: file.on_overlap,
         keep_raw: file.keep_raw,
-        retries: within(at, "retries", file.retries.or(defaults.retries).unwrap_or(1), 10)?,
+        retries: within(
+            at,
+            "retries",
+            file.retries.or(defaults.retries).unwrap_or(1),
+            10,
+        )?,
         parallelism: parallelism(at, tasks, file.parallelism)?,
         env: settings::env(at, &file.env)?,
         labels: settings::labels(&format!("{at}."), &labels)?,
@@ -310,7 +317,12 @@ fn settle_schedule(
             zone.map_or("UTC", String::as_str),
         )?,
         paused: file.paused,
-        retries: within(&format!("{at}.schedule"), "retries", file.retries.unwrap_or(1), 5)?,
+        retries: within(
+            &format!("{at}.schedule"),
+            "retries",
+            file.retries.unwrap_or(1),
+            5,
+        )?,
         min_backoff,
         max_backoff,
         deadline: time("deadline", &file.deadline, "3m", 15, hour / 2)?,

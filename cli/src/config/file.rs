@@ -138,6 +138,10 @@ pub struct ClientFile {
     /// Region of all its resources; by default the workspace's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// Image its jobs run: a digest (`sha256:...`) in its own repository, or a full name with one;
+    /// by default the workspace's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Where its checkpoints and the records of its runs are kept; by default the workspace's,
     /// else its bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]

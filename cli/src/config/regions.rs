@@ -59,9 +59,14 @@ pub(super) fn check_region(at: &str, region: &str) -> Result<(), ConfigError> {
     if REGIONS.contains(&region) {
         return Ok(());
     }
-    let multi = MULTI_REGIONS.iter().any(|(name, _)| region.eq_ignore_ascii_case(name));
+    let multi = MULTI_REGIONS
+        .iter()
+        .any(|(name, _)| region.eq_ignore_ascii_case(name));
     let hint = match nearest(region, REGIONS.iter().copied()) {
-        _ if multi => "jobs run in one region; a bucket or dataset can be there, by its own `location`".to_owned(),
+        _ if multi => {
+            "jobs run in one region; a bucket or dataset can be there, by its own `location`"
+                .to_owned()
+        }
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => "such as `europe-west1`; `gcloud run regions list` names all".to_owned(),
     };
@@ -74,7 +79,10 @@ pub(super) fn check_region(at: &str, region: &str) -> Result<(), ConfigError> {
 
 /// Where a bucket or a dataset can be.
 pub(super) fn check_location(at: &str, location: &str) -> Result<(), ConfigError> {
-    match MULTI_REGIONS.iter().any(|(name, _)| location.eq_ignore_ascii_case(name)) {
+    match MULTI_REGIONS
+        .iter()
+        .any(|(name, _)| location.eq_ignore_ascii_case(name))
+    {
         true => Ok(()),
         false => check_region(at, &location.to_lowercase()),
     }
@@ -87,7 +95,10 @@ pub(super) fn check_pair(at: &str, bucket: &str, dataset: &str) -> Result<(), Co
         dataset == *name && bucket.starts_with(begin) && !NOT_EU.contains(&bucket.as_str())
     });
     if dataset == "asia" {
-        return Err(ConfigError::invalid(at, "BigQuery has no multi-region `asia`"));
+        return Err(ConfigError::invalid(
+            at,
+            "BigQuery has no multi-region `asia`",
+        ));
     }
     if bucket == dataset || inside {
         return Ok(());
@@ -119,7 +130,11 @@ mod tests {
     fn a_dataset_loads_from_where_it_is() {
         assert!(check_pair("d", "us-east1", "US").is_ok());
         assert!(check_pair("d", "EU", "eu").is_ok());
-        for (bucket, dataset) in [("us-east1", "eu"), ("europe-west2", "EU"), ("eu", "europe-west1")] {
+        for (bucket, dataset) in [
+            ("us-east1", "eu"),
+            ("europe-west2", "EU"),
+            ("eu", "europe-west1"),
+        ] {
             check_pair("d", bucket, dataset).unwrap_err();
         }
     }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::ConfigError;
 use super::blocks::{
     BucketFile, EgressFile, LifecycleFile, ResourcesFile, VpcFile, WarehouseFile, all_labels,
     nearer,
 };
 use super::regions::{check_location, check_pair, check_region};
 use super::value::period;
-use super::ConfigError;
 
 /// Marks of own labels and of readers have room for that many (`resource::labels`).
 const MOST_MARKED: usize = crate::resource::labels::MOST_MARKED;
@@ -79,7 +79,10 @@ pub(super) fn client(
     for location in &locations {
         check_region(&format!("{at}secret_manager.locations"), location)?;
     }
-    let keep = nearer(&secrets.keep_versions, &defaults.secret_manager.keep_versions);
+    let keep = nearer(
+        &secrets.keep_versions,
+        &defaults.secret_manager.keep_versions,
+    );
     Ok(ClientSettings {
         labels: labels(at, &all_labels(&file.labels, &defaults.labels))?,
         bucket: bucket(at, &file.bucket.or(&defaults.bucket))?,
@@ -88,7 +91,10 @@ pub(super) fn client(
             .unwrap_or(5),
         keep_images: at_least_one(
             &format!("{at}repository.keep_images"),
-            nearer(&file.repository.keep_images, &defaults.repository.keep_images),
+            nearer(
+                &file.repository.keep_images,
+                &defaults.repository.keep_images,
+            ),
         )?,
     })
 }
@@ -170,13 +176,16 @@ fn lifecycle(at: &str, file: &LifecycleFile) -> Result<Lifecycle, ConfigError> {
         let mut parts = prefix.split('/');
         let (pipeline, stream, rest) = (parts.next(), parts.next(), parts.next());
         let named = |part: Option<&str>| part.is_some_and(|part| !part.is_empty());
-        named(pipeline) && named(stream) && rest.is_some_and(|it| it == "raw" || it.starts_with("run="))
+        named(pipeline)
+            && named(stream)
+            && rest.is_some_and(|it| it == "raw" || it.starts_with("run="))
     };
     if file.prefixes.is_empty() || !file.prefixes.iter().all(is_of_a_run) {
         return Err(ConfigError::Invalid {
             at: format!("{at}.prefixes"),
-            problem: "must begin as the files of runs do; other objects are state, bundles and leases"
-                .to_owned(),
+            problem:
+                "must begin as the files of runs do; other objects are state, bundles and leases"
+                    .to_owned(),
             hint: Some("such as `xero/invoices/run=` or `xero/invoices/raw/`".to_owned()),
         });
     }
@@ -203,14 +212,18 @@ fn lifecycle(at: &str, file: &LifecycleFile) -> Result<Lifecycle, ConfigError> {
 fn kms_key(at: &str, key: &Option<String>) -> Result<Option<String>, ConfigError> {
     let parts = |key: &String| {
         let words: Vec<&str> = key.split('/').collect();
-        let named = [(0, "projects"), (2, "locations"), (4, "keyRings"), (6, "cryptoKeys")];
+        let named = [
+            (0, "projects"),
+            (2, "locations"),
+            (4, "keyRings"),
+            (6, "cryptoKeys"),
+        ];
         words.len() == 8 && named.iter().all(|&(at, word)| words[at] == word)
     };
     match key {
         Some(key) if !parts(key) => {
-            let problem = format!(
-                "`{key}` must be `projects/P/locations/L/keyRings/R/cryptoKeys/K`"
-            );
+            let problem =
+                format!("`{key}` must be `projects/P/locations/L/keyRings/R/cryptoKeys/K`");
             Err(ConfigError::invalid(at, problem))
         }
         key => Ok(key.clone()),
@@ -285,7 +298,10 @@ pub(super) fn vpc(at: &str, file: Option<&VpcFile>) -> Result<Option<VpcSettings
         return Err(ConfigError::invalid(at, problem));
     }
     if !direct && !file.tags.is_empty() {
-        return Err(ConfigError::invalid(at, "`tags` go with `network`, not with a connector"));
+        return Err(ConfigError::invalid(
+            at,
+            "`tags` go with `network`, not with a connector",
+        ));
     }
     Ok(Some(VpcSettings {
         network: file.network.clone(),
@@ -314,7 +330,10 @@ pub(super) fn env(
             return Err(ConfigError::invalid(at, problem));
         }
         if value.len() > 32 * 1024 {
-            return Err(ConfigError::invalid(at, format!("`{name}` is longer than 32 KiB")));
+            return Err(ConfigError::invalid(
+                at,
+                format!("`{name}` is longer than 32 KiB"),
+            ));
         }
     }
     Ok(env.clone())
@@ -332,7 +351,12 @@ mod tests {
     #[test]
     fn names_of_xetl_and_google_are_nobody_elses() {
         assert!(labels("", &pairs(&[("team", "data-1")])).is_ok());
-        for bad in [("managed-by", "x"), ("xetl-a", "x"), ("Team", "x"), ("a", "X Y")] {
+        for bad in [
+            ("managed-by", "x"),
+            ("xetl-a", "x"),
+            ("Team", "x"),
+            ("a", "X Y"),
+        ] {
             labels("", &pairs(&[bad])).unwrap_err();
         }
         assert!(env("p", &pairs(&[("LOG", "debug")])).is_ok());

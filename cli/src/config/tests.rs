@@ -18,8 +18,7 @@ fn workspace(client: &str) -> (tempfile::TempDir, Workspace) {
     let root = folder.path();
     fs::create_dir_all(root.join("clients")).unwrap();
     fs::create_dir_all(root.join("sources")).unwrap();
-    let file =
-        "target: local\nproject: acme-prod\nregion: us-east1\ndefaults: {time_zone: Europe/London}\n";
+    let file = "target: local\nproject: acme-prod\nregion: us-east1\ndefaults: {time_zone: Europe/London}\n";
     fs::write(root.join("xetl.yaml"), file).unwrap();
     fs::write(root.join("sources/tiny.yaml"), SOURCE).unwrap();
     fs::write(root.join("clients/acme.yaml"), client).unwrap();
@@ -48,7 +47,10 @@ fn a_client_is_settled_with_the_workspaces_defaults() {
     );
     let client = workspace.client("acme").unwrap();
     let pipeline = &client.pipelines[0];
-    assert_eq!((&*client.project, &*client.region), ("acme-prod", "us-east1"));
+    assert_eq!(
+        (&*client.project, &*client.region),
+        ("acme-prod", "us-east1")
+    );
     assert_eq!(pipeline.dataset, "acme_xero");
     assert_eq!(pipeline.secrets, ["key"]);
     assert_eq!(

@@ -101,7 +101,10 @@ pub(super) fn period(
         .filter(|time| (least..=most).contains(time))
         .ok_or_else(|| {
             let (least, most) = (shown(least), shown(most));
-            ConfigError::invalid(at, format!("`{text}` must be a time from `{least}` to `{most}`"))
+            ConfigError::invalid(
+                at,
+                format!("`{text}` must be a time from `{least}` to `{most}`"),
+            )
         })
 }
 

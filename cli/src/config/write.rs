@@ -42,6 +42,32 @@ pub fn with_pipeline(
     }
 }
 
+/// The text of the client's file with this image, or none.
+pub fn with_image(path: &Path, before: &str, image: Option<&str>) -> Result<String, ConfigError> {
+    let mut wanted: ClientFile = parse_yaml(path, before)?;
+    wanted.image = image.map(str::to_owned);
+    let line = image.map(|image| format!("image: {image}"));
+    let is_image = |text: &&str| text.starts_with("image:");
+    let had = before.lines().any(|text| is_image(&text));
+    let lines = before.lines().flat_map(|text| match &line {
+        line if is_image(&text) => vec![line.as_deref()],
+        line if !had && text.starts_with("client:") => vec![Some(text), line.as_deref()],
+        _ => vec![Some(text)],
+    });
+    let text: String = lines.flatten().map(|line| format!("{line}\n")).collect();
+    match parse_yaml::<ClientFile>(path, &text) {
+        Ok(file) if file == wanted => Ok(text),
+        _ => Err(ConfigError::Invalid {
+            at: shown(path),
+            problem: "cannot change the image without rewriting the file".to_owned(),
+            hint: Some(match line {
+                Some(line) => format!("write `{line}` at its top level"),
+                None => "remove `image` from it".to_owned(),
+            }),
+        }),
+    }
+}
+
 /// The text with the block at the end of what is below `pipelines:`.
 fn inserted(text: &str, block: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
@@ -137,6 +163,23 @@ mod tests {
 
         project: p1 # theirs
         "#);
+    }
+
+    #[test]
+    fn an_image_is_pinned_and_taken_out_again_and_comments_stay() {
+        let path = Path::new("clients/acme.yaml");
+        let before = "# Acme\nclient: acme # theirs\npipelines: {}\n";
+        let pinned = with_image(path, before, Some("sha256:1")).unwrap();
+        assert_eq!(
+            pinned,
+            "# Acme\nclient: acme # theirs\nimage: sha256:1\npipelines: {}\n"
+        );
+        let other = with_image(path, &pinned, Some("sha256:2")).unwrap();
+        assert_eq!(other, pinned.replace(":1", ":2"));
+        assert_eq!(with_image(path, &other, None).unwrap(), before);
+        let flow = "{client: acme, pipelines: {}}\n";
+        let error = with_image(path, flow, Some("sha256:1")).unwrap_err();
+        assert!(error.to_string().contains("without rewriting"), "{error}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) fn client() -> Client {
         project: "p1".to_owned(),
         region: "australia-southeast1".to_owned(),
         image: None,
+        pin: None,
         state: State::Bucket,
         settings: ClientSettings {
             bucket: BucketSettings {
@@ -90,6 +91,34 @@ fn a_pipeline_takes_these_resources_in_this_order() {
     iam roles/run.invoker on job acme-xero for xetl-cron-acme
     schedule acme-xero
     ");
+}
+
+/// A grant in the words of docs/permissions.md.
+fn row(member: &Member) -> String {
+    let account = member.account.split('@').next().unwrap();
+    let account = account.replace("-acme", "-<client>");
+    let on = match &member.on {
+        Holder::Secret(_) if member.role.ends_with("VersionManager") => {
+            "secret that the source renews".to_owned()
+        }
+        on => on.to_string().split(' ').next().unwrap().to_owned(),
+    };
+    format!("`{account}` | `{}` | {on}", member.role)
+}
+
+#[test]
+fn the_grants_are_those_of_the_docs() {
+    let docs = include_str!("../../../docs/permissions.md").lines();
+    let rows = docs.filter_map(|line| line.strip_prefix("| `xetl-"));
+    let documented: BTreeSet<String> = rows
+        .map(|row| format!("`xetl-{}", row.rsplitn(3, " | ").last().unwrap()))
+        .collect();
+    let resources = resources(&client(), &built());
+    let granted = resources.values().filter_map(|resource| match resource {
+        Resource::Member(member) => Some(row(member)),
+        _ => None,
+    });
+    assert_eq!(documented, granted.collect());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::config::Client;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     All,
+    One(String),
     /// Those that meet all conditions.
     Where(Vec<Condition>),
 }
@@ -62,6 +63,7 @@ impl Selection {
     pub fn holds(&self, client: &Client) -> bool {
         match self {
             Selection::All => true,
+            Selection::One(name) => client.name == *name,
             Selection::Where(conditions) => conditions.iter().all(|it| it.holds(client)),
         }
     }

@@ -35,6 +35,7 @@ fn sign(change: &Change) -> char {
     match change {
         Change::Create { .. } => '+',
         Change::Update { .. } => '~',
+        Change::Replace { .. } => '±',
         Change::Delete { .. } => '-',
         Change::Keep { .. } => '=',
         Change::Refuse { .. } => '!',
@@ -45,7 +46,7 @@ impl fmt::Display for Shape {
     /// `~ job (image), + 2 secret`; many of one sign are only counted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
-        for sign in ['!', '+', '~', '-'] {
+        for sign in ['!', '±', '+', '~', '-'] {
             let of_sign = || self.0.iter().filter(|((it, ..), _)| *it == sign);
             if of_sign().count() > MOST_KINDS {
                 let count: usize = of_sign().map(|(_, count)| count).sum();

@@ -32,7 +32,7 @@ pub struct StepDocument {
     pub action: Action,
     pub kind: Kind,
     pub name: String,
-    /// What an update changes; a value that is a secret is in no field of any resource.
+    /// What an update or a replacement changes; a value that is a secret is in no field of any resource.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<FieldChange>,
     /// Why it cannot be done.
@@ -48,6 +48,8 @@ pub struct StepDocument {
 pub enum Action {
     Create,
     Update,
+    /// Deleted and made anew, which loses nothing.
+    Replace,
     Delete,
     /// It is not declared, but holds data.
     Keep,
@@ -69,6 +71,7 @@ impl Action {
         match change {
             Change::Create { .. } => Action::Create,
             Change::Update { .. } => Action::Update,
+            Change::Replace { .. } => Action::Replace,
             Change::Delete { .. } => Action::Delete,
             Change::Keep { .. } => Action::Keep,
             Change::Refuse { .. } => Action::Refuse,

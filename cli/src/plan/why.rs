@@ -15,6 +15,9 @@ fn found(step: &Step) -> String {
             1 => "there, but 1 field is not as declared".to_owned(),
             fields => format!("there, but {fields} fields are not as declared"),
         },
+        Change::Replace { .. } => {
+            "there and empty; what differs never changes, so it is made anew".to_owned()
+        }
         Change::Delete { .. } => "there, and not declared any more".to_owned(),
         Change::Keep { .. } => "not declared any more, but it holds data".to_owned(),
         Change::Refuse { .. } => "there, but it cannot become what is declared".to_owned(),
@@ -23,7 +26,9 @@ fn found(step: &Step) -> String {
 
 fn purpose(step: &Step) -> String {
     let resource = match &step.change {
-        Change::Create { after } | Change::Update { after, .. } => Some(after),
+        Change::Create { after } | Change::Update { after, .. } | Change::Replace { after, .. } => {
+            Some(after)
+        }
         Change::Delete { before } | Change::Keep { before } => Some(before),
         Change::Refuse { .. } => None,
     };

@@ -28,6 +28,20 @@ pub enum Holder {
     Job(String),
 }
 
+impl Holder {
+    /// The resource it is; `None` for the project.
+    pub fn address(&self) -> Option<Address> {
+        let (kind, name) = match self {
+            Holder::Project => return None,
+            Holder::Bucket(name) => (Kind::Bucket, name),
+            Holder::Secret(name) => (Kind::Secret, name),
+            Holder::Dataset(name) => (Kind::Dataset, name),
+            Holder::Job(name) => (Kind::Job, name),
+        };
+        Some(Address::new(kind, name))
+    }
+}
+
 impl Member {
     pub fn address(&self) -> Address {
         let kind = match self.on {

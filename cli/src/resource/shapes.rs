@@ -132,6 +132,26 @@ pub struct Vpc {
     pub egress: String,
 }
 
+impl Vpc {
+    /// Cloud Run looks the network of a subnetwork up, and may give full names for short ones.
+    pub(super) fn named_as(&mut self, declared: &Vpc) {
+        let pairs = [
+            (&mut self.network, &declared.network),
+            (&mut self.subnetwork, &declared.subnetwork),
+        ];
+        for (name, declared) in pairs {
+            let full = name.as_deref().unwrap_or_default();
+            let is_same = match declared {
+                None => true,
+                Some(declared) => full.ends_with(&format!("/{declared}")),
+            };
+            if is_same {
+                declared.clone_into(name);
+            }
+        }
+    }
+}
+
 /// A Cloud Scheduler job that starts a Cloud Run job.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Schedule {
@@ -148,4 +168,25 @@ pub struct Schedule {
     pub uri: String,
     pub account: String,
     pub owner: Owner,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_google_fills_in_is_no_change() {
+        let named = |network: Option<&str>, subnetwork: &str| Vpc {
+            network: network.map(str::to_owned),
+            subnetwork: Some(subnetwork.to_owned()),
+            ..Vpc::default()
+        };
+        let declared = named(None, "s");
+        let mut found = named(Some("n"), "projects/p/regions/r/subnetworks/s");
+        found.named_as(&declared);
+        assert_eq!(found, declared);
+        let mut other = named(None, "t");
+        other.named_as(&declared);
+        assert_ne!(other, declared);
+    }
 }

@@ -167,7 +167,7 @@ fn summed(picture: &FleetPicture<'_>, changing: usize) -> String {
     }
 }
 
-fn failures<T>(outcomes: &[Outcome<T>]) -> Vec<String> {
+pub(super) fn failures<T>(outcomes: &[Outcome<T>]) -> Vec<String> {
     let failed: Vec<(&str, &Failure)> = outcomes
         .iter()
         .filter_map(|it| Some((it.client.as_str(), it.result.as_ref().err()?)))
@@ -210,6 +210,12 @@ impl View {
 }
 
 impl FleetProgress {
+    /// A client is done, or failed.
+    pub fn told<T>(&self, client: &str, result: &Result<T, Failure>) {
+        let result = result.as_ref().map(|_| 0).map_err(Clone::clone);
+        self.observer(client).ended(&result);
+    }
+
     /// Hears what the apply of one client does.
     pub fn observer(&self, client: &str) -> ClientObserver {
         ClientObserver {

@@ -115,6 +115,7 @@ fn sign(change: &Change) -> (&'static str, Style) {
     match change {
         Change::Create { .. } => ("+", GREEN),
         Change::Update { .. } => ("~", YELLOW),
+        Change::Replace { .. } => ("-/+", YELLOW),
         Change::Delete { .. } => ("-", RED),
         Change::Keep { .. } => ("=", DIM),
         Change::Refuse { .. } => ("!", RED),
@@ -133,6 +134,7 @@ pub(super) fn counts(summary: &Summary) -> String {
     let Summary {
         create,
         update,
+        replace,
         delete,
         keep,
         refuse,
@@ -141,6 +143,7 @@ pub(super) fn counts(summary: &Summary) -> String {
     let parts: Vec<String> = [
         (create, "to create"),
         (update, "to change"),
+        (replace, "to make anew"),
         (delete, "to delete"),
         (keep, "kept"),
         (refuse, "refused"),

@@ -74,6 +74,7 @@ fn done(change: &Change) -> &'static str {
     match change {
         Change::Create { .. } => "created",
         Change::Update { .. } => "changed",
+        Change::Replace { .. } => "made anew",
         Change::Delete { .. } => "deleted",
         Change::Keep { .. } | Change::Refuse { .. } => "   kept",
     }

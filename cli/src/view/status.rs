@@ -99,10 +99,12 @@ fn resources(picture: &StatusPicture<'_>) -> String {
     let Summary {
         create,
         update,
+        replace,
         delete,
         refuse,
         ..
     } = picture.changes;
+    let update = update + replace;
     match create + update + delete + refuse {
         0 => format!("{GREEN}all {} as declared{GREEN:#}", picture.declared),
         _ => format!(
@@ -117,6 +119,7 @@ fn schedule(pipeline: &PipelineStatus) -> String {
         cron,
         time_zone,
         paused,
+        ..
     }) = &pipeline.schedule
     else {
         return "none".to_owned();

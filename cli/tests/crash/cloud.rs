@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 
 use crate::proxy::{Death, Proxy, Writes};
 use crate::source::{self, Row};
+use crate::wire;
 
 /// Longer than any of these steps takes on a slow machine; a hang fails here.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -70,6 +71,7 @@ impl Cloud {
             .args(["serve", "--port", "0", "--dir"])
             .arg(&dir)
             .env("RUST_LOG", "warn")
+            .env(wire::RECORD, folder.path().join("wire.jsonl"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -157,6 +159,9 @@ impl Drop for Cloud {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
+        if !std::thread::panicking() {
+            wire::judge(&self.folder.path().join("wire.jsonl"));
+        }
     }
 }
 

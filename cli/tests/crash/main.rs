@@ -4,7 +4,8 @@
 //! The real runtime against the local cloud, killed at each write in turn, before it reaches
 //! the cloud and after. What comes then is a retry of the same execution, as Cloud Run starts
 //! it, or the next execution once the lease of the dead has run out.
-#![allow(clippy::unwrap_used)] // A test may panic.
+// A test may panic, and says aloud what it skips.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod cloud;
 mod hardship;
@@ -12,6 +13,8 @@ mod provision;
 mod proxy;
 mod random;
 mod source;
+#[path = "../world/wire.rs"]
+mod wire;
 
 use std::sync::Arc;
 

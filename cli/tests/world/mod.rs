@@ -1,5 +1,6 @@
 //! A workspace of its own with the real binaries: xetl, the local cloud it
-//! starts, and a sandbox source. All of it ends with the test.
+//! starts, and a sandbox source. All of it ends with the test, and what went over
+//! the wire to the local cloud is judged then.
 
 // Each test uses its own part of it, and says aloud what it skips.
 #![allow(dead_code, clippy::print_stderr, clippy::unwrap_used)]
@@ -9,6 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+pub mod api;
+pub mod wire;
 
 /// Longer than any of these steps takes on a slow machine; a hang fails here.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -37,6 +41,11 @@ impl World {
         self.folder.path()
     }
 
+    /// What the local cloud was asked and answered.
+    fn record(&self) -> PathBuf {
+        self.path().join("wire.jsonl")
+    }
+
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -56,6 +65,7 @@ impl World {
             .current_dir(self.path())
             .env("XETL_LOCAL_BIN", built("xetl-local"))
             .env("XETL_RUNTIME_BIN", built("xetl-runtime"))
+            .env(wire::RECORD, self.record())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());
         command
@@ -129,6 +139,9 @@ impl Drop for World {
         if let Some(mut sandbox) = self.sandbox.take() {
             let _ = sandbox.kill();
             let _ = sandbox.wait();
+        }
+        if !std::thread::panicking() {
+            wire::judge(&self.record());
         }
     }
 }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
+use crate::lag::Lag;
 use crate::router::Route;
 use crate::store::{Collection, Store};
 
@@ -49,6 +50,7 @@ pub struct Accounts {
     live: Collection<Account>,
     keys: keys::Keys,
     deleted: Collection<Account>,
+    pub lag: Lag,
 }
 
 impl Accounts {
@@ -57,6 +59,7 @@ impl Accounts {
             live: store.collection("accounts")?,
             keys: keys::Keys::open(store)?,
             deleted: store.collection("accounts-deleted")?,
+            lag: Lag::default(),
         })
     }
 
@@ -65,16 +68,17 @@ impl Accounts {
     }
 
     pub fn exists(&self, email: &str) -> bool {
-        self.live.get(email).is_some()
+        self.live.get(email).is_some() && self.lag.shows(email)
     }
 
     /// An account by its email or unique id.
     pub fn get(&self, email_or_id: &str) -> Option<Account> {
-        self.live.get(email_or_id).or_else(|| {
+        let found = self.live.get(email_or_id).or_else(|| {
             let all = self.live.list("").into_iter().map(|(_, account)| account);
             all.into_iter()
                 .find(|account| account.unique_id == email_or_id)
-        })
+        });
+        found.filter(|account| self.lag.shows(&account.email))
     }
 
     /// The account that signed an assertion with one of its keys.
@@ -105,6 +109,7 @@ impl Accounts {
                     "Service account {id} already exists within project projects/{project}."
                 )));
             }
+            self.lag.made(&account.email);
             *present = Some(account.clone());
             Ok(account)
         })

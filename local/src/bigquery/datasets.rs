@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::access;
 use super::reference::DatasetRef;
 use super::resource::{
     Object, check_labels, check_match, etag, matches_filter, merge, now_ms, page, writable,
@@ -185,6 +186,8 @@ fn reference(request: &Request) -> DatasetRef {
 }
 
 async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    let project = request.var("project");
+    access::on_project(&cloud, &request.caller, project, "bigquery.datasets.create")?;
     let body: Object = request.json().await?;
     let name = body
         .get("datasetReference")
@@ -220,6 +223,7 @@ async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 }
 
 async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.datasets.get")?;
     let dataset = cloud.bigquery.dataset(&reference(&request))?;
     Ok(Json(dataset.view(&cloud.endpoint)).into_response())
 }
@@ -245,6 +249,7 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.datasets.update")?;
     let body: Object = request.json().await?;
     write(&cloud, &request, |dataset| {
         same_location(dataset, &body)?;
@@ -257,6 +262,7 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 }
 
 async fn update(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.datasets.update")?;
     let body: Object = request.json().await?;
     write(&cloud, &request, |dataset| {
         same_location(dataset, &body)?;
@@ -296,6 +302,7 @@ fn write(
 }
 
 async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.datasets.delete")?;
     let reference = reference(&request);
     let dataset = cloud.bigquery.dataset(&reference)?;
     check_match(&request, &dataset.etag())?;

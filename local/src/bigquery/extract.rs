@@ -34,7 +34,7 @@ enum Format {
 #[derive(Debug, Clone)]
 pub struct Extract {
     pub source: TableRef,
-    uri: String,
+    pub uri: String,
     format: Format,
     compression: String,
     delimiter: String,

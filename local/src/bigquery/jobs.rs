@@ -17,9 +17,10 @@ use super::reference::TableRef;
 use super::resource::{Object, now_ms, page};
 use super::sql;
 use super::work::Work;
-use super::{copy, extract};
+use super::{access, copy, extract};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
+use crate::identity::Caller;
 use crate::router::{Reply, Request, Route};
 
 /// The multi-regions that a job is looked for in when a request names no location.
@@ -41,9 +42,8 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
-    let user = request.caller.email().to_owned();
     let body: Value = request.json().await?;
-    let job = submit(&cloud, request.var("project"), &user, body).await?;
+    let job = submit(&cloud, request.var("project"), &request.caller, body).await?;
     Ok(Json(job.view(&cloud.endpoint)).into_response())
 }
 
@@ -51,11 +51,12 @@ async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 pub async fn submit(
     cloud: &Arc<Cloud>,
     project: &str,
-    user: &str,
+    caller: &Caller,
     body: Value,
 ) -> Result<Job, ApiError> {
     let mut configuration = body["configuration"].clone();
     let work = Work::parse(project, &mut configuration)?;
+    access::for_job(cloud, caller, project, &work)?;
     let id = match body["jobReference"]["jobId"].as_str() {
         Some(id) if !id.is_empty() => id.to_owned(),
         _ => format!("job_{}", uuid::Uuid::new_v4().simple()),
@@ -82,7 +83,7 @@ pub async fn submit(
         state: State::Pending,
         failure: None,
         statistics: Object::new(),
-        user: user.to_owned(),
+        user: caller.email().to_owned(),
         created: now_ms(),
         started: None,
         ended: None,

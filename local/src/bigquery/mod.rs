@@ -4,6 +4,7 @@
 //! `extract` and `sql` do the work of jobs, and `commit` makes it a table's.
 //! Only `sql` knows DataFusion, only `files` touches the Parquet files of tables.
 
+mod access;
 mod commit;
 mod conform;
 mod copy;

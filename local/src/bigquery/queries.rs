@@ -18,6 +18,7 @@ use super::table::Kind;
 use super::tabledata::{self, Window, timestamps};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
+use crate::identity::Caller;
 use crate::router::{Reply, Request, Route};
 
 /// How long a request waits for a job when it does not say.
@@ -40,10 +41,9 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn query(cloud: Arc<Cloud>, mut request: Request) -> Reply {
-    let user = request.caller.email().to_owned();
     let body: Value = request.json().await?;
     let project = request.var("project");
-    let job = start(&cloud, project, &user, &body).await?;
+    let job = start(&cloud, project, &request.caller, &body).await?;
     if body["dryRun"].as_bool() == Some(true) {
         return Ok(Json(dry_reply(&job)).into_response());
     }
@@ -82,7 +82,7 @@ fn wait_limit(asked_ms: Option<usize>) -> Duration {
 async fn start(
     cloud: &Arc<Cloud>,
     project: &str,
-    user: &str,
+    caller: &Caller,
     body: &Value,
 ) -> Result<Job, ApiError> {
     let mut reference = json!({"projectId": project});
@@ -100,7 +100,7 @@ async fn start(
         reference["jobId"] = format!("job_{}", &digest[..32]).into();
     }
     let job = json!({"jobReference": reference, "configuration": configuration(body)});
-    match jobs::submit(cloud, project, user, job).await {
+    match jobs::submit(cloud, project, caller, job).await {
         Err(error) if error.code == 409 && request_id.is_some() => {
             let id = reference["jobId"].as_str().unwrap_or_default();
             same_request(cloud, project, id, body).ok_or(error)
@@ -172,6 +172,7 @@ async fn results(cloud: Arc<Cloud>, request: Request) -> Reply {
     let job = jobs::wait(&cloud, job, limit).await;
     let mut reply = reply(&cloud, &job, Window::of(&request)?).await?;
     reply["kind"] = "bigquery#getQueryResultsResponse".into();
+    reply["etag"] = super::resource::etag(&job.key(), 2).into();
     Ok(Json(reply).into_response())
 }
 
@@ -184,7 +185,6 @@ async fn reply(cloud: &Arc<Cloud>, job: &Job, window: Window) -> Result<Value, A
     if let Some(failure) = &job.failure {
         return Err(raised(failure));
     }
-    reply["etag"] = super::resource::etag(&job.key(), 2).into();
     reply["cacheHit"] = false.into();
     reply["location"] = job.location.clone().into();
     reply["creationTime"] = job.created.to_string().into();

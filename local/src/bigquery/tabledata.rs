@@ -9,7 +9,8 @@ use axum::http::Method;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
-use super::files::Source;
+use super::access;
+use super::files::{RESULTS, Source};
 use super::resource::number;
 use super::schema::Schema;
 use super::table::{Kind, Table};
@@ -119,6 +120,10 @@ fn read_window(
 }
 
 async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
+    // A query's own results are its user's.
+    if request.var("dataset") != RESULTS {
+        access::for_request(&cloud, &request, "bigquery.tables.getData")?;
+    }
     let table = cloud.bigquery.table(&tables::reference(&request))?;
     if table.kind != Kind::Native {
         let kind = if table.kind == Kind::View {

@@ -7,6 +7,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
+use super::access;
 use super::datasets::Dataset;
 use super::layout;
 use super::load;
@@ -82,6 +83,7 @@ fn schema_of(body: &Object) -> Result<Option<Schema>, ApiError> {
 }
 
 async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.tables.create")?;
     let body: Object = request.json().await?;
     let dataset = cloud.bigquery.dataset(&DatasetRef::new(
         request.var("project"),
@@ -235,6 +237,7 @@ fn external_schema(
 }
 
 async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.tables.get")?;
     let reference = reference(&request);
     cloud.bigquery.dataset(&reference.dataset())?;
     reference.check()?;
@@ -243,6 +246,7 @@ async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.tables.list")?;
     let dataset = DatasetRef::new(request.var("project"), request.var("dataset"));
     cloud.bigquery.dataset(&dataset)?;
     let filter = request.query("filter").unwrap_or_default();
@@ -264,6 +268,7 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.tables.update")?;
     let body: Object = request.json().await?;
     let table = cloud.bigquery.table(&reference(&request))?;
     let mut settings = table.settings.clone();
@@ -276,6 +281,7 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 }
 
 async fn update(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.tables.update")?;
     let body: Object = request.json().await?;
     let table = cloud.bigquery.table(&reference(&request))?;
     let mut settings = writable(&body, FIXED);
@@ -366,6 +372,7 @@ fn check_same_kind(table: &Table, settings: &Object) -> Result<(), ApiError> {
 }
 
 async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.tables.delete")?;
     let reference = reference(&request);
     cloud.bigquery.dataset(&reference.dataset())?;
     let table = cloud.bigquery.table(&reference)?;

@@ -18,6 +18,7 @@ pub use api::{get_iam_policy, require, set_iam_policy, test_iam_permissions, tes
 use crate::accounts::Accounts;
 use crate::error::ApiError;
 use crate::identity::Caller;
+use crate::lag::Lag;
 use crate::roles;
 use crate::store::{Collection, Store};
 use tidy::{is_google_managed, tidy};
@@ -65,6 +66,7 @@ impl Default for Policy {
 pub struct Policies {
     policies: Collection<Policy>,
     accounts: Arc<Accounts>,
+    pub lag: Lag,
 }
 
 impl Policies {
@@ -72,6 +74,7 @@ impl Policies {
         Ok(Policies {
             policies: store.collection("policies")?,
             accounts,
+            lag: Lag::default(),
         })
     }
 
@@ -92,13 +95,16 @@ impl Policies {
         }
         self.policies.update(resource, |present| {
             let present_etag = present.as_ref().map_or(UNSET, |policy| &policy.etag);
-            if !sent_etag.is_empty() && sent_etag != present_etag {
+            if !sent_etag.is_empty() && !is_same(&sent_etag, present_etag) {
                 return Err(ApiError::aborted(
                     "There were concurrent policy changes. Please retry the whole \
                      read-modify-write with exponential backoff.",
                 ));
             }
-            *present = Some(policy.clone());
+            let before = present.replace(policy.clone()).unwrap_or_default();
+            for (role, member) in policy.grants().filter(|grant| !before.has(grant)) {
+                self.lag.made(&lagging(resource, role, member));
+            }
             Ok(policy)
         })
     }
@@ -114,9 +120,15 @@ impl Policies {
     pub fn roles(&self, resource: &str, member: &str) -> Vec<String> {
         std::iter::once(resource)
             .chain(project_of(resource).filter(|project| *project != resource))
-            .flat_map(|resource| self.get(resource).bindings)
-            .filter(|binding| binding.condition.is_none() && binding.covers(member))
-            .map(|binding| binding.role)
+            .flat_map(|resource| self.roles_on(resource, member))
+            .collect()
+    }
+
+    fn roles_on(&self, resource: &str, member: &str) -> Vec<String> {
+        let bindings = self.get(resource).bindings.into_iter();
+        let held = bindings.filter(|it| it.condition.is_none() && it.covers(member));
+        held.map(|binding| binding.role)
+            .filter(|role| self.lag.shows(&lagging(resource, role, member)))
             .collect()
     }
 
@@ -158,7 +170,24 @@ impl Policies {
     }
 }
 
+/// A grant, as the lag knows it.
+fn lagging(resource: &str, role: &str, member: &str) -> String {
+    format!("{resource} {role} {member}")
+}
+
 impl Policy {
+    /// Each role with each of its members.
+    fn grants(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.bindings.iter().flat_map(|binding| {
+            let members = binding.members.iter();
+            members.map(|member| (binding.role.as_str(), member.as_str()))
+        })
+    }
+
+    fn has(&self, grant: &(&str, &str)) -> bool {
+        self.grants().any(|it| it == *grant)
+    }
+
     fn rename_member(&mut self, from: &str, to: &str) {
         let members = self
             .bindings
@@ -204,6 +233,12 @@ fn project_of(resource: &str) -> Option<&str> {
     Some(&resource[..end])
 }
 
+/// Whether two texts are the same bytes: gcloud sends back in base64's other alphabet what it read.
+fn is_same(one: &str, other: &str) -> bool {
+    let plain = |text: &str| text.replace('-', "+").replace('_', "/");
+    plain(one).trim_end_matches('=') == plain(other).trim_end_matches('=')
+}
+
 fn new_etag() -> String {
     STANDARD.encode(rand::random::<u64>().to_be_bytes())
 }
@@ -243,6 +278,12 @@ mod tests {
             .set("projects/p", policy(&first.etag, mine))
             .unwrap_err();
         assert_eq!(gone.code, 409);
+    }
+
+    #[test]
+    fn an_etag_is_bytes_in_either_alphabet_of_base64() {
+        assert!(is_same("Bw-_1A==", "Bw+/1A=="));
+        assert!(!is_same("Bw-_1A==", "Bw+/1B=="));
     }
 
     #[test]

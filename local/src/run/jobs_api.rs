@@ -48,6 +48,17 @@ pub fn routes() -> Vec<Route> {
             "/v2/projects/{project}/locations/{location}/jobs/{job}:testIamPermissions",
             test_iam_permissions,
         ),
+        // The same methods in v1, which gcloud calls.
+        Route::new(
+            Method::GET,
+            "/v1/projects/{project}/locations/{location}/jobs/{job}:getIamPolicy",
+            get_iam_policy,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/projects/{project}/locations/{location}/jobs/{job}:setIamPolicy",
+            set_iam_policy,
+        ),
     ]
 }
 
@@ -70,7 +81,7 @@ pub(super) fn named(cloud: &Cloud, request: &Request, permission: &str) -> Resul
     cloud.run.jobs.get(&name).ok_or_else(|| no_job(&name))
 }
 
-fn no_job(name: &str) -> ApiError {
+pub(super) fn no_job(name: &str) -> ApiError {
     ApiError::not_found(format!("Resource '{name}' was not found."))
 }
 
@@ -103,7 +114,7 @@ fn taken(id: &str) -> ApiError {
 /// Keeps a new job, or one in place of the job with etag `before`. The job is
 /// kept even where its secrets fail the check: then it is not ready, and the
 /// operation failed.
-fn write(
+pub(super) fn write(
     cloud: &Cloud,
     mut job: Job,
     before: Option<String>,
@@ -190,14 +201,19 @@ async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
     job.check_etag(request.query("etag").unwrap_or(""))?;
     let shown = any(KIND, job.view());
     if !flag(&request, "validateOnly") {
-        cloud.run.jobs.remove(&job.name)?;
-        remove_executions(&cloud, &job.name)?;
-        cloud.policies.forget(&job.name)?;
+        remove(&cloud, &job)?;
     }
     let operation = cloud
         .operations
         .done(&parent(&request), shown.clone(), Ok(shown))?;
     Ok(Json(operation).into_response())
+}
+
+/// Removes a job with all that is its own.
+pub(super) fn remove(cloud: &Cloud, job: &Job) -> Result<(), ApiError> {
+    cloud.run.jobs.remove(&job.name)?;
+    remove_executions(cloud, &job.name)?;
+    Ok(cloud.policies.forget(&job.name)?)
 }
 
 fn remove_executions(cloud: &Cloud, job: &str) -> Result<(), ApiError> {

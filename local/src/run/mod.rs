@@ -8,6 +8,7 @@ mod executions_api;
 mod executor;
 mod job;
 mod jobs_api;
+mod knative;
 mod output;
 mod process;
 mod spec;
@@ -106,5 +107,6 @@ pub fn assets(cloud: &Cloud, project: &str) -> Vec<Asset> {
 pub fn routes() -> Vec<Route> {
     let mut routes = jobs_api::routes();
     routes.extend(executions_api::routes());
+    routes.extend(knative::routes());
     routes
 }

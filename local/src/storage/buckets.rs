@@ -28,6 +28,11 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::PUT, ONE, replace),
         Route::new(Method::DELETE, ONE, delete),
         Route::new(Method::GET, "/storage/v1/b/{bucket}/storageLayout", layout),
+        Route::new(
+            Method::GET,
+            "/storage/v1/b/{bucket}/managedFolders",
+            managed_folders,
+        ),
         Route::new(Method::GET, IAM, get_policy),
         Route::new(Method::PUT, IAM, set_policy),
         Route::new(
@@ -198,6 +203,13 @@ async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
     )?;
     Conditions::of(&request)?.check_bucket(bucket.metageneration)?;
     Ok(Json(view::bucket(&cloud, &bucket)?).into_response())
+}
+
+/// There are none, as none can be made here; gcloud asks before it empties a bucket.
+async fn managed_folders(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let permission = "storage.managedFolders.list";
+    super::admitted(&cloud, &request.caller, request.var("bucket"), permission)?;
+    Ok(Json(json!({"kind": "storage#managedFolders", "items": []})).into_response())
 }
 
 async fn layout(cloud: Arc<Cloud>, request: Request) -> Reply {

@@ -9,7 +9,7 @@ mod conditions;
 mod copy;
 mod download;
 mod listing;
-mod multipart;
+pub(crate) mod multipart;
 mod names;
 mod objects;
 mod resumable;
@@ -266,6 +266,19 @@ fn admitted(
         .ok_or_else(|| no_bucket(bucket))?;
     admit(cloud, caller, &found, permission)?;
     Ok(found)
+}
+
+/// Refuses who may not do this in a bucket; one that is not there refuses nobody.
+pub fn require(
+    cloud: &Cloud,
+    caller: &Caller,
+    bucket: &str,
+    permission: &str,
+) -> Result<(), ApiError> {
+    match cloud.storage.bucket(bucket) {
+        Some(found) => admit(cloud, caller, &found, permission),
+        None => Ok(()),
+    }
 }
 
 /// Roles count on the bucket and on its project.

@@ -44,15 +44,29 @@ impl Parts {
 
     /// Everything before the media.
     pub async fn head(&mut self) -> Result<Head, ApiError> {
+        let first = self.delimiter.clone();
+        self.until(&first).await?;
+        let blank = self.line_ends().await?;
+        self.until(blank).await?;
         let delimiter = self.delimiter.clone();
-        self.until(&delimiter).await?;
-        self.until(b"\r\n\r\n").await?;
         let metadata = self.until(&delimiter).await?;
-        let headers = self.until(b"\r\n\r\n").await?;
+        let headers = self.until(blank).await?;
         Ok(Head {
             metadata: metadata.to_vec(),
             content_type: header(&headers, "content-type"),
         })
+    }
+
+    /// Looks how lines end, and gives the blank line: gcloud sends a bare LF, which Google takes.
+    async fn line_ends(&mut self) -> Result<&'static [u8], ApiError> {
+        while self.buffer.is_empty() {
+            self.fill().await?;
+        }
+        if !self.buffer.starts_with(b"\n") {
+            return Ok(b"\r\n\r\n");
+        }
+        self.delimiter.remove(0);
+        Ok(b"\n\n")
     }
 
     /// The next piece of the media, `None` at its end.
@@ -146,13 +160,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn body(media: &[u8], step: usize) -> Body {
-        let mut whole =
-            b"--xyz\r\nContent-Type: application/json\r\n\r\n{\"name\":\"a\"}\r\n--xyz\r\n\
-            content-type: text/csv\r\n\r\n"
-                .to_vec();
+    fn body(media: &[u8], end: &str, step: usize) -> Body {
+        let head = "--xyz\nContent-Type: application/json\n\n{\"name\":\"a\"}\n--xyz\n\
+                    content-type: text/csv\n\n";
+        let mut whole = head.replace('\n', end).into_bytes();
         whole.extend_from_slice(media);
-        whole.extend_from_slice(b"\r\n--xyz--\r\n");
+        whole.extend_from_slice(format!("{end}--xyz--{end}").as_bytes());
         let pieces: Vec<_> = whole
             .chunks(step)
             .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)))
@@ -160,9 +173,9 @@ mod tests {
         Body::from_stream(futures::stream::iter(pieces))
     }
 
-    async fn read(media: &[u8], step: usize) -> (Head, Vec<u8>) {
-        let mut parts =
-            Parts::new("multipart/related; boundary=\"xyz\"", body(media, step)).unwrap();
+    async fn read(media: &[u8], end: &str, step: usize) -> (Head, Vec<u8>) {
+        let body = body(media, end, step);
+        let mut parts = Parts::new("multipart/related; boundary=\"xyz\"", body).unwrap();
         let head = parts.head().await.unwrap();
         let mut found = Vec::new();
         while let Some(piece) = parts.media().await.unwrap() {
@@ -175,10 +188,11 @@ mod tests {
         #[test]
         fn media_is_what_was_sent_however_it_is_cut(
             media in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'-'), any::<u8>()], 0..200),
+            end in prop_oneof![Just("\r\n"), Just("\n")],
             step in 1usize..40,
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let (head, found) = runtime.block_on(read(&media, step));
+            let (head, found) = runtime.block_on(read(&media, end, step));
             prop_assert_eq!(head.metadata, b"{\"name\":\"a\"}");
             prop_assert_eq!(head.content_type.as_deref(), Some("text/csv"));
             prop_assert_eq!(found, media);

@@ -154,6 +154,36 @@ pub fn location(cloud: &Cloud, query: &Query) -> String {
         .unwrap_or_else(|| "US".to_owned())
 }
 
+/// What a statement does with a table it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    Read,
+    /// Its rows come from the statement, and it too where it is made by it.
+    Write,
+    Change,
+    Drop,
+}
+
+/// The tables a query names, and what for. Text that cannot be read names none: it fails later.
+pub fn uses(query: &Query) -> Vec<(TableRef, Use)> {
+    let statements = parse::split(&query.sql).unwrap_or_default();
+    let texts = statements
+        .iter()
+        .filter_map(|sql| read(&query.of(sql)).ok());
+    texts
+        .flat_map(|text| statements::uses(&text, &query.project, query.default.as_ref()))
+        .collect()
+}
+
+/// The tables a view's query names.
+pub fn read_by(sql: &str, project: &str) -> Vec<TableRef> {
+    let text = parse::parse(sql);
+    text.map_or_else(
+        |_| Vec::new(),
+        |text| statements::relations(&text, project, None),
+    )
+}
+
 /// The columns of a view's query.
 pub fn describe(cloud: &Arc<Cloud>, project: &str, sql: &str) -> Result<Schema, ApiError> {
     let text = parse::parse(sql)?;

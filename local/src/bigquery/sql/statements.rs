@@ -10,7 +10,7 @@ use super::catalog::Tables;
 use super::names::reference;
 use super::parse::{Text, Written};
 use super::run::plan;
-use super::{Query, commit, invalid};
+use super::{Query, Use, commit, invalid};
 use crate::bigquery::commit::{Change, apply};
 use crate::bigquery::datasets::Dataset;
 use crate::bigquery::files::RESULTS;
@@ -61,6 +61,20 @@ pub fn relations(text: &Text, project: &str, default: Option<&DatasetRef>) -> Ve
         ControlFlow::<()>::Continue(())
     });
     found
+}
+
+/// The tables a statement names and what it does with each: the first is what it is about.
+pub fn uses(text: &Text, project: &str, default: Option<&DatasetRef>) -> Vec<(TableRef, Use)> {
+    let about = match &text.statement {
+        Statement::Query(_) => Use::Read,
+        Statement::AlterTable(_) => Use::Change,
+        Statement::Drop { .. } => Use::Drop,
+        _ => Use::Write,
+    };
+    let tables = relations(text, project, default).into_iter().enumerate();
+    tables
+        .map(|(index, table)| (table, if index == 0 { about } else { Use::Read }))
+        .collect()
 }
 
 impl Context<'_> {
