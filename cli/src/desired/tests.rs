@@ -111,7 +111,7 @@ fn the_grants_are_those_of_the_docs() {
     let docs = include_str!("../../../docs/permissions.md").lines();
     let rows = docs.filter_map(|line| line.strip_prefix("| `xetl-"));
     let documented: BTreeSet<String> = rows
-        .map(|row| format!("`xetl-{}", row.rsplitn(3, " | ").last().unwrap()))
+        .map(|row| format!("`xetl-{}", row.rsplitn(2, " | ").last().unwrap()))
         .collect();
     let resources = resources(&client(), &built());
     let granted = resources.values().filter_map(|resource| match resource {
