@@ -44,6 +44,18 @@ pub enum Image {
 }
 
 impl Image {
+    /// What a file pins: a digest in the client's own repository, or a full name.
+    pub fn of_pin(pin: &str) -> Image {
+        match pin.starts_with("sha256:") {
+            true => Image::Built {
+                digest: pin.to_owned(),
+            },
+            false => Image::Given {
+                name: pin.to_owned(),
+            },
+        }
+    }
+
     /// What tells it apart: its digest, or its full name.
     pub fn digest(&self) -> &str {
         match self {

@@ -38,12 +38,7 @@ impl Images {
     /// The same for one of many clients: `packed` keeps our image from one to the next.
     pub fn shared(session: &Session, packed: &mut Option<BuiltImage>) -> Result<Images, Failure> {
         if let Some(name) = &session.client.image {
-            let image = match name.starts_with("sha256:") {
-                true => Image::Built {
-                    digest: name.clone(),
-                },
-                false => Image::Given { name: name.clone() },
-            };
+            let image = Image::of_pin(name);
             return Ok(Images { image, ours: None });
         }
         let built = match packed {

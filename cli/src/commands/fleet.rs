@@ -141,14 +141,14 @@ fn image_of(images: &BTreeMap<String, Images>, session: &Session) -> Image {
     })
 }
 
-fn picture<'a>(fleet: &Fleet, outcomes: &'a [Outcome<Planned>]) -> FleetPicture<'a> {
+pub fn picture<'a>(fleet: &Fleet, outcomes: &'a [Outcome<Planned>]) -> FleetPicture<'a> {
     FleetPicture {
         projects: fleet.projects(),
         outcomes,
     }
 }
 
-fn plans(outcomes: &[Outcome<Planned>]) -> impl Iterator<Item = &Planned> {
+pub fn plans(outcomes: &[Outcome<Planned>]) -> impl Iterator<Item = &Planned> {
     outcomes.iter().filter_map(|it| it.result.as_ref().ok())
 }
 

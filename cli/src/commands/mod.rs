@@ -14,6 +14,7 @@ pub mod apply;
 pub mod backfill;
 pub mod completions;
 pub mod destroy;
+pub mod drift;
 mod fleet;
 pub mod image;
 pub mod init;
@@ -57,6 +58,7 @@ enum Command {
     Init(init::InitArgs),
     Onboard(onboard::OnboardArgs),
     Plan(plan::PlanArgs),
+    Drift(drift::DriftArgs),
     Apply(apply::ApplyArgs),
     Destroy(destroy::DestroyArgs),
     Run(run::RunArgs),
@@ -93,6 +95,7 @@ impl Cli {
             Command::Image(args) => image::run(&context, view, &args).await?,
             Command::Local(args) => local::run(&context, view, &args).await?,
             Command::Completions(args) => completions::run(view, &args)?,
+            Command::Drift(args) => return drift::run(&context, view, &args).await,
             Command::Plan(args) => return plan::run(&context, view, &args).await,
             Command::Apply(args) => apply::run(&context, view, &args).await?,
             Command::Destroy(args) => destroy::run(&context, view, &args).await?,

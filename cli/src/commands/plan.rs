@@ -12,7 +12,7 @@ use super::fleet;
 use super::which::{Which, WhichArgs, only_for_one};
 
 /// The exit code of `--detailed-exitcode` where there is something to do.
-const CHANGES: u8 = 2;
+pub const CHANGES: u8 = 2;
 
 /// Show what `apply` would change for a client, or for many
 #[derive(clap::Args, Debug)]

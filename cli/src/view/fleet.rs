@@ -54,6 +54,7 @@ impl View {
             .fold((0, 0), |(clients, all), steps| (clients + 1, all + steps));
         self.line(match clients {
             0 => "Nothing was left to do for the others.".to_owned(),
+            _ if steps == 1 => "Done: 1 step for 1 client.".to_owned(),
             _ => format!("Done: {steps} steps for {}.", counted(clients)),
         })
     }

@@ -19,9 +19,10 @@ pub use exchange::{Exchange, exchanges};
 use document::Document;
 
 /// The documents of the APIs that the local cloud serves, by the host that serves them.
-const DOCUMENTS: [(&str, &[&str]); 11] = [
+const DOCUMENTS: [(&str, &[&str]); 12] = [
     ("artifactregistry.googleapis.com", &["artifactregistry.v1"]),
     ("bigquery.googleapis.com", &["bigquery.v2"]),
+    ("cloudasset.googleapis.com", &["cloudasset.v1"]),
     (
         "cloudresourcemanager.googleapis.com",
         &["cloudresourcemanager.v1", "cloudresourcemanager.v3"],

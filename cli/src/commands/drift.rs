@@ -1,0 +1,76 @@
+//! `xetl drift`: what somebody changed by hand, for a cron job to tell.
+
+use std::process::ExitCode;
+
+use crate::context::Context;
+use crate::desired::Image;
+use crate::failure::{Failure, Kind};
+use crate::fleet::{Fleet, Outcome, Planned};
+use crate::names;
+use crate::session::Session;
+use crate::view::View;
+
+use super::fleet;
+use super::plan::CHANGES;
+use super::which::{Which, WhichArgs};
+
+/// Show what is not as the files declare, leaving images as they are; exits with 2 where there is something
+///
+/// As `plan`, but a new runtime at hand is no drift: jobs may run an older image. Exits with
+/// 0 where all is as declared, 2 where something is not, 1 on any error.
+#[derive(clap::Args, Debug)]
+pub struct DriftArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+}
+
+pub async fn run(
+    context: &Context,
+    view: &mut View,
+    args: &DriftArgs,
+) -> Result<ExitCode, Failure> {
+    let drift = drift(context, view, args).await;
+    match drift {
+        Ok(true) => Ok(CHANGES.into()),
+        Ok(false) => Ok(ExitCode::SUCCESS),
+        Err(failure) => Err(Failure {
+            kind: Kind::Failed,
+            ..failure
+        }),
+    }
+}
+
+/// Whether there is any.
+async fn drift(context: &Context, view: &mut View, args: &DriftArgs) -> Result<bool, Failure> {
+    let fleet = fleet::listed(context, &args.which.selection()).await?;
+    let outcomes = fleet.propose(|session| deployed(&fleet, session)).await;
+    match (args.which.which(), outcomes.as_slice()) {
+        (Which::One(_), [Outcome { result, .. }]) => match result {
+            Ok(planned) => view.plan(&planned.proposal.picture())?,
+            Err(failure) => return Err(failure.clone()),
+        },
+        _ => view.fleet_plan(&fleet::picture(&fleet, &outcomes))?,
+    }
+    fleet::failed(&outcomes)?;
+    let is_as_declared = |planned: &Planned| planned.proposal.plan.is_empty();
+    Ok(!fleet::plans(&outcomes).all(is_as_declared))
+}
+
+/// The image a client's jobs run now; where it has none yet, what its file pins.
+fn deployed(fleet: &Fleet, session: &Session) -> Image {
+    let client = &session.client;
+    let inventory = fleet.inventory(client).ok();
+    let jobs = client.pipelines.iter().filter_map(|pipeline| {
+        let name = names::job(&client.name, &pipeline.name);
+        inventory?.job(&client.region, &name)
+    });
+    let image = jobs.into_iter().map(|it| it.job.image.clone()).next();
+    let image = image.or_else(|| client.image.clone()).unwrap_or_default();
+    let own = names::image(&client.project, &client.region, &client.name);
+    match image.strip_prefix(&own).and_then(|it| it.strip_prefix('@')) {
+        Some(digest) => Image::Built {
+            digest: digest.to_owned(),
+        },
+        None => Image::of_pin(&image),
+    }
+}
