@@ -61,6 +61,7 @@ fuzz:
 
 bench: build bench-load
 	bench/run.sh
+	bench/provision.sh
 
 # dlt lives in an environment of the bench's own.
 DLT := $(CARGO_TARGET_DIR)/bench-dlt

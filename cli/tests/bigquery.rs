@@ -49,7 +49,10 @@ impl Source {
 
     fn place(&self, dataset: &str, location: &str) {
         let path = format!("/bigquery/v2/projects/{OTHER}/datasets");
-        let dataset = json!({"datasetReference": {"datasetId": dataset}, "location": location});
+        // What the other side gives the pipeline's own account.
+        let account = format!("xetl-run-acme@{}.iam.gserviceaccount.com", project_of(self));
+        let access = json!([{"role": "READER", "userByEmail": account}]);
+        let dataset = json!({"datasetReference": {"datasetId": dataset}, "location": location, "access": access});
         self.post(&path, &dataset);
     }
 
@@ -250,13 +253,33 @@ fn project_of(source: &Source) -> String {
     line.unwrap().split_whitespace().next().unwrap().to_owned()
 }
 
-/// A service account of the other side, and its key.
+/// Gives an account roles on the other side's project.
+fn grant(source: &Source, email: &str, roles: &[&str]) {
+    let services = json!({"serviceIds": ["cloudresourcemanager.googleapis.com"]});
+    source.post(
+        &format!("/v1/projects/{OTHER}/services:batchEnable"),
+        &services,
+    );
+    let member = format!("serviceAccount:{email}");
+    let bindings = roles
+        .iter()
+        .map(|role| json!({"role": role, "members": [member]}));
+    let policy = json!({"policy": {"bindings": bindings.collect::<Vec<_>>()}});
+    source.post(&format!("/v3/projects/{OTHER}:setIamPolicy"), &policy);
+}
+
+/// A service account of the other side that may read and query there, and its key.
 fn account(source: &Source, name: &str) -> (String, String) {
     let services = format!("/v1/projects/{OTHER}/services:batchEnable");
     source.post(&services, &json!({"serviceIds": ["iam.googleapis.com"]}));
     let accounts = format!("/v1/projects/{OTHER}/serviceAccounts");
     let made = source.post(&accounts, &json!({"accountId": name}));
     let email = made["email"].as_str().unwrap().to_owned();
+    grant(
+        source,
+        &email,
+        &["roles/bigquery.jobUser", "roles/bigquery.dataViewer"],
+    );
     let key = source.post(&format!("{accounts}/{email}/keys"), &json!({}));
     let key = STANDARD.decode(key["privateKeyData"].as_str().unwrap());
     (email, String::from_utf8(key.unwrap()).unwrap())

@@ -1,6 +1,7 @@
 //! Judges we did not write: the language's reference reads our manifest, and
 //! Google's clients use the local cloud's services for themselves.
-#![allow(clippy::unwrap_used)] // A test may panic.
+// A test may panic, and says aloud what it skips.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod world;
 
@@ -117,3 +118,89 @@ fn googles_python_client_changes_copies_and_extracts_tables() {
 fn googles_python_clients_make_run_schedule_and_log_a_job() {
     conforms("conformance_deploy.py");
 }
+
+/// Whether gcloud and bq are here: no package registry ships them.
+fn has_gcloud() -> bool {
+    let is_here = |name: &str| Command::new(name).arg("version").output().is_ok();
+    let found = is_here("gcloud") && is_here("bq");
+    if !found {
+        eprintln!("SKIPPED: gcloud and bq are not here and did not judge the local cloud");
+    }
+    found
+}
+
+/// Has gcloud use some of the local cloud's services, side by side.
+fn gcloud_uses(world: &World, services: &[&str], image: &str) {
+    let Some(documents) = world::wire::documents() else {
+        return;
+    };
+    let status = world.json(&["local", "status"]);
+    let url = status["status"]["endpoint"].as_str().unwrap();
+    let script = repository().join("local/tests/conformance_gcloud.sh");
+    let use_it = |service: &str| {
+        let mut command = Command::new(&script);
+        command.args([url, service]).arg(&documents).arg(image);
+        succeeded(&command.output().unwrap());
+    };
+    std::thread::scope(|scope| {
+        for service in services {
+            scope.spawn(|| use_it(service));
+        }
+    });
+}
+
+#[test]
+fn gcloud_and_bq_make_change_and_remove_what_xetl_makes() {
+    if !has_gcloud() {
+        return;
+    }
+    let world = World::new();
+    world.ok(&["init"]);
+    world.ok(&["local", "up"]);
+    let services = [
+        "services",
+        "storage",
+        "secrets",
+        "repositories",
+        "schedules",
+        "bigquery",
+    ];
+    gcloud_uses(&world, &services, "");
+    gcloud_uses(&world, &["accounts"], "");
+}
+
+/// gcloud leaves its marks on what it touches, and they are nobody's change.
+#[test]
+fn what_gcloud_touched_is_as_declared() {
+    if !has_gcloud() {
+        return;
+    }
+    let world = World::new();
+    world.ok(&["init"]);
+    world.write("sources/things.yaml", THINGS);
+    world.write(
+        "clients/acme.yaml",
+        "client: acme\npipelines:\n  things: {source: things}\n",
+    );
+    world.ok(&["apply", "--client", "acme", "--yes"]);
+    let api = world::api::Api::of(&world);
+    let job = api.get("/v2/projects/local-project/locations/australia-southeast1/jobs/acme-things");
+    let image = &job["template"]["template"]["containers"][0]["image"];
+    gcloud_uses(&world, &["jobs"], image.as_str().unwrap());
+    let plan = world.xetl(&["plan", "--client", "acme", "--detailed-exitcode"]);
+    assert_eq!(plan.code, Some(0), "{}{}", plan.stdout, plan.stderr);
+}
+
+const THINGS: &str = r#"version: 7.39.1
+type: DeclarativeSource
+check: {type: CheckStream, stream_names: [things]}
+streams:
+  - type: DeclarativeStream
+    name: things
+    retriever:
+      type: SimpleRetriever
+      requester: {type: HttpRequester, url: "http://127.0.0.1:1/things"}
+      record_selector:
+        type: RecordSelector
+        extractor: {type: DpathExtractor, field_path: []}
+"#;

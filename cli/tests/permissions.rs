@@ -41,7 +41,7 @@ fn grants(world: &World) -> Vec<String> {
     world.write("clients/twin.yaml", &other);
     let plan = world.json(&["plan", "--client", "twin"]);
     let steps = plan["steps"].as_array().unwrap().iter();
-    let grants = steps.filter(|step| step["kind"] == "iam");
+    let grants = steps.filter(|step| step["kind"].as_str().unwrap().ends_with("_member"));
     grants
         .map(|step| step["name"].as_str().unwrap().replace("twin", "acme"))
         .collect()

@@ -106,21 +106,28 @@ impl Fault {
             && whole.contains(&self.contains)
     }
 
-    /// Has a call meet this; `serve` is what would have answered it.
-    pub async fn answer(&self, serve: impl Future<Output = Response>) -> Response {
+    /// Whether the call is served, whatever becomes of its answer.
+    pub fn serves(&self) -> bool {
+        self.is_good() || self.at == Moment::After
+    }
+
+    fn is_good(&self) -> bool {
+        self.status.is_none() && self.delay_ms.or(self.dribble_ms).is_some()
+    }
+
+    pub async fn delay(&self) {
         if let Some(delay) = self.delay_ms {
             tokio::time::sleep(Duration::from_millis(delay)).await;
         }
-        let is_good = self.status.is_none() && (self.delay_ms.or(self.dribble_ms)).is_some();
-        let served = match is_good || self.at == Moment::After {
-            true => Some(serve.await),
-            false => None,
-        };
+    }
+
+    /// What the caller gets in place of the answer, if there is one.
+    pub async fn answer(&self, served: Option<Response>) -> Response {
         if self.kill {
             std::process::abort();
         }
         match served {
-            Some(served) if is_good => self.dribbled(served).await,
+            Some(served) if self.is_good() => self.dribbled(served).await,
             _ => self.response(),
         }
     }
@@ -351,8 +358,10 @@ mod tests {
             json!({"path": "/", "delay_ms": 1}),
         ] {
             let fault: Fault = serde_json::from_value(fault).unwrap();
-            let serve = async { (StatusCode::OK, "a whole answer").into_response() };
-            let answer = fault.answer(serve).await;
+            assert!(fault.serves());
+            fault.delay().await;
+            let served = (StatusCode::OK, "a whole answer").into_response();
+            let answer = fault.answer(Some(served)).await;
             let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
             assert_eq!(body, "a whole answer");
         }

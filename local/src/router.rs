@@ -165,7 +165,16 @@ impl Router {
         let Some(fault) = cloud.faults.meet(request.method(), request.uri()) else {
             return self.serve(cloud, request).await;
         };
-        fault.answer(self.serve(cloud, request)).await
+        fault.delay().await;
+        let served = match fault.serves() {
+            true => Some(self.serve(cloud, request).await),
+            false => {
+                // Read to its end, or the caller would learn of a closed connection instead.
+                let _ = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+                None
+            }
+        };
+        fault.answer(served).await
     }
 
     async fn serve(&self, cloud: Arc<Cloud>, request: axum::extract::Request) -> Response {

@@ -20,6 +20,7 @@ from google.auth import impersonated_credentials
 from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import Request
 from google.cloud import bigquery, storage
+from google.oauth2 import credentials as oauth2_credentials
 from google.oauth2 import service_account
 
 PROJECT = "conformance-check"
@@ -48,7 +49,7 @@ def refused(error, call):
 def enable(url):
     reply = requests.post(
         f"{url}/v1/projects/{PROJECT}/services:batchEnable",
-        json={"serviceIds": ["bigquery.googleapis.com", "iam.googleapis.com"]},
+        json={"serviceIds": [f"{api}.googleapis.com" for api in ("bigquery", "cloudresourcemanager", "iam")]},
     )
     assert reply.ok, reply.text
 
@@ -288,6 +289,24 @@ def account(url, name):
     return made.json()["email"]
 
 
+def may_query(url, *emails):
+    """BigQuery checks accounts: one without a role is refused."""
+    nobody = client_as(url, oauth2_credentials.Credentials(token_of(url, emails[0])))
+    refused(exceptions.Forbidden, lambda: run(nobody, "SELECT 1 AS n"))
+    members = [f"serviceAccount:{email}" for email in emails]
+    policy = {"policy": {"bindings": [{"role": "roles/bigquery.jobUser", "members": members}]}}
+    granted = requests.post(f"{url}/v3/projects/{PROJECT}:setIamPolicy", json=policy)
+    assert granted.ok, granted.text
+
+
+def token_of(url, email):
+    made = requests.post(
+        f"{url}/v1/projects/-/serviceAccounts/{email}:generateAccessToken", json={"scope": ["x"]}
+    )
+    assert made.ok, made.text
+    return made.json()["accessToken"]
+
+
 def client_as(url, credentials):
     return bigquery.Client(
         project=PROJECT, credentials=credentials, client_options={"api_endpoint": url}
@@ -297,6 +316,7 @@ def client_as(url, credentials):
 def check_identities(url):
     """A key signs in by exchange and by itself; impersonation needs a role."""
     reader, signer = account(url, "reader"), account(url, "signer")
+    may_query(url, reader, signer)
     scopes = ["https://www.googleapis.com/auth/cloud-platform"]
     key = key_of(url, signer)
     by_key = service_account.Credentials.from_service_account_info(key, scopes=scopes)

@@ -13,7 +13,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 export CLOUDSDK_CONFIG=$folder/config CLOUDSDK_CORE_PROJECT=$project CLOUDSDK_CORE_DISABLE_PROMPTS=1
-export CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true CLOUDSDK_CORE_DISABLE_USAGE_REPORTING=true
+printf local-user >"$folder/token"
+export CLOUDSDK_AUTH_ACCESS_TOKEN_FILE=$folder/token CLOUDSDK_CORE_DISABLE_USAGE_REPORTING=true
 for api in CLOUDSCHEDULER SECRETMANAGER ARTIFACTREGISTRY IAM CLOUDRESOURCEMANAGER SERVICEUSAGE LOGGING; do
     export "CLOUDSDK_API_ENDPOINT_OVERRIDES_$api=$url/"
 done
@@ -76,7 +77,7 @@ accounts() {
 storage() {
     local bucket=gs://$project-data
     does gcloud storage buckets create $bucket --location $region --uniform-bucket-level-access
-    fails 409 gcloud storage buckets create $bucket --location $region
+    fails ALREADY_EXISTS gcloud storage buckets create $bucket --location $region
     does gcloud storage buckets update $bucket --update-labels a=b
     is 'AUSTRALIA-SOUTHEAST1;True;b' gcloud storage buckets describe $bucket \
         --format 'value[separator=";"](location,uniform_bucket_level_access,labels.a)'
@@ -90,7 +91,7 @@ storage() {
     has user:a@example.com gcloud storage buckets get-iam-policy $bucket
     does gcloud storage rm $bucket/x/a.txt
     does gcloud storage rm --recursive $bucket
-    fails '404' gcloud storage buckets describe $bucket
+    fails 'not found' gcloud storage buckets describe $bucket
 }
 
 secrets() {
@@ -158,13 +159,14 @@ jobs() {
 
 bigquery() {
     local bq="bq --api $url --discovery_file $documents/bigquery.v2.json --project_id=$project --headless --quiet"
-    echo '{}' >"$folder/bigqueryrc"
     bq="$bq --bigqueryrc $folder/none --location=$region"
     does $bq mk --dataset warehouse
     does $bq mk --table warehouse.things id:INTEGER,name:STRING
     has '"name"' $bq show --format=json warehouse.things
     printf '1,a\n2,b\n' >"$folder/rows.csv"
-    does $bq load --source_format=CSV warehouse.things "$folder/rows.csv"
+    does gcloud storage buckets create gs://$project-loads --location $region
+    does gcloud storage cp "$folder/rows.csv" gs://$project-loads/rows.csv
+    does $bq load --source_format=CSV warehouse.things gs://$project-loads/rows.csv
     is '[{"n":"2"}]' $bq query --nouse_legacy_sql --format=json 'SELECT COUNT(*) n FROM warehouse.things'
     has things $bq ls warehouse
     does $bq rm -f -t warehouse.things

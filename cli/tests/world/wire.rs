@@ -39,7 +39,7 @@ pub fn judge(record: &Path) {
 }
 
 /// Google's documents in `.venv`; none (said aloud) where it is not set up, which is a failure in CI.
-fn documents() -> Option<PathBuf> {
+pub fn documents() -> Option<PathBuf> {
     const WITHIN: &str = "site-packages/googleapiclient/discovery_cache/documents";
     let libraries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/lib");
     let pythons = std::fs::read_dir(libraries).into_iter().flatten();

@@ -267,6 +267,12 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
     Ok(Json(reply).into_response())
 }
 
+/// Whether the schema is to be read from the files; Google takes both forms of the name.
+fn detects(request: &Request) -> bool {
+    let names = ["autodetect_schema", "autodetectSchema"];
+    names.iter().any(|name| request.query(name) == Some("true"))
+}
+
 async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     access::for_request(&cloud, &request, "bigquery.tables.update")?;
     let body: Object = request.json().await?;
@@ -276,7 +282,7 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     changes.retain(|key, _| !FIXED.contains(&key.as_str()));
     merge(&mut settings, &changes);
     check_match(&request, &table.etag())?;
-    let detect = request.query("autodetect_schema") == Some("true");
+    let detect = detects(&request);
     write(&cloud, table, settings, &body, detect).await
 }
 
@@ -292,7 +298,7 @@ async fn update(cloud: Arc<Cloud>, mut request: Request) -> Reply {
         }
     }
     check_match(&request, &table.etag())?;
-    let detect = request.query("autodetect_schema") == Some("true");
+    let detect = detects(&request);
     write(&cloud, table, settings, &body, detect).await
 }
 

@@ -23,13 +23,16 @@ impl Work {
     pub fn parse(project: &str, configuration: &mut Value) -> Result<Work, ApiError> {
         check_labels(configuration.as_object().unwrap_or(&Object::new()))?;
         if configuration["load"].is_object() {
-            own_project(project, &mut configuration["load"]["destinationTable"]);
+            own_project(project, configuration.pointer_mut("/load/destinationTable"));
             configuration["jobType"] = "LOAD".into();
             return Ok(Work::Load(Box::new(Load::parse(&configuration["load"])?)));
         }
         if configuration["query"].is_object() {
-            own_project(project, &mut configuration["query"]["destinationTable"]);
-            own_project(project, &mut configuration["query"]["defaultDataset"]);
+            own_project(
+                project,
+                configuration.pointer_mut("/query/destinationTable"),
+            );
+            own_project(project, configuration.pointer_mut("/query/defaultDataset"));
             configuration["jobType"] = "QUERY".into();
             return Ok(Work::Query(Box::new(Query::parse(
                 project,
@@ -38,16 +41,17 @@ impl Work {
         }
         if configuration["copy"].is_object() {
             let copy = &mut configuration["copy"];
-            own_project(project, &mut copy["destinationTable"]);
-            own_project(project, &mut copy["sourceTable"]);
-            for source in copy["sourceTables"].as_array_mut().into_iter().flatten() {
-                own_project(project, source);
+            own_project(project, copy.get_mut("destinationTable"));
+            own_project(project, copy.get_mut("sourceTable"));
+            let sources = copy.get_mut("sourceTables").and_then(Value::as_array_mut);
+            for source in sources.into_iter().flatten() {
+                own_project(project, Some(source));
             }
             configuration["jobType"] = "COPY".into();
             return Ok(Work::Copy(Box::new(Copy::parse(&configuration["copy"])?)));
         }
         if configuration["extract"].is_object() {
-            own_project(project, &mut configuration["extract"]["sourceTable"]);
+            own_project(project, configuration.pointer_mut("/extract/sourceTable"));
             configuration["jobType"] = "EXTRACT".into();
             let extract = Extract::parse(&configuration["extract"])?;
             return Ok(Work::Extract(Box::new(extract)));
@@ -90,8 +94,8 @@ impl Work {
 }
 
 /// A reference without a project means the job's.
-fn own_project(project: &str, reference: &mut Value) {
-    if let Value::Object(reference) = reference {
+fn own_project(project: &str, reference: Option<&mut Value>) {
+    if let Some(Value::Object(reference)) = reference {
         reference
             .entry("projectId")
             .or_insert_with(|| project.into());

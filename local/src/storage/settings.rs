@@ -116,6 +116,7 @@ pub fn patch_bucket(settings: &mut Settings, sent: &Settings) -> Result<(), ApiE
         }
     }
     check_bucket(settings)?;
+    as_text(settings, "softDeletePolicy", "retentionDurationSeconds");
     if settings.get("softDeletePolicy") != before.as_ref() {
         stamp(settings, "softDeletePolicy", "effectiveTime");
     }
@@ -151,6 +152,14 @@ fn complete(settings: &mut Settings) {
         .is_some_and(|policy| policy["effectiveTime"].is_null())
     {
         stamp(settings, "softDeletePolicy", "effectiveTime");
+    }
+}
+
+/// 64-bit numbers are shown as text, whatever was sent.
+fn as_text(settings: &mut Settings, field: &str, number: &str) {
+    let found = settings.get_mut(field).and_then(|it| it.get_mut(number));
+    if let Some(found) = found.filter(|found| found.is_number()) {
+        *found = found.to_string().into();
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Walk<'d> {
     method: &'d Method,
     side: Side,
     has_numeric_enums: bool,
-    has_mask: bool,
+    sends_back: bool,
 }
 
 impl<'d> Walk<'d> {
@@ -33,7 +33,7 @@ impl<'d> Walk<'d> {
             method,
             side,
             has_numeric_enums: exchange.has_numeric_enums(),
-            has_mask: exchange.has_mask(),
+            sends_back: exchange.sends_back(),
         }
     }
 
@@ -128,7 +128,7 @@ impl<'d> Walk<'d> {
     /// Whether a request says what only Google may. Empty values of that kind are tolerated, as
     /// Google's own clients send them.
     fn is_refused(&self, field: &Schema, value: &Value) -> bool {
-        self.side == Side::Request && field.read_only && !is_empty(value)
+        self.side == Side::Request && field.read_only && !self.sends_back && !is_empty(value)
     }
 
     fn scalar(&self, place: &str, value: &Value, schema: &Schema) -> Option<String> {
@@ -164,7 +164,8 @@ impl<'d> Walk<'d> {
             "google-duration" => is_duration(text),
             _ => true,
         };
-        (!fits && !self.has_mask).then(|| format!("{place}: `{text}` is no {}", schema.format))
+        let is_unset = self.side == Side::Request && text.is_empty();
+        (!fits && !is_unset).then(|| format!("{place}: `{text}` is no {}", schema.format))
     }
 }
 

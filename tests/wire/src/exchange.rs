@@ -50,9 +50,12 @@ impl Exchange {
         })
     }
 
-    /// Whether the client asked for some fields only.
-    pub fn has_mask(&self) -> bool {
-        self.parameters().any(|(name, _)| name == "fields")
+    /// Whether one of Google's clients sends back a whole resource that it read before, with what
+    /// only Google sets in it: Google passes over that. Ours sends what it means, and says `xetl`
+    /// or nothing.
+    pub fn sends_back(&self) -> bool {
+        let is_ours = self.agent.is_empty() || self.agent.starts_with("xetl");
+        matches!(self.method.as_str(), "PUT" | "PATCH") && !is_ours
     }
 
     /// Whether enums go as numbers.

@@ -19,7 +19,7 @@ pub use exchange::{Exchange, exchanges};
 use document::Document;
 
 /// The documents of the APIs that the local cloud serves, by the host that serves them.
-const DOCUMENTS: [(&str, &[&str]); 12] = [
+const DOCUMENTS: [(&str, &[&str]); 13] = [
     ("artifactregistry.googleapis.com", &["artifactregistry.v1"]),
     ("bigquery.googleapis.com", &["bigquery.v2"]),
     ("cloudasset.googleapis.com", &["cloudasset.v1"]),
@@ -35,8 +35,8 @@ const DOCUMENTS: [(&str, &[&str]); 12] = [
     ("run.googleapis.com", &["run.v1", "run.v2"]),
     ("secretmanager.googleapis.com", &["secretmanager.v1"]),
     ("serviceusage.googleapis.com", &["serviceusage.v1"]),
+    ("storage.googleapis.com", &["storage.v1"]),
 ];
-const STORAGE: (&str, &[&str]) = ("storage.googleapis.com", &["storage.v1"]);
 
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
@@ -79,9 +79,9 @@ impl Judge {
     /// Where one is missing or has another form.
     pub fn open(folder: &Path) -> Result<Judge, DocumentError> {
         let mut documents = BTreeMap::new();
-        for (host, names) in DOCUMENTS.iter().chain([&STORAGE]) {
+        for (host, names) in DOCUMENTS {
             let read = names.iter().map(|name| read(folder, name));
-            documents.insert((*host).to_owned(), read.collect::<Result<_, _>>()?);
+            documents.insert(host.to_owned(), read.collect::<Result<_, _>>()?);
         }
         Ok(Judge { documents })
     }
@@ -143,6 +143,11 @@ mod tests {
                         "view": {"type": "string", "location": "query", "enum": ["BASIC", "FULL"]},
                         "most": {"type": "integer", "location": "query"},
                     },
+                    "request": {"$ref": "Thing"}, "response": {"$ref": "Thing"},
+                },
+                "update": {
+                    "id": "shop.things.update", "httpMethod": "PUT", "path": "things/{thing}",
+                    "parameters": {"thing": {"type": "string", "location": "path"}},
                     "request": {"$ref": "Thing"}, "response": {"$ref": "Thing"},
                 },
                 "delete": {
@@ -263,6 +268,19 @@ mod tests {
     }
 
     #[test]
+    fn googles_own_clients_may_send_back_a_resource_as_they_read_it() {
+        let replace = |agent: &str| {
+            problems(json!({
+                "service": "shop.googleapis.com", "method": "PUT", "path": "/shop/v1/things/a",
+                "agent": agent, "request": {"name": "a", "made": "2024-01-01T00:00:00Z"}, "status": 200,
+            }))
+        };
+        assert_eq!(replace("gcloud/528.0.0 command/x"), Vec::<String>::new());
+        assert_eq!(replace("xetl/0.1.0").len(), 1);
+        assert_eq!(replace("").len(), 1);
+    }
+
+    #[test]
     fn what_a_method_needs_is_there() {
         assert_eq!(sent(json!({})), ["request.name: this method needs it"]);
         assert_eq!(
@@ -293,7 +311,7 @@ mod tests {
             }))
         };
         let nobody = ["no API of Google's has this method and path"];
-        assert_eq!(call("PUT", "/shop/v1/things/a", Value::Null), nobody);
+        assert_eq!(call("PATCH", "/shop/v1/things/a", Value::Null), nobody);
         assert_eq!(call("DELETE", "/shop/v2/things/a", Value::Null), nobody);
         assert_eq!(
             call("DELETE", "/shop/v1/things/a", Value::Null),

@@ -11,7 +11,14 @@ pub fn problems(document: &Document, method: &Method, exchange: &Exchange) -> Ve
     let parameters: Vec<_> = exchange.parameters().collect();
     let mut problems = Vec::new();
     for (name, value) in &parameters {
-        let of_method = method.parameters.get(name);
+        let of_method = method.parameters.get(name).or_else(|| {
+            // Google takes both forms of a name, and its newer clients send this one.
+            let same = method
+                .parameters
+                .iter()
+                .find(|(known, _)| camel(known) == *name);
+            same.map(|(_, schema)| schema)
+        });
         let known = of_method.filter(|it| it.location == "query");
         match known.or_else(|| document.parameters.get(name)) {
             _ if name == "alt" => {}
@@ -27,6 +34,16 @@ pub fn problems(document: &Document, method: &Method, exchange: &Exchange) -> Ve
     });
     problems.extend(required.map(|(name, _)| format!("query {name}: this method needs it")));
     problems
+}
+
+/// `autodetect_schema` as `autodetectSchema`.
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at(word.len().min(1));
+        name + &initial.to_uppercase() + rest
+    })
 }
 
 fn in_value(name: &str, value: &str, schema: &Schema, exchange: &Exchange) -> Option<String> {
