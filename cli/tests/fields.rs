@@ -263,6 +263,32 @@ fn change_schedule(api: &Api) {
 }
 
 #[test]
+fn of_a_secrets_versions_the_newest_stay() {
+    let client = "client: acme\nsecret_manager: {keep_versions: 2}\npipelines:\n  things: {source: things}\n";
+    let (world, api) = workspace(client);
+    for value in ["k2", "k3", "k3"] {
+        let file = world.write("key", value).display().to_string();
+        world.ok(&[
+            "secrets",
+            "set",
+            "--client",
+            "acme",
+            "key",
+            "--from-file",
+            &file,
+        ]);
+    }
+    let versions = api.get(&format!("{SECRET}/versions"));
+    let states: Vec<_> = versions["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["ENABLED", "ENABLED", "DESTROYED"]);
+}
+
+#[test]
 fn what_never_changes_is_made_anew_while_it_is_empty_and_refused_once_it_holds_data() {
     let there = "client: acme\npipelines:\n  things: {source: things}\n";
     let elsewhere = |place: &str| {

@@ -82,7 +82,10 @@ impl Cloud {
         let name = &address.name;
         match address.kind {
             // A value that is disabled can be enabled again.
-            Kind::Secret => Ok(!self.secret_versions(name).await?.is_empty()),
+            Kind::Secret => {
+                let versions = self.secret_versions(name).await?;
+                Ok(versions.iter().any(|version| !version.destroyed))
+            }
             Kind::Dataset => self.dataset_has_tables(name).await,
             _ => {
                 let objects = self.list_objects(name, "").await?;
