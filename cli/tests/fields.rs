@@ -39,6 +39,7 @@ bucket:
     - {prefixes: [things/things/run=], delete_after: 90d}
 secret_manager: {locations: [australia-southeast1, australia-southeast2]}
 repository: {keep_images: 20}
+alerts: {email: [ops@example.com]}
 warehouse:
   description: Things of Acme
   table_expiry: 400d
@@ -95,7 +96,7 @@ fn assert_nothing_to_do(world: &World) {
 }
 
 /// Fields that cannot be changed by hand, or whose change is another's matter.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 7] = [
     ("bucket", "location"),
     ("dataset", "location"),
     ("secret", "replication"),
@@ -104,6 +105,8 @@ const ELSEWHERE: [(&str, &str); 6] = [
     // Accounts have nothing but whose they are.
     ("account", "xetl-client"),
     ("*", "xetl-client"),
+    // By its pipeline an alert is found; another one would be another alert.
+    ("alert", "xetl-pipeline"),
 ];
 
 #[test]
@@ -215,6 +218,67 @@ fn change_by_hand(api: &Api) {
     api.patch(&format!("{repository}?updateMask={mask}"), &body);
     change_job(api);
     change_schedule(api);
+    change_alert(api);
+}
+
+fn change_alert(api: &Api) {
+    let all = api.get("/v3/projects/local-project/notificationChannels");
+    let channel = all["notificationChannels"][0]["name"].as_str().unwrap();
+    api.patch(
+        &format!("/v3/{channel}?updateMask=enabled"),
+        &json!({"enabled": false}),
+    );
+    let all = api.get("/v3/projects/local-project/alertPolicies");
+    let mut policy = all["alertPolicies"][0].clone();
+    policy["displayName"] = json!("other");
+    policy["enabled"] = json!(false);
+    policy["notificationChannels"] = json!([]);
+    policy["conditions"][0]["conditionMatchedLog"]["filter"] = json!("severity=EMERGENCY");
+    policy["alertStrategy"] =
+        json!({"notificationRateLimit": {"period": "300s"}, "autoClose": "1800s"});
+    let name = format!("/v3/{}", policy["name"].as_str().unwrap());
+    api.patch(&name, &policy);
+}
+
+#[test]
+fn alerts_go_with_what_declared_them_and_a_channel_with_its_last_user() {
+    let client =
+        |alerts: &str| format!("client: acme\n{alerts}pipelines:\n  things: {{source: things}}\n");
+    let (world, api) = workspace(&client("alerts: {email: [ops@example.com]}\n"));
+    let twin = client("alerts: {email: [ops@example.com]}\n").replace("acme", "twin");
+    world.write("clients/twin.yaml", &twin);
+    // Stops before the job, whose secret has no value; the channel is there already.
+    let counts = || {
+        let count = |kind: &str| {
+            let all = api.get(&format!("/v3/projects/local-project/{kind}"));
+            all[kind].as_array().map_or(0, Vec::len)
+        };
+        (count("notificationChannels"), count("alertPolicies"))
+    };
+    assert_eq!(
+        world.xetl(&["apply", "--client", "twin", "--yes"]).code,
+        Some(4)
+    );
+    let key = world.write("key", "k1").display().to_string();
+    world.ok(&[
+        "secrets",
+        "set",
+        "--client",
+        "twin",
+        "key",
+        "--from-file",
+        &key,
+    ]);
+    world.ok(&["apply", "--client", "twin", "--yes"]);
+    assert_eq!(counts(), (1, 2));
+
+    world.write("clients/acme.yaml", &client(""));
+    world.ok(&["apply", "--client", "acme", "--yes"]);
+    assert_nothing_to_do(&world);
+    assert_eq!(counts(), (1, 1));
+    world.write("clients/twin.yaml", &client("").replace("acme", "twin"));
+    world.ok(&["apply", "--client", "twin", "--yes"]);
+    assert_eq!(counts(), (0, 0));
 }
 
 fn without_readers(access: &Value) -> Value {
