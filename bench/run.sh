@@ -23,6 +23,15 @@ median() {
 
 median 'no-change plan' xetl plan --client acme
 median 'unchanged image push' xetl image push --client acme
+# A binary is another when a byte is added behind what the system loads.
+cp ../../bin/xetl-runtime .xetl/changed-runtime
+changed() {
+    printf x >>.xetl/changed-runtime
+    XETL_RUNTIME_BIN=.xetl/changed-runtime xetl image push --client acme
+}
+median 'changed image push' changed
+rm .xetl/changed-runtime
+xetl image push --client acme >/dev/null 2>&1
 printf '%-28s %6s MB\n' 'image, compressed' \
     "$(du -cb .xetl/local/registry/ -d 0 2>/dev/null | tail -1 | awk '{printf "%.1f", $1 / 1e6}')"
 

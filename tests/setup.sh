@@ -4,11 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The registry and the reader that judge our pushes, and the database servers that tests start
-# themselves, are Debian's packages. None of them may start a server of its own.
+# The registry and the reader that judge our pushes, what unpacks and runs the image, and the
+# database servers that tests start themselves, are Debian's packages. None of them may start a
+# server of its own.
 packages=()
 command -v skopeo >/dev/null || packages+=(skopeo)
 command -v docker-registry >/dev/null || packages+=(docker-registry)
+command -v umoci >/dev/null || packages+=(umoci)
+command -v runc >/dev/null || packages+=(runc)
 [ -x /usr/sbin/mariadbd ] || packages+=(mariadb-server)
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
 

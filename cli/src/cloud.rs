@@ -21,6 +21,8 @@ mod credentials;
 mod datasets;
 mod error;
 mod executions;
+mod health;
+mod images;
 mod inventory;
 mod jobs;
 mod logs;
@@ -37,6 +39,8 @@ mod step;
 
 pub use credentials::access_token;
 pub use error::{CloudError, Lag};
+pub use health::{clock_ahead, sign_in};
+pub use images::StoredImage;
 pub use inventory::{Inventory, Sighting};
 pub use jobs::ListedJob;
 pub use read::Actual;

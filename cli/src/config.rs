@@ -30,8 +30,8 @@ pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
 pub(crate) use error::{nearest, shown};
 pub use file::{
-    ClientFile, Defaults, ModelFile, PipelineFile, ScheduleFile, StateBackend, StateFile,
-    TargetKind, WorkspaceFile,
+    ClientFile, Defaults, KeptModel, ModelFile, PipelineFile, ScheduleFile, StateBackend,
+    StateFile, TargetKind, WorkspaceFile,
 };
 pub use settings::{BucketSettings, ClientSettings, Lifecycle, VpcSettings, WarehouseSettings};
 pub use source::{Manifest, SecretField, built_in_sources};

@@ -12,6 +12,7 @@ use crate::config::ConfigError;
 use crate::fleet::guard::TooMuch;
 use crate::grants;
 use crate::image::ImageError;
+use crate::image::credentials::CredentialsError;
 use crate::image::registry::RegistryError;
 use crate::local::LocalError;
 use crate::questions::AnswerError;
@@ -120,6 +121,12 @@ impl From<LocalError> for Failure {
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Failure {
         Failure::of(Kind::Failed, &error)
+    }
+}
+
+impl From<CredentialsError> for Failure {
+    fn from(error: CredentialsError) -> Failure {
+        Failure::of(Kind::Unreachable, &error)
     }
 }
 

@@ -2,15 +2,21 @@
 //!
 //! The same binary gives the same bytes, and so the same digest, on every
 //! machine. Nothing here knows clients, Google or the terminal; `registry`
-//! sends what the other parts made.
+//! sends what the other parts made, `credentials` asks Docker's config who signs in.
 
 pub mod auth;
 mod cache;
+pub mod credentials;
+pub mod document;
 mod elf;
+pub mod inspect;
 mod layer;
 mod layout;
 mod manifest;
+mod provenance;
 pub mod registry;
+mod rootfs;
+mod sbom;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,17 +26,32 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use cache::local_image;
-pub use elf::NotRunnable;
+use document::{Document, OCI_MANIFEST};
+pub use elf::{Machine, NotRunnable};
+pub use manifest::Attachment;
+
+/// What a job pins: one image, or an index of one a machine.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// `sha256:...` of the index where there is one, else of the one image's manifest.
+    pub digest: String,
+    /// For Cloud Run's machine first.
+    pub images: Vec<BuiltImage>,
+    pub index: Option<Document>,
+}
 
 /// An image that is packed, or known from an earlier packing of the same binary.
 #[derive(Debug, Clone)]
 pub struct BuiltImage {
-    /// `sha256:...` of the manifest: what a job pins.
+    pub machine: Machine,
+    /// `sha256:...` of the manifest.
     pub digest: String,
     pub manifest: Bytes,
     pub config: Bytes,
     /// The one layer, still to be read by `layer_bytes`.
     pub layer: BlobInfo,
+    /// What is said of it in manifests of their own: components, provenance.
+    pub attachments: Vec<Attachment>,
     binary: PathBuf,
     cached_layer: PathBuf,
 }
@@ -51,13 +72,66 @@ impl BlobInfo {
     }
 }
 
+/// The image of the runtime at `binary`, with the one for arm64 beside it where there is a binary.
+pub fn local_package(
+    binary: &Path,
+    arm64: Option<&Path>,
+    cache: &Path,
+) -> Result<Package, ImageError> {
+    let mut images = vec![local_image(binary, Machine::Amd64, cache)?];
+    if let Some(arm64) = arm64 {
+        images.push(local_image(arm64, Machine::Arm64, cache)?);
+    }
+    Package::of(images)
+}
+
+impl Package {
+    fn of(images: Vec<BuiltImage>) -> Result<Package, ImageError> {
+        let index = match images.len() {
+            1 => None,
+            _ => Some(manifest::platforms(&images)?),
+        };
+        let digest = match &index {
+            Some(index) => index.digest.clone(),
+            None => images[0].digest.clone(),
+        };
+        Ok(Package {
+            digest,
+            images,
+            index,
+        })
+    }
+
+    /// What the digest names.
+    pub fn root(&self) -> Document {
+        match &self.index {
+            Some(index) => index.clone(),
+            None => self.images[0].document(),
+        }
+    }
+
+    /// Bytes of all blobs and manifests, but not of what is attached.
+    pub fn size(&self) -> u64 {
+        let index = self.index.as_ref().map_or(0, |index| index.bytes.len());
+        self.images.iter().map(BuiltImage::size).sum::<u64>() + index as u64
+    }
+
+    /// Writes the image as an OCI layout, which skopeo, crane and podman read.
+    pub fn write_layout(&self, folder: &Path) -> Result<(), ImageError> {
+        layout::write(self, folder)
+    }
+}
+
 impl BuiltImage {
     pub fn config_info(&self) -> BlobInfo {
         BlobInfo::of(&self.config)
     }
 
-    /// Bytes of all the image's blobs, the manifest included.
-    pub fn size(&self) -> u64 {
+    pub fn document(&self) -> Document {
+        Document::of(self.manifest.clone(), OCI_MANIFEST)
+    }
+
+    fn size(&self) -> u64 {
         self.layer.size + (self.config.len() + self.manifest.len()) as u64
     }
 
@@ -68,16 +142,17 @@ impl BuiltImage {
         {
             return Ok(bytes.into());
         }
-        let layer = layer::pack(&cache::read_binary(&self.binary)?)?;
+        let layer = layer::pack(&cache::read_binary(&self.binary, self.machine)?)?;
         if layer.info.digest != self.layer.digest {
             return Err(ImageError::Changed(self.binary.clone()));
         }
         Ok(layer.gzip.into())
     }
 
-    /// Writes the image as an OCI layout, which skopeo, crane and podman read.
-    pub fn write_layout(&self, folder: &Path) -> Result<(), ImageError> {
-        layout::write(self, folder)
+    /// Writes the files of the image, with their modes.
+    pub fn write_rootfs(&self, folder: &Path) -> Result<(), ImageError> {
+        let binary = cache::read_binary(&self.binary, self.machine)?;
+        rootfs::write(&binary, folder).map_err(ImageError::file(folder))
     }
 }
 

@@ -1,33 +1,43 @@
 //! Which image a client's jobs run, and how it gets into the repository.
 
 use std::env;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 use url::Url;
 
 use crate::apply::PushImage;
-use crate::cloud::access_token;
+use crate::config::Workspace;
 use crate::desired::Image;
 use crate::failure::{Failure, Kind, chain};
-use crate::image::auth::Login;
 use crate::image::registry::{Pushed, Registry, RegistryError};
-use crate::image::{BuiltImage, local_image};
+use crate::image::{Package, local_package};
+use crate::names;
 use crate::programs;
 use crate::session::Session;
 use crate::target::Target;
 
+mod given;
+mod neighbours;
+pub mod place;
+
+use neighbours::Neighbours;
+use place::google_login;
+
 /// The image of a client's jobs: the user's own, or the runtime packed by xetl.
 pub struct Images {
     image: Image,
+    /// Full name of the user's own.
+    pinned: Option<String>,
+    target: Target,
     ours: Option<Ours>,
 }
 
 struct Ours {
-    built: BuiltImage,
+    package: Package,
     target: Target,
     /// Where the registry of the client's region is.
     base: Url,
+    neighbours: Neighbours,
 }
 
 impl Images {
@@ -36,32 +46,57 @@ impl Images {
     }
 
     /// The same for one of many clients: `packed` keeps our image from one to the next.
-    pub fn shared(session: &Session, packed: &mut Option<BuiltImage>) -> Result<Images, Failure> {
-        if let Some(name) = &session.client.image {
-            let image = Image::of_pin(name);
-            return Ok(Images { image, ours: None });
+    pub fn shared(session: &Session, packed: &mut Option<Package>) -> Result<Images, Failure> {
+        if let Some(pin) = &session.client.image {
+            return Ok(Images {
+                image: Image::of_pin(pin),
+                pinned: Some(pinned(session, pin)),
+                target: session.target.clone(),
+                ours: None,
+            });
         }
-        let built = match packed {
-            Some(built) => built.clone(),
-            None => local_image(&runtime_binary()?, &session.workspace.cache().join("image"))?,
+        let package = match packed {
+            Some(package) => package.clone(),
+            None => package(Some(&session.workspace), None)?,
         };
-        *packed = Some(built.clone());
-        let address = session.target.registry(&session.client.region);
+        *packed = Some(package.clone());
+        Images::packed(session, package)
+    }
+
+    /// The images of a package that is at hand.
+    pub fn packed(session: &Session, package: Package) -> Result<Images, Failure> {
+        let target = session.target.clone();
+        let address = target.registry(&session.client.region);
         let base = Url::parse(&address).map_err(|error| Failure::of(Kind::Usage, &error))?;
         let image = Image::Built {
-            digest: built.digest.clone(),
+            digest: package.digest.clone(),
         };
-        let target = session.target.clone();
+        let neighbours = Neighbours::of(&session.workspace, &session.client, &address);
         let ours = Some(Ours {
-            built,
-            target,
+            package,
+            target: target.clone(),
             base,
+            neighbours,
         });
-        Ok(Images { image, ours })
+        Ok(Images {
+            image,
+            pinned: None,
+            target,
+            ours,
+        })
     }
 
     pub fn image(&self) -> Image {
         self.image.clone()
+    }
+
+    /// Looks at an image of the user's own: an error where no job could run it, a remark where
+    /// it is doubtful.
+    pub async fn check(&self) -> Result<Option<String>, Failure> {
+        match &self.pinned {
+            Some(name) => given::check(&self.target, name).await,
+            None => Ok(None),
+        }
     }
 
     /// Pushes our image under its full name; `None` where the jobs run the user's own.
@@ -87,18 +122,21 @@ impl PushImage for Images {
 
 impl Ours {
     async fn push(&self, image: &str) -> Result<Pushed, RegistryError> {
-        let target = self.target.clone();
-        let login = Login::Google(Arc::new(move || {
-            let target = target.clone();
-            Box::pin(async move { Ok(access_token(&target).await?) })
-        }));
-        let registry = Registry::new(
-            reqwest::Client::new(),
-            self.base.clone(),
-            repository(image),
-            login,
-        );
-        registry.push(&self.built, Some("latest")).await
+        let repository = repository(image);
+        let login = google_login(&self.target);
+        let registry = Registry::new(self.base.clone(), repository, login)
+            .beside(self.neighbours.all(repository));
+        let pushed = registry.push(&self.package, Some("latest")).await?;
+        self.neighbours.remember(repository);
+        Ok(pushed)
+    }
+}
+
+/// The full name of what a file pins: a name, or a digest in the client's own repository.
+fn pinned(session: &Session, pin: &str) -> String {
+    match Image::of_pin(pin) {
+        Image::Given { name } => name,
+        Image::Built { digest } => format!("{}@{digest}", name_of(session)),
     }
 }
 
@@ -106,6 +144,18 @@ impl Ours {
 fn repository(image: &str) -> &str {
     let path = image.split_once('/').map_or(image, |(_, path)| path);
     path.split_once('@').map_or(path, |(path, _)| path)
+}
+
+/// The image of the runtime that is at hand; cached in the workspace, where there is one.
+pub fn package(workspace: Option<&Workspace>, arm64: Option<&Path>) -> Result<Package, Failure> {
+    let cache = match workspace {
+        Some(workspace) => workspace.cache(),
+        None => env::temp_dir().join("xetl-cache"),
+    };
+    let variable = env::var_os("XETL_RUNTIME_BIN_ARM64").map(PathBuf::from);
+    let arm64 = arm64.map(Path::to_owned).or(variable);
+    let package = local_package(&runtime_binary()?, arm64.as_deref(), &cache.join("image"))?;
+    Ok(package)
 }
 
 /// The static `xetl-runtime` that goes into the image.
@@ -120,6 +170,12 @@ pub fn runtime_binary() -> Result<PathBuf, Failure> {
         )
         .hint("build it with `make runtime`, or name it in XETL_RUNTIME_BIN")
     })
+}
+
+/// The name of the client's image without a digest.
+pub fn name_of(session: &Session) -> String {
+    let client = &session.client;
+    names::image(&client.project, &client.region, &client.name)
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 //! `cloud` what exists, `plan` what would change, `apply` changes it. Only
 //! `cloud` calls Google, only `view` prints, `failure` turns errors into exits.
 
+pub mod adopt;
 pub mod apply;
 pub mod cloud;
 pub mod commands;
 pub mod config;
 pub mod context;
 pub mod desired;
+pub mod doctor;
 pub mod execution;
 pub mod failure;
 pub mod files;

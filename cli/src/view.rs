@@ -16,11 +16,13 @@ use xetl_runtime::progress::Once;
 use crate::failure::Failure;
 
 mod ask;
+mod doctor;
 mod events;
 mod exchange;
 mod finding;
 mod fleet;
 mod fleet_runs;
+mod image;
 mod plan;
 mod progress;
 mod run;
@@ -30,6 +32,7 @@ mod upgrade;
 
 pub use fleet::{ClientObserver, FleetPicture, FleetProgress};
 pub use fleet_runs::{FleetStatus, PipelineRun};
+pub use image::bytes;
 pub use plan::PlanPicture;
 pub use progress::Progress;
 pub use run::{Following, RunPicture};

@@ -376,3 +376,103 @@ fn an_upgrade_stops_at_the_wave_that_fails_and_gives_its_clients_their_image_bac
             .contains("No changes")
     );
 }
+
+#[test]
+fn a_client_whose_files_are_lost_is_adopted_as_it_is() {
+    let clients = Clients::applied(2);
+    let world = &clients.world;
+    let lose = |name: &str| std::fs::remove_file(world.path().join(name)).unwrap();
+    lose("clients/c00.yaml");
+    lose("sources/things.yaml");
+    let told = world.ok(&["adopt", "--client", "c00"]);
+    assert!(
+        told.contains("clients/c00.yaml") && told.contains("sources/c00-things.yaml"),
+        "{told}"
+    );
+    assert!(
+        world
+            .ok(&["plan", "--client", "c00"])
+            .contains("No changes")
+    );
+    let again = world.xetl(&["adopt", "--client", "c00"]);
+    assert_eq!(again.code, Some(2), "{}", again.stderr);
+    let nobody = world.xetl(&["adopt", "--client", "acme"]);
+    insta::assert_snapshot!(nobody.stderr, @"
+    error: project proj-a has no job of client `acme` in europe-west2
+    hint: clients that have something there: c00
+    ");
+}
+
+#[test]
+fn jobs_made_by_hand_are_adopted_by_their_names() {
+    // Another client's job has the account and the image that a job needs.
+    let clients = Clients::applied(1);
+    let world = &clients.world;
+    let region = "projects/proj-a/locations/europe-west2";
+    let there = clients.call(
+        Method::GET,
+        &format!("/v2/{region}/jobs/c00-things"),
+        json!({}),
+    );
+    let create = |name: &str, labels: Value| {
+        let task = &there["template"]["template"];
+        let image = &task["containers"][0]["image"];
+        let limits = json!({"limits": {"cpu": "2", "memory": "1Gi"}});
+        let task = json!({
+            "containers": [{"image": image, "resources": limits}],
+            "serviceAccount": task["serviceAccount"], "timeout": "900s",
+        });
+        let job = json!({"labels": labels, "template": {"template": task}});
+        clients.call(
+            Method::POST,
+            &format!("/v2/{region}/jobs?jobId={name}"),
+            job,
+        )
+    };
+    create("etl-acme-things", json!({}));
+    let labels = json!({"managed-by": "xetl", "xetl-client": "other"});
+    create("etl-globex-things", labels);
+    let schedule = json!({
+        "name": format!("{region}/jobs/nightly-acme"), "schedule": "15 4 * * *", "timeZone": "Europe/Paris",
+        "httpTarget": {"uri": "https://example.com/run"},
+    });
+    clients.call(Method::POST, &format!("/v1/{region}/jobs"), schedule);
+
+    let adopt = |client: &str| {
+        let arguments = [
+            "adopt",
+            "--client",
+            client,
+            "--jobs",
+            "etl-{client}-{pipeline}",
+        ];
+        let more = ["--schedules", "nightly-{client}", "--source", "things"];
+        world.xetl(&[&arguments[..], &more].concat())
+    };
+    let adopted = adopt("acme");
+    assert_eq!(adopted.code, Some(0), "{}", adopted.stderr);
+    insta::assert_snapshot!(world.read("clients/acme.yaml"), @"
+    client: acme
+    pipelines:
+      things:
+        source: things
+        schedule:
+          cron: 15 4 * * *
+          time_zone: Europe/Paris
+        cpu: 2
+        memory: 1Gi
+        timeout: 900s
+        retries: 3
+    ");
+    insta::assert_snapshot!(adopted.stderr, @"
+    Job etl-acme-things is not xetl's and stays as it is: pause its schedule before `xetl apply`, so that both do not run.
+    Look at it, then at `xetl plan --client acme`.
+    ");
+    let foreign = adopt("globex");
+    assert_eq!(foreign.code, Some(1), "{}", foreign.stderr);
+    assert!(
+        foreign
+            .stderr
+            .contains("job `etl-globex-things` belongs to client `other`")
+    );
+}

@@ -159,10 +159,14 @@ impl Fault {
             Some(message) => message.clone(),
             None => format!("Asked for: {code} {reason}"),
         };
-        let body = json!({"error": {
-            "code": code, "status": status, "message": message,
-            "errors": [{"message": message, "domain": "global", "reason": reason}],
-        }});
+        // `errors` at the top is the form of the registry's protocol.
+        let body = json!({
+            "error": {
+                "code": code, "status": status, "message": message,
+                "errors": [{"message": message, "domain": "global", "reason": reason}],
+            },
+            "errors": [{"code": status, "message": message}],
+        });
         let code = StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let mut response = (code, Json(body)).into_response();
         if let Some(seconds) = self.retry_after {

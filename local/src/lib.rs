@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod assets;
 pub mod bigquery;
+pub mod billing;
 pub mod clock;
 pub mod cloud;
 pub mod error;

@@ -18,8 +18,8 @@ use crate::record::Record;
 use crate::router::{Router, Served, served_by, service};
 use crate::store::Store;
 use crate::{
-    accounts, assets, bigquery, faults, lag, logging, metadata, monitoring, operations, projects,
-    registry, run, scheduler, secrets, services, status, storage,
+    accounts, assets, bigquery, billing, faults, lag, logging, metadata, monitoring, operations,
+    projects, registry, run, scheduler, secrets, services, status, storage,
 };
 
 /// How long requests under way may take once the end is asked for.
@@ -118,6 +118,7 @@ fn router() -> Router {
             "cloudresourcemanager.googleapis.com",
             projects::routes(),
         ))
+        .with(service("cloudbilling.googleapis.com", billing::routes()))
         .with(service("serviceusage.googleapis.com", services::routes()))
         .with(served_by(Served::AnyApi, operations::routes()))
         .with(service(

@@ -31,7 +31,7 @@ const FROM_THE_START: [&str; 6] = [
 
 /// What can be switched on besides: the APIs served here and those a workspace's
 /// other infrastructure is likely to want.
-const ALSO_KNOWN: [&str; 23] = [
+const ALSO_KNOWN: [&str; 24] = [
     "aiplatform.googleapis.com",
     "appengine.googleapis.com",
     "artifactregistry.googleapis.com",
@@ -40,6 +40,7 @@ const ALSO_KNOWN: [&str; 23] = [
     "bigqueryreservation.googleapis.com",
     "bigquerystorage.googleapis.com",
     "cloudasset.googleapis.com",
+    "cloudbilling.googleapis.com",
     "cloudbuild.googleapis.com",
     "cloudfunctions.googleapis.com",
     "cloudkms.googleapis.com",

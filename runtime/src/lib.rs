@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod bundle;
 pub mod commit;
+pub mod components;
 pub mod fetch;
 pub mod folder;
 pub mod google;

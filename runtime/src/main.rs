@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xetl_runtime::log::{self, Output};
-use xetl_runtime::{read, run};
+use xetl_runtime::{components, read, run};
 
 // Pages come and go fast and in all sizes; musl's allocator is slow at that.
 #[global_allocator]
@@ -23,6 +23,7 @@ enum Mode {
     Run(run::RunArgs),
     Read(read::ReadArgs),
     Check(read::CheckArgs),
+    Components(components::ComponentsArgs),
 }
 
 #[tokio::main]
@@ -31,6 +32,7 @@ async fn main() -> ExitCode {
         Mode::Run(args) => load(args).await,
         Mode::Read(args) => tried(read::run(&args)).await,
         Mode::Check(args) => tried(read::check(&args)).await,
+        Mode::Components(args) => u8::from(components::run(&args).is_err()),
     };
     ExitCode::from(code)
 }

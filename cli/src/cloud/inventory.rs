@@ -83,6 +83,20 @@ impl Inventory {
         self.assets.are_known()
     }
 
+    /// The jobs of a region by name.
+    pub fn jobs(&self, region: &str) -> impl Iterator<Item = (&String, &ListedJob)> {
+        let jobs = self.regions.get(region).map(|region| region.jobs.iter());
+        jobs.into_iter().flatten()
+    }
+
+    pub fn schedule(&self, region: &str, name: &str) -> Option<&Schedule> {
+        self.regions.get(region)?.schedules.get(name)
+    }
+
+    pub fn has_dataset(&self, name: &str) -> bool {
+        self.datasets.contains_key(name)
+    }
+
     /// A job of a region.
     pub fn job(&self, region: &str, name: &str) -> Option<&ListedJob> {
         self.regions.get(region)?.jobs.get(name)

@@ -63,6 +63,9 @@ async fn apply_one(
 ) -> Result<(), Failure> {
     let session = context.session(client).await?;
     let images = context.images(&session)?;
+    if let Some(remark) = images.check().await? {
+        view.note(remark);
+    }
     let proposal = session.propose(&images.image()).await?;
     if let (Some(saved), Some(path)) = (saved, &args.plan) {
         must_stand(saved, &proposal, path)?;

@@ -10,10 +10,12 @@ use crate::context::Context;
 use crate::failure::{Failure, Kind};
 use crate::view::{Format, View};
 
+pub mod adopt;
 pub mod apply;
 pub mod backfill;
 pub mod completions;
 pub mod destroy;
+pub mod doctor;
 pub mod drift;
 mod fleet;
 pub mod image;
@@ -60,6 +62,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Drift(drift::DriftArgs),
     Apply(apply::ApplyArgs),
+    Adopt(adopt::AdoptArgs),
     Destroy(destroy::DestroyArgs),
     Run(run::RunArgs),
     Backfill(backfill::BackfillArgs),
@@ -67,6 +70,7 @@ enum Command {
     Upgrade(upgrade::UpgradeArgs),
     Rollback(upgrade::RollbackArgs),
     Status(status::StatusArgs),
+    Doctor(doctor::DoctorArgs),
     Logs(logs::LogsArgs),
     Query(query::QueryArgs),
     Secrets(secrets::SecretsArgs),
@@ -98,10 +102,12 @@ impl Cli {
             Command::Drift(args) => return drift::run(&context, view, &args).await,
             Command::Plan(args) => return plan::run(&context, view, &args).await,
             Command::Apply(args) => apply::run(&context, view, &args).await?,
+            Command::Adopt(args) => adopt::run(&context, view, &args).await?,
             Command::Destroy(args) => destroy::run(&context, view, &args).await?,
             Command::Run(args) => run::run(&context, view, &args).await?,
             Command::Backfill(args) => backfill::run(&context, view, &args).await?,
             Command::Replay(args) => replay::run(&context, view, &args).await?,
+            Command::Doctor(args) => return doctor::run(&context, view, &args).await,
             Command::Upgrade(args) => upgrade::upgrade(&context, view, &args).await?,
             Command::Rollback(args) => upgrade::rollback(&context, view, &args).await?,
             Command::Status(args) => status::run(&context, view, &args).await?,

@@ -419,6 +419,9 @@ async fn apply(
     values: &SecretValues,
 ) -> Result<bool, Failure> {
     let images = context.images(session)?;
+    if let Some(remark) = images.check().await? {
+        view.note(remark);
+    }
     let mut proposal = session.propose(&images.image()).await?;
     proposal
         .missing

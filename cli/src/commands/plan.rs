@@ -65,6 +65,9 @@ async fn plan_one(
 ) -> Result<bool, Failure> {
     let session = context.session(client).await?;
     let images = context.images(&session)?;
+    if let Some(remark) = images.check().await? {
+        view.note(remark);
+    }
     let proposal = session.propose(&images.image()).await?;
     if let Some(path) = &args.out {
         files::write_json(path, &proposal.saved())?;

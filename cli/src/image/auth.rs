@@ -10,7 +10,6 @@ use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::Value;
 use url::Url;
 
 /// Gives a fresh Google access token.
@@ -23,6 +22,8 @@ pub type TokenError = Box<dyn std::error::Error + Send + Sync>;
 pub enum Login {
     Anonymous,
     Basic(Basic),
+    /// A token that gives tokens, as `docker login` keeps for some registries.
+    Identity(SecretString),
     /// Artifact Registry's: user `oauth2accesstoken`, the password an access token.
     Google(TokenProvider),
 }
@@ -44,7 +45,7 @@ impl Basic {
 impl Login {
     pub async fn basic(&self) -> Result<Option<Basic>, TokenError> {
         Ok(match self {
-            Login::Anonymous => None,
+            Login::Anonymous | Login::Identity(_) => None,
             Login::Basic(basic) => Some(basic.clone()),
             Login::Google(token) => Some(Basic {
                 user: "oauth2accesstoken".to_owned(),
@@ -113,7 +114,7 @@ fn parameters(text: &str) -> Vec<(String, String)> {
 }
 
 /// The address that gives a token for these scopes.
-pub fn token_url(realm: &Url, service: Option<&str>, scopes: &[&str]) -> Url {
+pub fn token_url(realm: &Url, service: Option<&str>, scopes: &[String]) -> Url {
     let mut url = realm.clone();
     if let Some(service) = service {
         url.query_pairs_mut().append_pair("service", service);
@@ -122,6 +123,24 @@ pub fn token_url(realm: &Url, service: Option<&str>, scopes: &[&str]) -> Url {
         url.query_pairs_mut().append_pair("scope", scope);
     }
     url
+}
+
+/// The form that gives a token for these scopes to who has an identity token (OAuth 2).
+pub fn token_form(
+    service: Option<&str>,
+    scopes: &[String],
+    identity: &SecretString,
+) -> Vec<(&'static str, String)> {
+    let mut form = vec![
+        ("grant_type", "refresh_token".to_owned()),
+        ("client_id", "xetl".to_owned()),
+        ("refresh_token", identity.expose_secret().to_owned()),
+        ("scope", scopes.join(" ")),
+    ];
+    if let Some(service) = service {
+        form.push(("service", service.to_owned()));
+    }
+    form
 }
 
 /// What the realm answers; either name is in use.
@@ -137,17 +156,6 @@ impl TokenReply {
         let token = self.token.or(self.access_token)?;
         Some(format!("Bearer {}", token.expose_secret()).into())
     }
-}
-
-/// The login for a registry in Docker's `config.json`, where it holds one.
-pub fn docker_login(config: &Value, registry: &str) -> Option<Basic> {
-    let entry = &config["auths"][registry]["auth"];
-    let pair = String::from_utf8(STANDARD.decode(entry.as_str()?).ok()?).ok()?;
-    let (user, password) = pair.split_once(':')?;
-    Some(Basic {
-        user: user.to_owned(),
-        password: password.into(),
-    })
 }
 
 #[cfg(test)]
@@ -184,7 +192,11 @@ mod tests {
     #[test]
     fn the_token_address_keeps_the_realms_own_query() {
         let realm = Url::parse("https://r.dev/token?account=a").unwrap();
-        let url = token_url(&realm, Some("r.dev"), &["repository:p/i:pull,push"]);
+        let url = token_url(
+            &realm,
+            Some("r.dev"),
+            &["repository:p/i:pull,push".to_owned()],
+        );
         assert_eq!(
             url.as_str(),
             "https://r.dev/token?account=a&service=r.dev&scope=repository%3Ap%2Fi%3Apull%2Cpush"
@@ -192,14 +204,11 @@ mod tests {
     }
 
     #[test]
-    fn dockers_config_holds_logins_by_registry() {
-        let config = serde_json::json!({"auths": {"ghcr.io": {"auth": STANDARD.encode("me:a:b")}}});
-        let basic = docker_login(&config, "ghcr.io").unwrap();
-        assert_eq!(
-            (basic.user.as_str(), basic.password.expose_secret()),
-            ("me", "a:b")
-        );
-        assert!(docker_login(&config, "quay.io").is_none());
+    fn an_identity_token_is_sent_as_a_refresh_token() {
+        let scopes = ["a".to_owned(), "b".to_owned()];
+        let form = token_form(Some("r.dev"), &scopes, &"secret".into());
+        assert!(form.contains(&("refresh_token", "secret".to_owned())));
+        assert!(form.contains(&("scope", "a b".to_owned())));
     }
 
     #[test]

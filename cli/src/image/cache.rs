@@ -7,8 +7,13 @@ use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use xetl_runtime::components::{self, Component};
 
-use super::{BlobInfo, BuiltImage, ImageError, digest, elf, layer, manifest, replace};
+use super::manifest::Attachment;
+use super::provenance::{Contents, attachments};
+use super::{
+    BlobInfo, BuiltImage, ImageError, Machine, digest, elf, layer, manifest, replace, sbom,
+};
 
 /// What was packed from which binary. One file a path: a new binary replaces the old one's.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,12 +22,14 @@ struct Remembered {
     manifest: String,
     config: String,
     layer: BlobInfo,
+    attachments: Vec<Attachment>,
 }
 
 /// A binary with the same stamp has the same image.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     binary: PathBuf,
+    machine: Machine,
     size: u64,
     modified_nanos: u128,
     /// What the image holds beside the binary, and the program that packs it.
@@ -30,33 +37,57 @@ struct Stamp {
 }
 
 /// The image of the runtime at `binary`; packs it only when the file is another than last time.
-pub fn local_image(binary: &Path, cache: &Path) -> Result<BuiltImage, ImageError> {
-    let stamp = stamp(binary)?;
+pub fn local_image(
+    binary: &Path,
+    machine: Machine,
+    cache: &Path,
+) -> Result<BuiltImage, ImageError> {
+    let stamp = stamp(binary, machine)?;
     let name = digest(stamp.binary.as_os_str().as_encoded_bytes());
     let note = cache.join(format!("{}.json", &name["sha256:".len()..][..16]));
     let layer_file = note.with_extension("tar.gz");
     if let Some(known) = remembered(&note).filter(|known| known.stamp == stamp) {
         return Ok(known.image(layer_file));
     }
-    let bytes = read_binary(binary)?;
-    let layer = layer::pack(&bytes)?;
-    let (config, manifest) = manifest::describe(&layer)?;
-    let known = Remembered {
-        stamp,
-        manifest: String::from_utf8_lossy(&manifest).into_owned(),
-        config: String::from_utf8_lossy(&config).into_owned(),
-        layer: layer.info,
-    };
-    replace(&layer_file, &layer.gzip)?;
+    let (known, gzip) = packed(stamp, &read_binary(binary, machine)?)?;
+    replace(&layer_file, &gzip)?;
     let note_text = serde_json::to_vec(&known).map_err(|error| ImageError::Pack(error.into()))?;
     replace(&note, &note_text)?;
     Ok(known.image(layer_file))
 }
 
+fn packed(stamp: Stamp, binary: &[u8]) -> Result<(Remembered, Vec<u8>), ImageError> {
+    let layer = layer::pack(binary)?;
+    let components = components::find(binary);
+    let contents = Contents {
+        machine: stamp.machine,
+        version: version(components.as_deref()),
+        binary: digest(binary),
+        roots: sbom::roots_digest(),
+    };
+    let (config, manifest) = manifest::describe(&layer, stamp.machine, &contents.version)?;
+    let known = Remembered {
+        attachments: attachments(&manifest, &contents, components.as_deref())?,
+        manifest: String::from_utf8_lossy(&manifest).into_owned(),
+        config: String::from_utf8_lossy(&config).into_owned(),
+        layer: layer.info,
+        stamp,
+    };
+    Ok((known, layer.gzip))
+}
+
+/// The program's own version, where it tells it.
+fn version(components: Option<&[Component]>) -> String {
+    let mut components = components.unwrap_or_default().iter();
+    let own = components.find(|component| component.name == "xetl-runtime");
+    own.map_or(env!("CARGO_PKG_VERSION"), |own| &own.version)
+        .to_owned()
+}
+
 /// The binary's bytes, checked.
-pub fn read_binary(path: &Path) -> Result<Vec<u8>, ImageError> {
+pub fn read_binary(path: &Path, machine: Machine) -> Result<Vec<u8>, ImageError> {
     let bytes = fs::read(path).map_err(|source| missing(path, source))?;
-    elf::check(&bytes).map_err(|reason| ImageError::NotRunnable {
+    elf::check(&bytes, machine).map_err(|reason| ImageError::NotRunnable {
         path: path.to_owned(),
         reason,
     })?;
@@ -71,23 +102,26 @@ fn remembered(note: &Path) -> Option<Remembered> {
 impl Remembered {
     fn image(self, cached_layer: PathBuf) -> BuiltImage {
         BuiltImage {
+            machine: self.stamp.machine,
             digest: digest(self.manifest.as_bytes()),
             manifest: Bytes::from(self.manifest),
             config: Bytes::from(self.config),
             layer: self.layer,
+            attachments: self.attachments,
             binary: self.stamp.binary,
             cached_layer,
         }
     }
 }
 
-fn stamp(binary: &Path) -> Result<Stamp, ImageError> {
+fn stamp(binary: &Path, machine: Machine) -> Result<Stamp, ImageError> {
     let read = || {
         let path = fs::canonicalize(binary)?;
         let metadata = fs::metadata(&path)?;
         let modified = metadata.modified()?.duration_since(UNIX_EPOCH);
         Ok(Stamp {
             binary: path,
+            machine,
             size: metadata.len(),
             modified_nanos: modified.unwrap_or_default().as_nanos(),
             packer: packer(),
@@ -96,9 +130,12 @@ fn stamp(binary: &Path) -> Result<Stamp, ImageError> {
     read().map_err(|source| missing(binary, source))
 }
 
+/// Counts changes of what is packed and said of it, within a version.
+const FORM: u32 = 2;
+
 fn packer() -> String {
-    let roots = digest(layer::ca_roots().as_bytes());
-    format!("xetl {} roots {roots}", env!("CARGO_PKG_VERSION"))
+    let (version, roots) = (env!("CARGO_PKG_VERSION"), sbom::roots_digest());
+    format!("xetl {version} form {FORM} roots {roots}")
 }
 
 fn missing(path: &Path, source: io::Error) -> ImageError {
@@ -118,14 +155,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (binary, cache) = (folder.path().join("runtime"), folder.path().join("cache"));
         fs::write(&binary, executable(&[])).unwrap();
-        let first = local_image(&binary, &cache).unwrap();
+        let first = local_image(&binary, Machine::Amd64, &cache).unwrap();
 
         // The same size and time stand for the same bytes, though these are no binary.
         let modified = fs::metadata(&binary).unwrap().modified().unwrap();
         fs::write(&binary, vec![0; executable(&[]).len()]).unwrap();
         let file = fs::File::options().write(true).open(&binary).unwrap();
         file.set_modified(modified).unwrap();
-        let again = local_image(&binary, &cache).unwrap();
+        let again = local_image(&binary, Machine::Amd64, &cache).unwrap();
         assert_eq!(again.digest, first.digest);
         assert_eq!(digest(&again.layer_bytes().unwrap()), first.layer.digest);
     }
@@ -135,9 +172,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let binary = folder.path().join("runtime");
         fs::write(&binary, executable(&[])).unwrap();
-        let first = local_image(&binary, folder.path()).unwrap();
+        let first = local_image(&binary, Machine::Amd64, folder.path()).unwrap();
         fs::write(&binary, executable(&[(1, b"code")])).unwrap();
-        let second = local_image(&binary, folder.path()).unwrap();
+        let second = local_image(&binary, Machine::Amd64, folder.path()).unwrap();
         assert_ne!(first.digest, second.digest);
         assert!(matches!(first.layer_bytes(), Err(ImageError::Changed(_))));
     }
@@ -147,12 +184,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (binary, cache) = (folder.path().join("runtime"), folder.path().join("cache"));
         fs::write(&binary, executable(&[])).unwrap();
-        let image = local_image(&binary, &cache).unwrap();
+        let image = local_image(&binary, Machine::Amd64, &cache).unwrap();
         for entry in fs::read_dir(&cache).unwrap() {
             fs::write(entry.unwrap().path(), "half").unwrap();
         }
         assert_eq!(digest(&image.layer_bytes().unwrap()), image.layer.digest);
-        assert_eq!(local_image(&binary, &cache).unwrap().digest, image.digest);
+        assert_eq!(
+            local_image(&binary, Machine::Amd64, &cache).unwrap().digest,
+            image.digest
+        );
     }
 
     #[test]
@@ -162,7 +202,9 @@ mod tests {
         let script = folder.path().join("script");
         fs::write(&script, "#!/bin/sh\n").unwrap();
         for path in [absent, script] {
-            let error = local_image(&path, folder.path()).unwrap_err().to_string();
+            let error = local_image(&path, Machine::Amd64, folder.path())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("build it with `make runtime`"), "{error}");
         }
     }

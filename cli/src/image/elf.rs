@@ -1,12 +1,50 @@
-//! Whether a file can be an image's only program: ELF, x86-64, nothing to load beside it.
+//! Whether a file can be an image's only program: ELF, of the machine, nothing to load beside it.
+
+use serde::{Deserialize, Serialize};
+
+/// What a program runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Machine {
+    /// What Cloud Run has.
+    Amd64,
+    Arm64,
+}
+
+impl Machine {
+    /// As images name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Machine::Amd64 => "amd64",
+            Machine::Arm64 => "arm64",
+        }
+    }
+
+    /// As ELF files name it.
+    fn number(self) -> u16 {
+        match self {
+            Machine::Amd64 => 62,
+            Machine::Arm64 => 183,
+        }
+    }
+}
+
+impl std::fmt::Display for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Machine::Amd64 => "x86-64, which Cloud Run wants",
+            Machine::Arm64 => "arm64",
+        })
+    }
+}
 
 /// Why a binary cannot run alone in an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotRunnable {
     #[error("it is no Linux executable")]
     NotElf,
-    #[error("it is not built for x86-64, which Cloud Run wants")]
-    OtherMachine,
+    #[error("it is not built for {0}")]
+    OtherMachine(Machine),
     #[error("it is linked dynamically, and the image holds no loader and no libraries")]
     Dynamic,
     #[error("it is a library or an object file")]
@@ -19,22 +57,21 @@ const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
 const DT_NULL: u64 = 0;
 const DT_NEEDED: u64 = 1;
-const EM_X86_64: u16 = 62;
 const ET_EXEC: u16 = 2;
 const ET_DYN: u16 = 3;
 
-/// Accepts static executables, position-independent or not.
-pub fn check(binary: &[u8]) -> Result<(), NotRunnable> {
+/// Accepts static executables of the machine, position-independent or not.
+pub fn check(binary: &[u8], machine: Machine) -> Result<(), NotRunnable> {
     // Magic, 64 bit, little endian.
     if !binary.starts_with(b"\x7fELF\x02\x01") {
         return Err(if binary.starts_with(b"\x7fELF") {
-            NotRunnable::OtherMachine
+            NotRunnable::OtherMachine(machine)
         } else {
             NotRunnable::NotElf
         });
     }
-    if u16_at(binary, 18)? != EM_X86_64 {
-        return Err(NotRunnable::OtherMachine);
+    if u16_at(binary, 18)? != machine.number() {
+        return Err(NotRunnable::OtherMachine(machine));
     }
     let entry = u64_at(binary, 24)?;
     if ![ET_EXEC, ET_DYN].contains(&u16_at(binary, 16)?) || entry == 0 {
@@ -109,7 +146,7 @@ pub mod tests {
         let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
         elf.resize(16, 0);
         elf.extend(ET_EXEC.to_le_bytes());
-        elf.extend(EM_X86_64.to_le_bytes());
+        elf.extend(Machine::Amd64.number().to_le_bytes());
         elf.extend(1u32.to_le_bytes());
         elf.extend(0x0040_1000u64.to_le_bytes()); // entry
         elf.extend(64u64.to_le_bytes()); // program headers
@@ -134,6 +171,10 @@ pub mod tests {
         elf
     }
 
+    fn checked(binary: &[u8]) -> Result<(), NotRunnable> {
+        check(binary, Machine::Amd64)
+    }
+
     fn dynamic(tag: u64) -> Vec<u8> {
         let mut entries = Vec::new();
         entries.extend(tag.to_le_bytes());
@@ -143,38 +184,42 @@ pub mod tests {
 
     #[test]
     fn a_static_executable_runs_alone() {
-        assert_eq!(check(&executable(&[(1, b"code")])), Ok(()));
+        assert_eq!(checked(&executable(&[(1, b"code")])), Ok(()));
     }
 
     #[test]
     fn a_static_position_independent_executable_runs_alone() {
-        assert_eq!(check(&executable(&[(PT_DYNAMIC, &dynamic(5))])), Ok(()));
+        assert_eq!(checked(&executable(&[(PT_DYNAMIC, &dynamic(5))])), Ok(()));
     }
 
     #[test]
     fn a_loader_or_a_library_is_missing_in_the_image() {
         let interpreted =
             executable(&[(1, b"code"), (PT_INTERP, b"/lib64/ld-linux-x86-64.so.2\0")]);
-        assert_eq!(check(&interpreted), Err(NotRunnable::Dynamic));
+        assert_eq!(checked(&interpreted), Err(NotRunnable::Dynamic));
         let linked = executable(&[(PT_DYNAMIC, &dynamic(DT_NEEDED))]);
-        assert_eq!(check(&linked), Err(NotRunnable::Dynamic));
+        assert_eq!(checked(&linked), Err(NotRunnable::Dynamic));
     }
 
     #[test]
     fn another_machine_is_named() {
         let mut arm = executable(&[]);
         arm[18] = 183;
-        assert_eq!(check(&arm), Err(NotRunnable::OtherMachine));
+        assert_eq!(check(&arm, Machine::Arm64), Ok(()));
+        assert_eq!(
+            checked(&arm),
+            Err(NotRunnable::OtherMachine(Machine::Amd64))
+        );
     }
 
     #[test]
     fn scripts_and_cut_off_files_are_refused() {
-        assert_eq!(check(b"#!/bin/sh\n"), Err(NotRunnable::NotElf));
-        assert_eq!(check(b""), Err(NotRunnable::NotElf));
+        assert_eq!(checked(b"#!/bin/sh\n"), Err(NotRunnable::NotElf));
+        assert_eq!(checked(b""), Err(NotRunnable::NotElf));
         let whole = executable(&[(PT_DYNAMIC, &dynamic(5))]);
         for length in 6..whole.len() {
             assert_eq!(
-                check(&whole[..length]),
+                checked(&whole[..length]),
                 Err(NotRunnable::CutOff),
                 "{length}"
             );
@@ -184,6 +229,6 @@ pub mod tests {
     #[test]
     fn the_program_that_runs_this_test_is_dynamic() {
         let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert_eq!(check(&own), Err(NotRunnable::Dynamic));
+        assert_eq!(checked(&own), Err(NotRunnable::Dynamic));
     }
 }

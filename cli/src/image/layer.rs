@@ -12,6 +12,9 @@ use super::{BlobInfo, ImageError, digest};
 pub const PROGRAM: &str = "/app/xetl-runtime";
 pub const CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// Of the runtime, level 6 makes 7 % less in two and a half times the time.
+const LEVEL: u32 = 2;
+
 /// A packed layer.
 #[derive(Debug)]
 pub struct Layer {
@@ -32,15 +35,15 @@ pub fn pack(binary: &[u8]) -> Result<Layer, ImageError> {
     })
 }
 
-/// What the layer holds, sorted, folders before what is in them.
-enum Entry<'a> {
+/// A path without a leading slash, its mode and what it holds.
+pub enum Entry<'a> {
     Folder(&'static str, u32),
     File(&'static str, u32, &'a [u8]),
 }
 
-fn archive(binary: &[u8]) -> io::Result<Vec<u8>> {
-    let roots = ca_roots();
-    let entries = [
+/// What the image holds, sorted, folders before what is in them.
+pub fn entries<'a>(binary: &'a [u8], roots: &'a str) -> [Entry<'a>; 7] {
+    [
         Entry::Folder("app/", 0o555),
         Entry::File(relative(PROGRAM), 0o555, binary),
         Entry::Folder("etc/", 0o755),
@@ -49,9 +52,13 @@ fn archive(binary: &[u8]) -> io::Result<Vec<u8>> {
         Entry::File(relative(CA_FILE), 0o444, roots.as_bytes()),
         // Anybody writes here, as on every Unix.
         Entry::Folder("tmp/", 0o1777),
-    ];
+    ]
+}
+
+fn archive(binary: &[u8]) -> io::Result<Vec<u8>> {
+    let roots = ca_roots();
     let mut tar = tar::Builder::new(Vec::with_capacity(binary.len() + roots.len() + 16 * 1024));
-    for entry in entries {
+    for entry in entries(binary, &roots) {
         match entry {
             Entry::Folder(path, mode) => append(&mut tar, path, EntryType::Directory, mode, &[])?,
             Entry::File(path, mode, bytes) => {
@@ -87,7 +94,7 @@ fn compress(tar: &[u8]) -> io::Result<Vec<u8>> {
     let mut gzip = GzBuilder::new()
         .mtime(0)
         .operating_system(255)
-        .write(Vec::new(), Compression::default());
+        .write(Vec::new(), Compression::new(LEVEL));
     gzip.write_all(tar)?;
     gzip.finish()
 }
@@ -164,6 +171,13 @@ mod tests {
         let (one, again) = (pack(b"binary").unwrap(), pack(b"binary").unwrap());
         assert_eq!(one.gzip, again.gzip);
         assert_ne!(one.info.digest, pack(b"another").unwrap().info.digest);
+    }
+
+    /// Holds on every machine and day. It moves with the roots and with the library that
+    /// compresses: then all images move, and this number with them.
+    #[test]
+    fn the_digest_is_the_same_everywhere() {
+        insta::assert_snapshot!(pack(b"binary").unwrap().info.digest, @"sha256:94bc041e65cd2ca8755e26438e08f111404159c8ebba0757b08fbde0e966d293");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The two JSON documents that describe the image.
+//! The JSON documents that describe the image, put several together, or refer to one.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -9,24 +9,101 @@ use oci_spec::image::{
     Arch, ConfigBuilder, Descriptor, DescriptorBuilder, HistoryBuilder, ImageConfigurationBuilder,
     ImageManifestBuilder, MediaType, Os, RootFsBuilder, SCHEMA_VERSION, Sha256Digest,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::document::{Descriptor as Named, Document, OCI_INDEX, OCI_MANIFEST, Platform};
+use super::elf::Machine;
 use super::layer::{CA_FILE, Layer, PROGRAM};
-use super::{BlobInfo, ImageError};
+use super::{BlobInfo, BuiltImage, ImageError, digest};
 
 /// An image of 1970 has the same digest whenever it is packed.
 const CREATED: &str = "1970-01-01T00:00:00Z";
 /// "nonroot", by number as the image has no /etc/passwd.
 const USER: &str = "65532:65532";
 
+/// The config of a manifest that has none to say (OCI's guidance for artifacts).
+pub const EMPTY: &[u8] = b"{}";
+const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+
 /// The config and the manifest of the image with this layer, byte for byte.
-pub fn describe(layer: &Layer) -> Result<(Bytes, Bytes), ImageError> {
-    let config = config(&layer.diff_id).map_err(ImageError::Describe)?;
-    let manifest = manifest(&BlobInfo::of(&config), &layer.info).map_err(ImageError::Describe)?;
-    Ok((config, manifest))
+pub fn describe(
+    layer: &Layer,
+    machine: Machine,
+    version: &str,
+) -> Result<(Bytes, Bytes), ImageError> {
+    let describe = || {
+        let config = config(&layer.diff_id, machine, version)?;
+        let manifest = manifest(&BlobInfo::of(&config), &layer.info, version)?;
+        Ok((config, manifest))
+    };
+    describe().map_err(ImageError::Describe)
 }
 
-fn config(diff_id: &str) -> Result<Bytes, OciSpecError> {
+/// A statement on an image, kept in a manifest that names the image as its subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// What the statement is: the manifest's `artifactType`.
+    pub kind: String,
+    pub statement: String,
+    pub manifest: String,
+}
+
+impl Attachment {
+    pub fn to(
+        image: &[u8],
+        kind: &str,
+        statement: &Bytes,
+        annotations: &Value,
+    ) -> Result<Attachment, ImageError> {
+        let name = |kind: &str, bytes: &[u8]| json!({"mediaType": kind, "digest": digest(bytes), "size": bytes.len()});
+        let mut layer = name(kind, statement);
+        layer["annotations"] = annotations.clone();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": kind,
+            "config": name(EMPTY_TYPE, EMPTY),
+            "layers": [layer],
+            "subject": name(OCI_MANIFEST, image),
+            "annotations": annotations,
+        });
+        let manifest = stable_json(&manifest).map_err(ImageError::Describe)?;
+        Ok(Attachment {
+            kind: kind.to_owned(),
+            statement: String::from_utf8_lossy(statement).into_owned(),
+            manifest: String::from_utf8_lossy(&manifest).into_owned(),
+        })
+    }
+
+    pub fn document(&self) -> Document {
+        Document::of(self.manifest.clone().into(), OCI_MANIFEST)
+    }
+}
+
+/// The index of the images of several machines.
+pub fn platforms(images: &[BuiltImage]) -> Result<Document, ImageError> {
+    let manifests: Vec<Named> = images
+        .iter()
+        .map(|image| Named {
+            platform: Some(Platform {
+                architecture: image.machine.name().to_owned(),
+                os: "linux".to_owned(),
+                variant: None,
+            }),
+            ..image.document().descriptor()
+        })
+        .collect();
+    index_of(&manifests)
+}
+
+pub fn index_of(manifests: &[Named]) -> Result<Document, ImageError> {
+    let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests});
+    let bytes = stable_json(&index).map_err(ImageError::Describe)?;
+    Ok(Document::of(bytes, OCI_INDEX))
+}
+
+fn config(diff_id: &str, machine: Machine, version: &str) -> Result<Bytes, OciSpecError> {
     let process = ConfigBuilder::default()
         .user(USER)
         .entrypoint([PROGRAM.to_owned()])
@@ -38,7 +115,7 @@ fn config(diff_id: &str) -> Result<Bytes, OciSpecError> {
             "MIMALLOC_ARENA_EAGER_COMMIT=0".to_owned(),
         ])
         .working_dir("/")
-        .labels(labels())
+        .labels(labels(version))
         .build()?;
     let rootfs = RootFsBuilder::default()
         .typ("layers")
@@ -50,7 +127,7 @@ fn config(diff_id: &str) -> Result<Bytes, OciSpecError> {
         .build()?;
     let config = ImageConfigurationBuilder::default()
         .created(CREATED)
-        .architecture(Arch::Amd64)
+        .architecture(Arch::from(machine.name()))
         .os(Os::Linux)
         .config(process)
         .rootfs(rootfs)
@@ -59,13 +136,13 @@ fn config(diff_id: &str) -> Result<Bytes, OciSpecError> {
     stable_json(&config)
 }
 
-fn manifest(config: &BlobInfo, layer: &BlobInfo) -> Result<Bytes, OciSpecError> {
+fn manifest(config: &BlobInfo, layer: &BlobInfo, version: &str) -> Result<Bytes, OciSpecError> {
     let manifest = ImageManifestBuilder::default()
         .schema_version(SCHEMA_VERSION)
         .media_type(MediaType::ImageManifest)
         .config(descriptor(MediaType::ImageConfig, config)?)
         .layers([descriptor(MediaType::ImageLayerGzip, layer)?])
-        .annotations(labels())
+        .annotations(labels(version))
         .build()?;
     stable_json(&manifest)
 }
@@ -80,7 +157,7 @@ pub fn descriptor(kind: MediaType, blob: &BlobInfo) -> Result<Descriptor, OciSpe
 }
 
 /// Said twice, as some tools read the config's labels and some the manifest's annotations.
-fn labels() -> HashMap<String, String> {
+fn labels(version: &str) -> HashMap<String, String> {
     [
         ("created", CREATED),
         (
@@ -90,7 +167,7 @@ fn labels() -> HashMap<String, String> {
         ("licenses", env!("CARGO_PKG_LICENSE")),
         ("title", "xetl-runtime"),
         ("vendor", "xetl"),
-        ("version", env!("CARGO_PKG_VERSION")),
+        ("version", version),
     ]
     .map(|(key, value)| (format!("org.opencontainers.image.{key}"), value.to_owned()))
     .into()
@@ -117,7 +194,7 @@ mod tests {
             },
             diff_id: format!("sha256:{}", "b".repeat(64)),
         };
-        let (config, manifest) = describe(&layer).unwrap();
+        let (config, manifest) = describe(&layer, Machine::Amd64, "0.1.0").unwrap();
         let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
         insta::assert_json_snapshot!(config, @r#"
         {

@@ -1,25 +1,36 @@
-//! Pushes an image over the registry protocol (OCI distribution, `/v2/`).
+//! One repository of a registry, over the registry protocol (OCI distribution, `/v2/`).
 //!
-//! Blobs go first, then the manifest by its digest, then the tag, so that a
-//! push that is cut off leaves nothing that can be pulled. What is there is
-//! not sent again.
+//! Blobs go first, then manifests by their digest, then what refers to them, and the tag last,
+//! so that a push that is cut off leaves nothing that can be pulled. What is there is not sent again.
+
+mod copy;
+mod error;
+mod referrers;
+mod tags;
+mod upload;
+mod wire;
 
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
+use backon::ExponentialBuilder;
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Client, Response, StatusCode};
+use secrecy::SecretString;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::auth::{Challenge, Login, TokenError, TokenReply, token_url};
-use super::{BlobInfo, BuiltImage, ImageError};
+use super::auth::Login;
+use super::document::{DOCKER_LIST, DOCKER_MANIFEST, Document, OCI_INDEX, OCI_MANIFEST};
+use super::{BuiltImage, Package};
 
-/// A blob may be of any type.
-const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, */*";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub use copy::{Copied, copy};
+pub use error::RegistryError;
+pub use referrers::Referrers;
+use upload::Source;
+
+/// The distribution specification asks registries to take manifests of 4 MiB.
+const LARGEST_MANIFEST: usize = 8 << 20;
 
 /// One repository of a registry, such as `P/xetl-acme/runtime`.
 pub struct Registry {
@@ -27,6 +38,12 @@ pub struct Registry {
     base: Url,
     repository: String,
     login: Login,
+    /// Whether more than reading is to be done, which takes other rights.
+    pushing: bool,
+    /// Other repositories of the same registry, whose blobs may be mounted.
+    neighbours: Vec<String>,
+    /// Bytes of a chunk; `None` where the registry takes blobs in one piece only.
+    chunk: Option<u64>,
     /// The `Authorization` the registry took last.
     authorization: Mutex<Option<SecretString>>,
     patience: ExponentialBuilder,
@@ -40,57 +57,26 @@ pub struct Pushed {
     pub sent: u64,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum RegistryError {
-    #[error("cannot reach the registry at {host}")]
-    Unreachable {
-        host: String,
-        source: reqwest::Error,
-    },
-    #[error("the registry at {host} refused {repository} ({status}): {message}")]
-    Refused {
-        host: String,
-        repository: String,
-        status: u16,
-        message: String,
-    },
-    #[error("the registry at {host} answered {status} to {step}: {message}")]
-    Answer {
-        host: String,
-        step: &'static str,
-        status: u16,
-        message: String,
-    },
-    #[error("the registry at {host} asks for credentials in a way xetl does not know")]
-    Challenge { host: String },
-    #[error("the registry at {host} wants the credentials sent to {realm}, which is not safe")]
-    Realm { host: String, realm: String },
-    #[error("cannot get a token for the registry")]
-    Token(#[source] TokenError),
-    #[error("the registry at {host} answered {step} without saying {what}")]
-    Incomplete {
-        host: String,
-        step: &'static str,
-        what: &'static str,
-    },
-    #[error("the registry at {host} keeps the manifest as {found}, not as {expected}")]
-    OtherDigest {
-        host: String,
-        expected: String,
-        found: String,
-    },
-    #[error(transparent)]
-    Image(#[from] ImageError),
-}
-
 impl Registry {
     /// `base` is scheme, host and port: `https://R-docker.pkg.dev`, `http://127.0.0.1:PORT`.
-    pub fn new(http: Client, base: Url, repository: &str, login: Login) -> Registry {
+    pub fn new(base: Url, repository: &str, login: Login) -> Registry {
+        let http = Client::builder()
+            .user_agent(concat!("xetl/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(Duration::from_secs(60));
         Registry {
-            http,
+            // Only a broken TLS set-up fails here, and the plain client says so when it is used.
+            http: http.build().unwrap_or_default(),
             base,
             repository: repository.to_owned(),
+            // Artifact Registry takes no chunks ("does not support Docker chunked uploads").
+            chunk: match login {
+                Login::Google(_) => None,
+                _ => Some(upload::CHUNK),
+            },
             login,
+            pushing: true,
+            neighbours: Vec::new(),
             authorization: Mutex::new(None),
             patience: ExponentialBuilder::default()
                 .with_min_delay(Duration::from_secs(1))
@@ -100,93 +86,194 @@ impl Registry {
         }
     }
 
-    /// Pushes what is missing; `tag` moves only once the manifest is there.
+    /// The same repository, asked for no right but to read.
+    pub fn to_read(self) -> Registry {
+        Registry {
+            pushing: false,
+            ..self
+        }
+    }
+
+    /// The same repository, which may take blobs from others of its registry.
+    pub fn beside(self, neighbours: Vec<String>) -> Registry {
+        Registry { neighbours, ..self }
+    }
+
+    /// Whether both are of one registry, which can mount blobs of one in the other.
+    pub fn is_neighbour(&self, other: &Registry) -> bool {
+        self.is_ours(&other.base)
+    }
+
+    /// `HOST/REPOSITORY`
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.host(), self.repository)
+    }
+
+    /// Pushes what is missing; `tag` moves only once all else is there.
     pub async fn push(
         &self,
-        image: &BuiltImage,
+        package: &Package,
         tag: Option<&str>,
     ) -> Result<Pushed, RegistryError> {
         let mut sent = 0;
-        if self.manifest_digest(&image.digest).await?.is_none() {
-            let config = image.config_info();
-            sent += self.push_blob(&image.layer, || image.layer_bytes()).await?;
-            sent += self.push_blob(&config, || Ok(image.config.clone())).await?;
-            self.put_manifest(&image.digest, image).await?;
-            sent += image.manifest.len() as u64;
+        if self.manifest_digest(&package.digest).await?.is_none() {
+            for image in &package.images {
+                sent += self.push_image(image).await?;
+            }
+            if let Some(index) = &package.index {
+                sent += self.put_manifest(&package.digest, index).await?;
+            }
         }
-        if let Some(tag) = tag
-            && self.manifest_digest(tag).await?.as_deref() != Some(&image.digest)
-        {
-            self.put_manifest(tag, image).await?;
+        for image in &package.images {
+            sent += self.attach(image).await?;
+        }
+        if let Some(tag) = tag {
+            self.point(tag, &package.root()).await?;
         }
         Ok(Pushed {
-            digest: image.digest.clone(),
+            digest: package.digest.clone(),
             sent,
         })
     }
 
+    async fn push_image(&self, image: &BuiltImage) -> Result<u64, RegistryError> {
+        let config = image.config_info();
+        let layer = async || Ok(Source::Bytes(image.layer_bytes()?));
+        let (layer, config) = futures::try_join!(
+            self.push_blob(&image.layer, layer),
+            self.push_blob(&config, async || Ok(Source::Bytes(image.config.clone()))),
+        )?;
+        let manifest = image.document();
+        Ok(layer + config + self.put_manifest(&image.digest, &manifest).await?)
+    }
+
+    /// Moves a tag, unless it is there already.
+    async fn point(&self, tag: &str, document: &Document) -> Result<(), RegistryError> {
+        if self.manifest_digest(tag).await?.as_deref() != Some(&document.digest) {
+            self.put_manifest(tag, document).await?;
+        }
+        Ok(())
+    }
+
     /// The digest the registry keeps under a tag or digest, if any.
     pub async fn manifest_digest(&self, reference: &str) -> Result<Option<String>, RegistryError> {
-        let path = format!("manifests/{reference}");
-        let found = self.find("HEAD of the manifest", &path).await?;
+        let url = self.url(&format!("manifests/{reference}"));
+        let found = self.find("HEAD of the manifest", url).await?;
         // The header is optional in the specification; a digest that was asked for is the answer.
         let asked = reference.starts_with("sha256:").then_some(reference);
         Ok(found.and_then(|reply| {
-            let digest = reply.headers().get("docker-content-digest");
-            let digest = digest.and_then(|digest| digest.to_str().ok());
+            let digest = header(&reply, "docker-content-digest");
             digest.or(asked).map(str::to_owned)
         }))
     }
 
-    async fn put_manifest(&self, reference: &str, image: &BuiltImage) -> Result<(), RegistryError> {
+    /// A manifest or index; its bytes are those of the digest that was asked for.
+    pub async fn manifest(&self, reference: &str) -> Result<Document, RegistryError> {
+        let step = "GET of the manifest";
         let url = self.url(&format!("manifests/{reference}"));
-        let put = || async {
-            let request = self
-                .http
-                .put(url.clone())
-                .header(CONTENT_TYPE, MANIFEST)
-                .body(image.manifest.clone());
-            let reply = self.send("PUT of the manifest", request).await?;
-            self.good(reply, "PUT of the manifest").await
+        let absent = || RegistryError::Absent {
+            host: self.host(),
+            what: format!("{} under `{reference}`", self.repository),
         };
-        self.patiently(put).await?;
+        let (content_type, bytes) = self.get(step, url).await?.ok_or_else(absent)?;
+        let document =
+            Document::parse(bytes, &content_type).map_err(|problem| RegistryError::NoImage {
+                name: self.name(),
+                problem,
+            })?;
+        match reference.starts_with("sha256:") && document.digest != reference {
+            true => Err(RegistryError::Damaged {
+                host: self.host(),
+                expected: reference.to_owned(),
+                found: document.digest,
+            }),
+            false => Ok(document),
+        }
+    }
+
+    /// A blob that fits into memory, such as a config.
+    pub async fn small_blob(&self, digest: &str) -> Result<Bytes, RegistryError> {
+        let url = self.url(&format!("blobs/{digest}"));
+        let found = self.get("GET of a blob", url).await?;
+        let absent = || RegistryError::Absent {
+            host: self.host(),
+            what: format!("blob {digest} of {}", self.repository),
+        };
+        let (_, bytes) = found.ok_or_else(absent)?;
+        self.must_be(digest, super::digest(&bytes))?;
+        Ok(bytes)
+    }
+
+    fn must_be(&self, expected: &str, found: String) -> Result<(), RegistryError> {
+        match found == expected {
+            true => Ok(()),
+            false => Err(RegistryError::Damaged {
+                host: self.host(),
+                expected: expected.to_owned(),
+                found,
+            }),
+        }
+    }
+
+    /// Puts a manifest and looks at what is kept; returns its bytes.
+    async fn put_manifest(
+        &self,
+        reference: &str,
+        document: &Document,
+    ) -> Result<u64, RegistryError> {
+        self.put_and_listen(reference, document).await?;
         match self.manifest_digest(reference).await? {
-            Some(found) if found == image.digest => Ok(()),
+            Some(found) if found == document.digest => Ok(document.bytes.len() as u64),
             found => Err(RegistryError::OtherDigest {
                 host: self.host(),
-                expected: image.digest.clone(),
+                expected: document.digest.clone(),
                 found: found.unwrap_or_else(|| "nothing".to_owned()),
             }),
         }
     }
 
+    /// Puts a manifest; whether the registry says that it keeps lists of referrers.
+    async fn put_and_listen(
+        &self,
+        reference: &str,
+        document: &Document,
+    ) -> Result<bool, RegistryError> {
+        let step = "PUT of the manifest";
+        let url = self.url(&format!("manifests/{reference}"));
+        let put = || async {
+            let request = self
+                .http
+                .put(url.clone())
+                .header(CONTENT_TYPE, &document.media_type)
+                .body(document.bytes.clone());
+            let reply = self.send(step, request).await?;
+            self.good(reply, step).await
+        };
+        let reply = self.patiently(put).await?;
+        Ok(header(&reply, "oci-subject").is_some())
+    }
+
     /// Sends a blob unless it is there; returns how many bytes it took.
     async fn push_blob(
         &self,
-        blob: &BlobInfo,
-        bytes: impl FnOnce() -> Result<Bytes, ImageError>,
+        blob: &super::BlobInfo,
+        source: impl AsyncFnOnce() -> Result<Source, RegistryError>,
     ) -> Result<u64, RegistryError> {
-        if self.has_blob(blob).await? {
-            return Ok(0);
+        match self.has_blob(&self.repository, &blob.digest).await? {
+            true => Ok(0),
+            false => self.upload(blob, source).await,
         }
-        let bytes = bytes()?;
-        self.patiently(|| self.upload(blob, bytes.clone())).await?;
-        Ok(blob.size)
     }
 
-    async fn has_blob(&self, blob: &BlobInfo) -> Result<bool, RegistryError> {
-        let path = format!("blobs/{}", blob.digest);
-        Ok(self.find("HEAD of a blob", &path).await?.is_some())
+    async fn has_blob(&self, repository: &str, digest: &str) -> Result<bool, RegistryError> {
+        let url = self.url_of(repository, &format!("blobs/{digest}"));
+        Ok(self.find("HEAD of a blob", url).await?.is_some())
     }
 
     /// The reply to a HEAD, or `None` where the registry has no such thing.
-    async fn find(
-        &self,
-        step: &'static str,
-        path: &str,
-    ) -> Result<Option<Response>, RegistryError> {
+    async fn find(&self, step: &'static str, url: Url) -> Result<Option<Response>, RegistryError> {
         self.patiently(|| async {
-            let head = self.http.head(self.url(path)).header(ACCEPT, ACCEPTED);
+            let head = self.http.head(url.clone()).header(ACCEPT, accepted());
             let reply = self.send(step, head).await?;
             match reply.status() {
                 StatusCode::NOT_FOUND => Ok(None),
@@ -196,241 +283,49 @@ impl Registry {
         .await
     }
 
-    /// One upload, whole: a start that names a place, and the bytes put there.
-    async fn upload(&self, blob: &BlobInfo, bytes: Bytes) -> Result<(), RegistryError> {
-        let start = self.http.post(self.url("blobs/uploads/")).body("");
-        let reply = self.send("the start of an upload", start).await?;
-        let reply = self.good(reply, "the start of an upload").await?;
-        let place = self.place(&reply, blob)?;
-        let put = self
-            .http
-            .put(place)
-            .header(CONTENT_TYPE, "application/octet-stream")
-            .body(bytes);
-        let reply = self.send("the upload", put).await?;
-        self.good(reply, "the upload").await?;
-        Ok(())
-    }
-
-    /// `Location` as it is given, relative or absolute, with its own query kept.
-    fn place(&self, reply: &Response, blob: &BlobInfo) -> Result<Url, RegistryError> {
-        let location = reply.headers().get(LOCATION);
-        let location = location.and_then(|location| location.to_str().ok());
-        let mut place = location
-            .and_then(|location| reply.url().join(location).ok())
-            .ok_or_else(|| self.incomplete("the start of an upload", "where to send it"))?;
-        place.query_pairs_mut().append_pair("digest", &blob.digest);
-        Ok(place)
-    }
-
-    /// Sends with what the registry took last; answers its challenge once.
-    async fn send(
+    /// A body and its type, or `None` where the registry has no such thing.
+    async fn get(
         &self,
         step: &'static str,
-        request: RequestBuilder,
-    ) -> Result<Response, RegistryError> {
-        let again = request.try_clone();
-        let reply = self.send_once(request).await?;
-        let (StatusCode::UNAUTHORIZED, Some(again)) = (reply.status(), again) else {
-            return Ok(reply);
-        };
-        if !self.is_ours(reply.url()) {
-            return self.good(reply, step).await;
-        }
-        let authorization = self.answer(&reply).await?;
-        *self.authorization.lock().await = Some(authorization);
-        self.send_once(again).await
-    }
-
-    async fn send_once(&self, request: RequestBuilder) -> Result<Response, RegistryError> {
-        let (client, request) = request.build_split();
-        let mut request = request.map_err(|source| self.unreachable(source))?;
-        // An upload's place may be on another host, which must not see the credentials.
-        if self.is_ours(request.url())
-            && let Some(authorization) = self.authorization.lock().await.as_ref()
-            && let Ok(mut value) = authorization
-                .expose_secret()
-                .parse::<reqwest::header::HeaderValue>()
-        {
-            value.set_sensitive(true);
-            request.headers_mut().insert(AUTHORIZATION, value);
-        }
-        client
-            .execute(request)
-            .await
-            .map_err(|source| self.unreachable(source))
-    }
-
-    async fn answer(&self, reply: &Response) -> Result<SecretString, RegistryError> {
-        let headers = reply.headers().get_all(WWW_AUTHENTICATE).iter();
-        let challenge = Challenge::choose(headers.filter_map(|header| header.to_str().ok()))
-            .ok_or_else(|| RegistryError::Challenge { host: self.host() })?;
-        match challenge {
-            Challenge::Basic => match self.login.basic().await.map_err(RegistryError::Token)? {
-                Some(basic) => Ok(basic.header()),
-                None => {
-                    Err(self.refused(StatusCode::UNAUTHORIZED, "it wants a user and a password"))
-                }
-            },
-            Challenge::Bearer {
-                realm,
-                service,
-                scope,
-            } => {
-                self.token(&realm, service.as_deref(), scope.as_deref())
-                    .await
+        url: Url,
+    ) -> Result<Option<(String, Bytes)>, RegistryError> {
+        self.patiently(|| async {
+            let get = self.http.get(url.clone()).header(ACCEPT, accepted());
+            let reply = self.send(step, get).await?;
+            if reply.status() == StatusCode::NOT_FOUND {
+                return Ok(None);
             }
-        }
-    }
-
-    async fn token(
-        &self,
-        realm: &str,
-        service: Option<&str>,
-        scope: Option<&str>,
-    ) -> Result<SecretString, RegistryError> {
-        let realm = self.safe_realm(realm)?;
-        // Pull and push at once: a token for the first request serves the whole push.
-        let wanted = format!("repository:{}:pull,push", self.repository);
-        let mut scopes = vec![wanted.as_str()];
-        if let Some(scope) = scope.filter(|scope| *scope != wanted) {
-            scopes.insert(0, scope);
-        }
-        let mut request = self.http.get(token_url(&realm, service, &scopes));
-        if let Some(basic) = self.login.basic().await.map_err(RegistryError::Token)? {
-            request = request.header(AUTHORIZATION, basic.header().expose_secret());
-        }
-        let reply = request
-            .send()
-            .await
-            .map_err(|source| self.unreachable(source))?;
-        let reply = self.good(reply, "the request for a token").await?;
-        let token: Option<TokenReply> = reply.json().await.ok();
-        token
-            .and_then(TokenReply::header)
-            .ok_or_else(|| self.incomplete("the request for a token", "the token"))
-    }
-
-    /// A realm may be another host (Docker Hub's is), but never one that is spoken to in the
-    /// clear, and a Google token is only for Google's registry itself.
-    fn safe_realm(&self, realm: &str) -> Result<Url, RegistryError> {
-        let safe = |url: &Url| match self.login {
-            Login::Google(_) => self.is_ours(url),
-            _ => self.is_ours(url) || url.scheme() == "https",
-        };
-        Url::parse(realm)
-            .ok()
-            .filter(safe)
-            .ok_or_else(|| RegistryError::Realm {
-                host: self.host(),
-                realm: realm.to_owned(),
-            })
-    }
-
-    async fn patiently<T, F>(&self, step: impl FnMut() -> F) -> Result<T, RegistryError>
-    where
-        F: Future<Output = Result<T, RegistryError>>,
-    {
-        step.retry(self.patience)
-            .when(RegistryError::may_pass)
-            .await
-    }
-
-    async fn good(&self, reply: Response, step: &'static str) -> Result<Response, RegistryError> {
-        let status = reply.status();
-        if status.is_success() {
-            return Ok(reply);
-        }
-        let message = message(&reply.bytes().await.unwrap_or_default());
-        Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
-                self.refused(status, &message)
-            }
-            _ => RegistryError::Answer {
-                host: self.host(),
-                step,
-                status: status.as_u16(),
-                message,
-            },
+            let reply = self.good(reply, step).await?;
+            let content_type = header(&reply, "content-type").unwrap_or("").to_owned();
+            Ok(Some((content_type, self.body(step, reply).await?)))
         })
+        .await
     }
 
-    fn incomplete(&self, step: &'static str, what: &'static str) -> RegistryError {
-        RegistryError::Incomplete {
-            host: self.host(),
-            step,
-            what,
-        }
-    }
-
-    fn refused(&self, status: StatusCode, message: &str) -> RegistryError {
-        RegistryError::Refused {
-            host: self.host(),
-            repository: self.repository.clone(),
-            status: status.as_u16(),
-            message: message.to_owned(),
-        }
-    }
-
-    /// Upload addresses may be signed, so errors name the host alone.
-    fn unreachable(&self, source: reqwest::Error) -> RegistryError {
-        RegistryError::Unreachable {
-            host: self.host(),
-            source: source.without_url(),
-        }
-    }
-
-    fn url(&self, path: &str) -> Url {
-        let mut url = self.base.clone();
-        url.set_path(&format!("/v2/{}/{path}", self.repository));
-        url
-    }
-
-    fn is_ours(&self, url: &Url) -> bool {
-        url.origin() == self.base.origin()
-    }
-
-    fn host(&self) -> String {
-        self.base[url::Position::BeforeHost..url::Position::AfterPort].to_owned()
-    }
-}
-
-impl RegistryError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            // A missing repository, a disabled API and a missing role look alike from here.
-            RegistryError::Refused { .. } => Some(
-                "does the repository exist, and may you push to it (roles/artifactregistry.writer)?"
-                    .to_owned(),
-            ),
-            _ => None,
-        }
-    }
-
-    /// Whether the same request may go through a moment later.
-    fn may_pass(&self) -> bool {
-        match self {
-            RegistryError::Unreachable { .. } => true,
-            RegistryError::Answer { status, .. } => {
-                matches!(status, 408 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
+    /// The body, if it is as short as what is read into memory has to be.
+    async fn body(&self, step: &'static str, mut reply: Response) -> Result<Bytes, RegistryError> {
+        let mut bytes = Vec::new();
+        while let Some(part) = reply
+            .chunk()
+            .await
+            .map_err(|source| self.unreachable(source))?
+        {
+            bytes.extend_from_slice(&part);
+            if bytes.len() > LARGEST_MANIFEST {
+                return Err(self.incomplete(step, "an end"));
             }
-            _ => false,
         }
+        Ok(bytes.into())
     }
 }
 
-/// The registry's own words, where it has some.
-fn message(body: &[u8]) -> String {
-    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let error = &body["errors"][0];
-    let words = [&error["code"], &error["message"]].map(|word| word.as_str().unwrap_or(""));
-    match words {
-        ["", ""] => "it gives no reason".to_owned(),
-        [code, ""] => code.to_owned(),
-        ["", message] => message.to_owned(),
-        [code, message] => format!("{code}: {message}"),
-    }
+/// A blob may be of any type.
+fn accepted() -> String {
+    [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, "*/*"].join(", ")
+}
+
+fn header<'a>(reply: &'a Response, name: &str) -> Option<&'a str> {
+    reply.headers().get(name)?.to_str().ok()
 }
 
 #[cfg(test)]

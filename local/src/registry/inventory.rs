@@ -97,6 +97,10 @@ fn docker_image_view(cloud: &Cloud, repository: &Repository, name: &Name, entry:
         "uploadTime": entry.uploaded,
         "updateTime": entry.uploaded,
     });
+    // Said of what refers to another image.
+    if let (Some(_), Some(kind)) = (&entry.subject, &entry.artifact_type) {
+        view["artifactType"] = json!(kind);
+    }
     let tags = cloud.registry.images.tags_of(name, &entry.digest);
     if !tags.is_empty() {
         view["tags"] = json!(tags);

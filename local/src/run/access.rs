@@ -5,7 +5,9 @@ use super::job::Condition;
 use super::spec::{ExecutionTemplate, SecretRef};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
+use crate::identity::Caller;
 use crate::operations::Status;
+use crate::policy;
 
 const ACCESSOR: &str = "roles/secretmanager.secretAccessor";
 const ACCESS: &str = "secretmanager.versions.access";
@@ -50,6 +52,23 @@ pub fn readiness(
             (condition, Err(Status { code, message }))
         }
     }
+}
+
+/// A secret's value as the account may read it now: a right can go after the job was made.
+///
+/// # Errors
+/// The account lost its right, or there is no such version.
+pub fn secret_value(
+    cloud: &Cloud,
+    project: &str,
+    account: &str,
+    secret: &SecretRef,
+) -> Result<Vec<u8>, ApiError> {
+    let name = secret.secret_name(project);
+    let name = cloud.projects.by_id(&name).unwrap_or(name);
+    let caller = Caller::ServiceAccount(account.to_owned());
+    policy::require(cloud, &caller, &name, ACCESS)?;
+    cloud.secrets.payload(&secret.version_name(project))
 }
 
 fn image_problem(

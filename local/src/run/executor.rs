@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use super::access;
 use super::command::{Command, command};
 use super::execution::{
     AttemptResult, CANCELLED, Counts, Execution, KIND, NON_ZERO_EXIT_CODE, Task, failure,
@@ -227,8 +228,11 @@ fn job_env(
     let value = |var: &super::spec::EnvVar| match &var.value_source {
         None => Ok(var.value.clone().unwrap_or_default()),
         Some(source) => {
-            let version = source.secret_key_ref.version_name(execution.project());
-            let bytes = cloud.secrets.payload(&version).map_err(|e| e.message)?;
+            let (project, secret) = (execution.project(), &source.secret_key_ref);
+            let account = &execution.template.template.service_account;
+            let bytes = access::secret_value(cloud, project, account, secret);
+            let bytes = bytes.map_err(|error| error.message)?;
+            let version = secret.version_name(project);
             String::from_utf8(bytes).map_err(|_| format!("{version} is no UTF-8 text"))
         }
     };

@@ -1,29 +1,33 @@
 //! The protocol's corners, against a server that answers as told.
-//! What an ordinary push looks like, a real registry judges (`tests/image_registry.rs`).
+//! What an ordinary push looks like, a real registry judges (`tests/image/`).
 
+use secrecy::ExposeSecret;
 use wiremock::matchers::{header, method, path, path_regex, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::super::auth::Basic;
 use super::super::elf::tests::executable;
-use super::super::local_image;
+use super::super::{Machine, local_image};
 use super::*;
 
 const REPOSITORY: &str = "p/xetl-acme/runtime";
 
+/// An image with nothing attached, as that is a matter of its own.
 fn image(folder: &tempfile::TempDir) -> BuiltImage {
     let binary = folder.path().join("runtime");
     std::fs::write(&binary, executable(&[(1, b"code")])).unwrap();
-    local_image(&binary, &folder.path().join("cache")).unwrap()
+    let cache = folder.path().join("cache");
+    let mut image = local_image(&binary, Machine::Amd64, &cache).unwrap();
+    image.attachments.clear();
+    image
+}
+
+fn package(image: &BuiltImage) -> Package {
+    Package::of(vec![image.clone()]).unwrap()
 }
 
 fn registry(server: &MockServer, login: Login) -> Registry {
-    let mut registry = Registry::new(
-        Client::new(),
-        Url::parse(&server.uri()).unwrap(),
-        REPOSITORY,
-        login,
-    );
+    let mut registry = Registry::new(Url::parse(&server.uri()).unwrap(), REPOSITORY, login);
     registry.patience = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(1))
         .with_max_times(2);
@@ -85,7 +89,10 @@ async fn another_host_gets_the_bytes_but_not_the_credentials() {
         .mount(&storage)
         .await;
 
-    registry(&server, basic()).push(&image, None).await.unwrap();
+    registry(&server, basic())
+        .push(&package(&image), None)
+        .await
+        .unwrap();
     for request in storage.received_requests().await.unwrap() {
         assert!(!request.headers.contains_key("authorization"));
         assert!(request.url.query().unwrap().contains("&digest=sha256"));
@@ -116,7 +123,9 @@ async fn a_relative_place_keeps_its_query_and_a_503_is_tried_again() {
         .expect(1)
         .mount(&server)
         .await;
-    let pushed = registry(&server, Login::Anonymous).push(&image, None).await;
+    let pushed = registry(&server, Login::Anonymous)
+        .push(&package(&image), None)
+        .await;
     assert_eq!(pushed.unwrap().sent, image.size());
 }
 
@@ -147,7 +156,9 @@ async fn a_token_is_fetched_with_the_login_and_used() {
         .expect(1)
         .mount(&server)
         .await;
-    let pushed = registry(&server, basic()).push(&image, Some("v1")).await;
+    let pushed = registry(&server, basic())
+        .push(&package(&image), Some("v1"))
+        .await;
     assert_eq!(pushed.unwrap().sent, 0);
 }
 
@@ -173,7 +184,9 @@ async fn a_google_token_goes_to_no_other_host() {
     let google = Login::Google(std::sync::Arc::new(|| {
         Box::pin(async { Ok(SecretString::from("ya29")) })
     }));
-    let error = registry(&server, google).push(&image(&folder), None).await;
+    let error = registry(&server, google)
+        .push(&package(&image(&folder)), None)
+        .await;
     assert!(
         matches!(error, Err(RegistryError::Realm { .. })),
         "{error:?}"
@@ -192,17 +205,16 @@ async fn a_wrong_digest_is_final_and_no_manifest_follows() {
     let place = ResponseTemplate::new(202).insert_header("location", "/upload/1");
     Mock::given(method("POST"))
         .respond_with(place)
-        .expect(1)
         .mount(&server)
         .await;
     let refusal = serde_json::json!({"errors": [{"code": "DIGEST_INVALID", "message": "no"}]});
     Mock::given(method("PUT"))
         .respond_with(ResponseTemplate::new(400).set_body_json(refusal))
-        .expect(1)
+        .expect(1..=2)
         .mount(&server)
         .await;
     let error = registry(&server, Login::Anonymous)
-        .push(&image, Some("v1"))
+        .push(&package(&image), Some("v1"))
         .await
         .unwrap_err()
         .to_string();
@@ -210,4 +222,82 @@ async fn a_wrong_digest_is_final_and_no_manifest_follows() {
         error.contains("answered 400 to the upload: DIGEST_INVALID: no"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_blob_of_a_neighbour_is_mounted_with_a_token_for_both() {
+    let server = MockServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(&folder);
+    let realm = format!(r#"Bearer realm="{}/token",service="r""#, server.uri());
+    Mock::given(method("HEAD"))
+        .and(|request: &wiremock::Request| !request.headers.contains_key("authorization"))
+        .respond_with(ResponseTemplate::new(401).insert_header("www-authenticate", realm.as_str()))
+        .with_priority(1)
+        .mount(&server)
+        .await;
+    Mock::given(path("/token"))
+        .and(|request: &wiremock::Request| {
+            let query = request.url.query_pairs();
+            let scopes: Vec<String> = query
+                .filter(|(key, _)| key == "scope")
+                .map(|(_, scope)| scope.into_owned())
+                .collect();
+            scopes
+                == [
+                    "repository:p/xetl-acme/runtime:pull,push",
+                    "repository:p/xetl-globex/runtime:pull",
+                ]
+        })
+        .respond_with(ResponseTemplate::new(200).set_body_json(serde_json::json!({"token": "t"})))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("HEAD"))
+        .and(path_regex("^/v2/p/xetl-globex/runtime/blobs/"))
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&server)
+        .await;
+    Mock::given(method("POST"))
+        .and(query_param("from", "p/xetl-globex/runtime"))
+        .and(query_param("mount", image.layer.digest.as_str()))
+        .respond_with(ResponseTemplate::new(201))
+        .expect(1)
+        .mount(&server)
+        .await;
+    // The config is not mounted; the reply says where to send it instead.
+    Mock::given(method("POST"))
+        .and(query_param("mount", image.config_info().digest))
+        .respond_with(ResponseTemplate::new(202).insert_header("location", "/upload/1"))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(path("/upload/1"))
+        .respond_with(ResponseTemplate::new(201))
+        .expect(1)
+        .mount(&server)
+        .await;
+    empty_registry(&server, &image, "/nowhere").await;
+    let pushed = registry(&server, basic())
+        .beside(vec!["p/xetl-globex/runtime".to_owned()])
+        .push(&package(&image), None)
+        .await
+        .unwrap();
+    assert_eq!(
+        pushed.sent,
+        (image.config.len() + image.manifest.len()) as u64
+    );
+}
+
+#[tokio::test]
+async fn other_bytes_than_the_digest_names_are_refused() {
+    let server = MockServer::start().await;
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("other bytes"))
+        .mount(&server)
+        .await;
+    let registry = registry(&server, Login::Anonymous).to_read();
+    let wanted = super::super::digest(b"bytes");
+    let error = registry.small_blob(&wanted).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Damaged { .. }), "{error}");
 }

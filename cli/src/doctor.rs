@@ -1,0 +1,155 @@
+//! What stands in a client's way, judged from what was found out, with the command that mends it.
+//!
+//! Nothing here calls Google, starts programs or prints: `cloud` and the command gather `Facts`.
+
+mod checks;
+mod permissions;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::cloud::CloudError;
+
+pub use permissions::asked;
+
+/// What was found out of a client's project and of this machine.
+pub struct Facts {
+    pub project: String,
+    pub region: String,
+    /// Who calls; why nobody can, else.
+    pub sign_in: Result<SignIn, CloudError>,
+    /// What Google said; nothing where nobody could ask it.
+    pub cloud: Option<CloudFacts>,
+    pub image: ImageFact,
+    /// The version of `terraform`, where it is there.
+    pub terraform: Option<String>,
+}
+
+/// What Google said, each by itself, as one refusal hides nothing of the rest.
+pub struct CloudFacts {
+    /// How many seconds this machine's clock is ahead.
+    pub clock: Result<i64, CloudError>,
+    /// The project's state, such as `ACTIVE`.
+    pub state: Result<String, CloudError>,
+    pub billing: Result<bool, CloudError>,
+    /// The APIs that are needed and off.
+    pub apis_off: Result<Vec<String>, CloudError>,
+    /// The permissions the caller has, of those asked for.
+    pub permissions: Result<BTreeSet<String>, CloudError>,
+    pub jobs: Result<Usage, CloudError>,
+    pub accounts: Result<Usage, CloudError>,
+}
+
+/// Who calls Google, as far as this machine knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignIn {
+    /// `a user's application default credentials`
+    pub kind: String,
+    pub account: Option<String>,
+    /// Whom calls are counted for.
+    pub quota_project: Option<String>,
+    /// Whether a project to count for has to be named, as for a person.
+    pub wants_quota_project: bool,
+}
+
+/// How much there is of what Google limits, and how much the client will add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    pub there: usize,
+    pub to_add: usize,
+}
+
+/// What is known of the image the jobs run.
+pub enum ImageFact {
+    /// xetl's own, and whether the repository has it already.
+    Own {
+        digest: String,
+        is_there: Option<bool>,
+    },
+    /// The user's, with a remark where it is doubtful.
+    Given {
+        name: String,
+        remark: Option<String>,
+    },
+    /// None can be run.
+    Unusable {
+        problem: String,
+        hint: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Ok,
+    Warning,
+    Problem,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub check: &'static str,
+    pub level: Level,
+    pub sentence: String,
+    /// The command that mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
+    /// The APIs that `--fix` enables.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub enables: Vec<String>,
+}
+
+impl Finding {
+    fn new(check: &'static str, level: Level, sentence: impl Into<String>) -> Finding {
+        Finding {
+            check,
+            level,
+            sentence: sentence.into(),
+            mend: None,
+            enables: Vec::new(),
+        }
+    }
+
+    fn mend(self, command: impl Into<String>) -> Finding {
+        Finding {
+            mend: Some(command.into()),
+            ..self
+        }
+    }
+}
+
+/// Everything that was looked at, good or not, in the order in which one would mend it.
+pub fn examine(facts: &Facts) -> Vec<Finding> {
+    let mut findings = vec![checks::credentials(facts)];
+    if let Some(cloud) = &facts.cloud {
+        findings.extend([
+            checks::clock(&cloud.clock),
+            checks::project(facts, &cloud.state),
+            checks::billing(facts, &cloud.billing),
+            checks::apis(facts, &cloud.apis_off),
+        ]);
+        findings.extend(permissions::findings(facts, &cloud.permissions));
+        findings.extend([
+            checks::quota(
+                "jobs",
+                &cloud.jobs,
+                1000,
+                &format!("a region, {}", facts.region),
+            ),
+            checks::quota("accounts", &cloud.accounts, 100, "a project"),
+        ]);
+    }
+    findings.push(checks::image(&facts.image));
+    findings.push(checks::terraform(facts.terraform.as_deref()));
+    findings
+}
+
+/// How many findings are of a level.
+pub fn count(findings: &[Finding], level: Level) -> usize {
+    findings.iter().filter(|it| it.level == level).count()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Why a registry did not do what it was asked, and what to do about it.
+
+use crate::image::ImageError;
+use crate::image::auth::TokenError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    #[error("cannot reach the registry at {host}")]
+    Unreachable {
+        host: String,
+        source: reqwest::Error,
+    },
+    #[error("the registry at {host} refused {repository} ({status}): {message}")]
+    Refused {
+        host: String,
+        repository: String,
+        status: u16,
+        message: String,
+        /// Whether it was asked to take something, not only to give.
+        pushing: bool,
+    },
+    #[error("the registry at {host} answered {status} to {step}: {message}")]
+    Answer {
+        host: String,
+        step: &'static str,
+        status: u16,
+        message: String,
+    },
+    #[error("the registry at {host} has no {what}")]
+    Absent { host: String, what: String },
+    #[error("the registry at {host} asks for credentials in a way xetl does not know")]
+    Challenge { host: String },
+    #[error("the registry at {host} wants the credentials sent to {realm}, which is not safe")]
+    Realm { host: String, realm: String },
+    #[error("cannot get a token for the registry")]
+    Token(#[source] TokenError),
+    /// The request could not be sent twice, and has to be made again with the new token.
+    #[error("the registry at {host} wants a new token in the middle of {step}")]
+    SignedInAnew { host: String, step: &'static str },
+    #[error("the registry at {host} answered {step} without saying {what}")]
+    Incomplete {
+        host: String,
+        step: &'static str,
+        what: &'static str,
+    },
+    #[error("the registry at {host} keeps the manifest as {found}, not as {expected}")]
+    OtherDigest {
+        host: String,
+        expected: String,
+        found: String,
+    },
+    #[error("the registry at {host} sent bytes with the digest {found} for {expected}")]
+    Damaged {
+        host: String,
+        expected: String,
+        found: String,
+    },
+    #[error("{name} is no image xetl can read: {problem}")]
+    NoImage { name: String, problem: String },
+    #[error("cannot keep a blob on this machine on its way")]
+    Keep(#[source] std::io::Error),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+}
+
+impl RegistryError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            // A missing repository, a disabled API and a missing role look alike from here.
+            RegistryError::Refused { pushing: true, .. } => {
+                "does the repository exist, and may you push to it (roles/artifactregistry.writer)?"
+            }
+            RegistryError::Refused { pushing: false, .. } => {
+                "does it exist, and may you read it (roles/artifactregistry.reader, or `docker login`)?"
+            }
+            RegistryError::Absent { .. } => {
+                "look at its name and tag; `xetl image list REF` shows what is there"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// Whether the same request may go through a moment later.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            RegistryError::Unreachable { .. } | RegistryError::SignedInAnew { .. } => true,
+            RegistryError::Answer { status, .. } => {
+                matches!(status, 408 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            RegistryError::Answer { status, .. } | RegistryError::Refused { status, .. } => {
+                Some(*status)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether there is none of what was asked for, as far as the registry tells.
+    pub fn is_absent(&self) -> bool {
+        matches!(
+            self,
+            RegistryError::Absent { .. } | RegistryError::Refused { status: 404, .. }
+        )
+    }
+}
