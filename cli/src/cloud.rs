@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use crate::target::Target;
 
 mod accounts;
+mod alerts;
 mod apis;
 mod assets;
 mod buckets;

@@ -23,7 +23,7 @@ mod write;
 mod tests;
 
 pub use blocks::{
-    BucketFile, EgressFile, LifecycleFile, RepositoryFile, SecretManagerFile, VpcFile,
+    AlertsFile, BucketFile, EgressFile, LifecycleFile, RepositoryFile, SecretManagerFile, VpcFile,
     WarehouseFile,
 };
 pub use client::{Client, Pipeline, Schedule};

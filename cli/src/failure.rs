@@ -10,6 +10,7 @@ use crate::apply::ApplyError;
 use crate::cloud::CloudError;
 use crate::config::ConfigError;
 use crate::fleet::guard::TooMuch;
+use crate::grants;
 use crate::image::ImageError;
 use crate::image::credentials::CredentialsError;
 use crate::image::registry::RegistryError;
@@ -179,6 +180,9 @@ fn cloud_hint(error: &CloudError) -> Option<String> {
             ));
         }
         CloudError::Conflict { .. } => "somebody else changed it at the same time; try again",
+        CloudError::Denied { message, .. } if grants::advice(message).is_some() => {
+            return grants::advice(message);
+        }
         CloudError::Denied { .. } => "your account lacks a role for this in the project",
         _ => return None,
     };

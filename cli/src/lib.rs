@@ -16,6 +16,7 @@ pub mod execution;
 pub mod failure;
 pub mod files;
 pub mod fleet;
+pub mod grants;
 pub mod image;
 pub mod images;
 pub mod local;

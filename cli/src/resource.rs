@@ -20,7 +20,8 @@ pub use labels::Labels;
 pub use member::{Holder, Member};
 pub use owner::Owner;
 pub use shapes::{
-    Bucket, Dataset, Job, Replication, Repository, Schedule, Secret, ServiceAccount, Vpc,
+    Alert, Bucket, Channel, Dataset, Job, Replication, Repository, Schedule, Secret,
+    ServiceAccount, Vpc,
 };
 
 /// What a client has or should have.
@@ -45,6 +46,8 @@ pub enum Kind {
     /// A right on a job, which has to be there first.
     JobMember,
     Schedule,
+    Channel,
+    Alert,
 }
 
 impl Kind {
@@ -62,6 +65,8 @@ impl Kind {
             Kind::Bundle => "bundle",
             Kind::Job => "job",
             Kind::Schedule => "schedule",
+            Kind::Channel => "channel",
+            Kind::Alert => "alert",
         }
     }
 
@@ -109,6 +114,8 @@ pub enum Resource {
     },
     Job(Box<Job>),
     Schedule(Schedule),
+    Channel(Channel),
+    Alert(Alert),
 }
 
 /// A kind's struct is a resource; big ones stand in a box.
@@ -123,7 +130,7 @@ macro_rules! resource_from {
 }
 
 resource_from!(
-    ServiceAccount, Bucket in Box, Secret, Repository, Dataset in Box, Member, Job in Box, Schedule,
+    ServiceAccount, Bucket in Box, Secret, Repository, Dataset in Box, Member, Job in Box, Schedule, Channel, Alert,
 );
 
 /// An object of the bucket, and its bytes where we are to write it.
@@ -160,7 +167,12 @@ impl Resource {
             Resource::Dataset(dataset) => Some(&dataset.owner),
             Resource::Job(job) => Some(&job.owner),
             Resource::Schedule(schedule) => Some(&schedule.owner),
-            Resource::Api | Resource::Member(_) | Resource::Image | Resource::Bundle { .. } => None,
+            Resource::Alert(alert) => Some(&alert.owner),
+            Resource::Api
+            | Resource::Member(_)
+            | Resource::Image
+            | Resource::Bundle { .. }
+            | Resource::Channel(_) => None,
         }
     }
 
@@ -210,6 +222,10 @@ impl Resource {
                     vpc.named_as(declared);
                 }
                 Resource::Job(job)
+            }
+            (Resource::Channel(mut channel), Resource::Channel(declared)) => {
+                channel.is_shared = declared.is_shared;
+                Resource::Channel(channel)
             }
             (resource, _) => resource,
         }

@@ -12,6 +12,7 @@ use crate::error::ApiError;
 use crate::faults::Faults;
 use crate::identity::{Caller, Identity};
 use crate::logging::Logs;
+use crate::monitoring::Monitoring;
 use crate::operations::Operations;
 use crate::policy::Policies;
 use crate::projects::Projects;
@@ -35,6 +36,7 @@ pub struct Cloud {
     pub faults: Faults,
     pub identity: Identity,
     pub logs: Logs,
+    pub monitoring: Monitoring,
     pub operations: Operations,
     pub policies: Policies,
     pub projects: Arc<Projects>,
@@ -63,6 +65,7 @@ impl Cloud {
         Ok(Cloud {
             shutdown: CancellationToken::new(),
             logs: Logs::open(&store)?,
+            monitoring: Monitoring::open(&store)?,
             operations: Operations::open(&store)?,
             registry: Registry::open(&store)?,
             run: Runs::open(&store)?,

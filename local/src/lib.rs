@@ -17,6 +17,7 @@ pub mod identity;
 pub mod lag;
 pub mod logging;
 pub mod metadata;
+pub mod monitoring;
 pub mod operations;
 pub mod paging;
 pub mod policy;

@@ -14,6 +14,7 @@ use google_cloud_gax::paginator::ItemPaginator;
 use google_cloud_iam_v1::model::Policy;
 
 use super::accounts::account_of;
+use super::alerts::Alerts;
 use super::assets::Assets;
 use super::buckets::bucket_of;
 use super::datasets::Found;
@@ -33,6 +34,7 @@ pub struct Inventory {
     pub(super) datasets: BTreeMap<String, Owner>,
     pub(super) policy: Option<Policy>,
     pub(super) assets: Assets,
+    pub(super) alerts: Alerts,
     regions: BTreeMap<String, Region>,
 }
 
@@ -160,11 +162,14 @@ impl Cloud {
         );
         let rights = try_join(
             cloud.list_all_datasets(),
-            try_join(cloud.project_policy(), cloud.list_assets()),
+            try_join(
+                cloud.project_policy(),
+                try_join(cloud.list_assets(), cloud.list_alerts()),
+            ),
         );
         let ((named, rights), regional) = try_join(try_join(named, rights), regional).await?;
         let ((apis, accounts), (buckets, secrets)) = named;
-        let (datasets, (policy, assets)) = rights;
+        let (datasets, (policy, (assets, alerts))) = rights;
         Ok(Inventory {
             apis,
             accounts,
@@ -173,6 +178,7 @@ impl Cloud {
             datasets,
             policy,
             assets,
+            alerts,
             regions: regional.into_iter().collect(),
         })
     }

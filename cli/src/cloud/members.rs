@@ -60,7 +60,7 @@ impl Cloud {
         }
     }
 
-    fn turn(&self, on: &Holder) -> Arc<tokio::sync::Mutex<()>> {
+    pub(super) fn turn(&self, on: &Holder) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = match self.connection.policies.lock() {
             Ok(turns) => turns,
             // A map of locks is never left half-changed.

@@ -82,7 +82,10 @@ impl Cloud {
         let name = &address.name;
         match address.kind {
             // A value that is disabled can be enabled again.
-            Kind::Secret => Ok(!self.secret_versions(name).await?.is_empty()),
+            Kind::Secret => {
+                let versions = self.secret_versions(name).await?;
+                Ok(versions.iter().any(|version| !version.destroyed))
+            }
             Kind::Dataset => self.dataset_has_tables(name).await,
             _ => {
                 let objects = self.list_objects(name, "").await?;
@@ -100,14 +103,25 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    async fn read_alerts(self, declared: &Resources) -> Result<Resources, CloudError> {
+        let client = &self.cloud.client;
+        match self.inventory {
+            Some(inventory) => Ok(inventory.alerts.of(client, declared)),
+            None => Ok(self.cloud.list_alerts().await?.of(client, declared)),
+        }
+    }
+
     async fn read(self, declared: &Resources) -> Result<Actual, CloudError> {
-        let ((once, secrets), (datasets, jobs)) = try_join(
+        let ((once, secrets), (datasets, (jobs, alerts))) = try_join(
             try_join(self.read_once(declared), self.read_secrets(declared)),
-            try_join(self.read_datasets(declared), self.read_jobs(declared)),
+            try_join(
+                self.read_datasets(declared),
+                try_join(self.read_jobs(declared), self.read_alerts(declared)),
+            ),
         )
         .await?;
         let mut actual = secrets;
-        for resources in [once, datasets, jobs] {
+        for resources in [once, datasets, jobs, alerts] {
             actual.resources.extend(resources);
         }
         Ok(actual)

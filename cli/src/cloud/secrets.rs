@@ -196,6 +196,27 @@ impl Cloud {
         Ok(())
     }
 
+    /// Destroys all but the newest `keep` versions: each costs, and may open an old door.
+    pub async fn trim_secret(&self, name: &str, keep: u32) -> Result<usize, CloudError> {
+        let versions = self.secret_versions(name).await?;
+        let left: Vec<_> = versions.iter().filter(|it| !it.destroyed).collect();
+        let old = left.iter().skip(keep as usize);
+        for version in old.clone() {
+            self.secrets()
+                .await?
+                .destroy_secret_version()
+                .set_name(format!(
+                    "{}/versions/{}",
+                    self.secret_name(name),
+                    version.number
+                ))
+                .send()
+                .await
+                .map_err(self.failed(&format!("version {} of secret {name}", version.number)))?;
+        }
+        Ok(old.count())
+    }
+
     fn secret_name(&self, name: &str) -> String {
         self.in_project(&format!("secrets/{name}"))
     }
@@ -248,6 +269,7 @@ pub struct SecretVersion {
     /// When it was stored, in RFC 3339.
     pub created: String,
     pub enabled: bool,
+    pub destroyed: bool,
 }
 
 impl Cloud {
@@ -266,6 +288,7 @@ impl Cloud {
                     number: last_part(&version.name),
                     created: version.create_time.map(String::from).unwrap_or_default(),
                     enabled: version.state == State::Enabled,
+                    destroyed: version.state == State::Destroyed,
                 }),
                 Err(error) if error.is_absent() => return Ok(Vec::new()),
                 Err(error) => return Err(error),

@@ -63,6 +63,8 @@ impl Cloud {
             Resource::Bundle { object } => self.write_object(object).await,
             Resource::Job(job) => self.create_job(name, job).await,
             Resource::Schedule(schedule) => self.create_schedule(name, schedule).await,
+            Resource::Channel(channel) => self.put_channel(name, channel).await,
+            Resource::Alert(alert) => self.put_alert(name, alert).await,
         }
     }
 
@@ -76,6 +78,8 @@ impl Cloud {
             Resource::Dataset(dataset) => self.update_dataset(name, dataset).await,
             Resource::Job(job) => self.update_job(name, job).await,
             Resource::Schedule(schedule) => self.update_schedule(name, schedule).await,
+            Resource::Channel(channel) => self.put_channel(name, channel).await,
+            Resource::Alert(alert) => self.put_alert(name, alert).await,
             // These have nothing to change: there or not.
             Resource::Api | Resource::Member(_) | Resource::Image | Resource::Bundle { .. } => {
                 self.create(address, after).await
@@ -96,6 +100,8 @@ impl Cloud {
             Resource::Bundle { object } => self.delete_object(&object.bucket, &object.name).await,
             Resource::Job(_) => self.delete_job(name).await,
             Resource::Schedule(_) => self.delete_schedule(name).await,
+            Resource::Channel(_) => self.delete_channel(name).await,
+            Resource::Alert(_) => self.delete_alert(name).await,
         }
     }
 

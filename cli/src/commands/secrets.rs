@@ -83,8 +83,15 @@ async fn set(context: &Context, view: &mut View, args: &SetArgs) -> Result<(), F
         .cloud
         .store_secret(&name, &container, &value)
         .await?;
+    let keep = session.client.settings.keep_versions;
+    let destroyed = match stored {
+        Stored::Added => session.cloud.trim_secret(&name, keep).await?,
+        Stored::Unchanged => 0,
+    };
     if view.is_json() {
-        return Ok(view.json(&json!({"secret": name, "added": stored == Stored::Added}))?);
+        let added = stored == Stored::Added;
+        let said = json!({"secret": name, "added": added, "destroyed": destroyed});
+        return Ok(view.json(&said)?);
     }
     Ok(view.line(match stored {
         Stored::Added => format!("Stored a new version of secret {name}."),

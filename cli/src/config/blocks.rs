@@ -115,6 +115,15 @@ pub enum EgressFile {
     All,
 }
 
+/// Who is told when a run fails.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertsFile {
+    /// Email addresses; nobody by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<Vec<String>>,
+}
+
 /// All blocks of one file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ResourcesFile {
@@ -122,6 +131,7 @@ pub struct ResourcesFile {
     pub bucket: BucketFile,
     pub secret_manager: SecretManagerFile,
     pub repository: RepositoryFile,
+    pub alerts: AlertsFile,
 }
 
 pub(super) fn is_default<T: Default + PartialEq>(block: &T) -> bool {

@@ -10,8 +10,8 @@ use xetl_runtime::bundle::{ModelKind, Overlap};
 use xetl_runtime::options::StreamOptions;
 
 use super::blocks::{
-    BucketFile, RepositoryFile, ResourcesFile, SecretManagerFile, VpcFile, WarehouseFile,
-    is_default,
+    AlertsFile, BucketFile, RepositoryFile, ResourcesFile, SecretManagerFile, VpcFile,
+    WarehouseFile, is_default,
 };
 
 /// xetl.yaml: what all clients of the workspace share.
@@ -108,6 +108,8 @@ pub struct Defaults {
     pub repository: RepositoryFile,
     #[serde(default, skip_serializing_if = "is_default")]
     pub warehouse: WarehouseFile,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub alerts: AlertsFile,
 }
 
 impl Defaults {
@@ -118,6 +120,7 @@ impl Defaults {
             bucket: self.bucket.clone(),
             secret_manager: self.secret_manager.clone(),
             repository: self.repository.clone(),
+            alerts: self.alerts.clone(),
         }
     }
 
@@ -160,6 +163,8 @@ pub struct ClientFile {
     pub repository: RepositoryFile,
     #[serde(default, skip_serializing_if = "is_default")]
     pub warehouse: WarehouseFile,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub alerts: AlertsFile,
     /// Its pipelines by name.
     pub pipelines: IndexMap<String, PipelineFile>,
 }
@@ -172,6 +177,7 @@ impl ClientFile {
             bucket: self.bucket.clone(),
             secret_manager: self.secret_manager.clone(),
             repository: self.repository.clone(),
+            alerts: self.alerts.clone(),
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct ClientSettings {
     pub secret_locations: BTreeSet<String>,
     pub keep_versions: u32,
     pub keep_images: Option<u32>,
+    /// Whom alerts tell.
+    pub emails: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -84,6 +86,7 @@ pub(super) fn client(
         &defaults.secret_manager.keep_versions,
     );
     Ok(ClientSettings {
+        emails: emails(at, nearer(&file.alerts.email, &defaults.alerts.email))?,
         labels: labels(at, &all_labels(&file.labels, &defaults.labels))?,
         bucket: bucket(at, &file.bucket.or(&defaults.bucket))?,
         secret_locations: locations.into_iter().collect(),
@@ -97,6 +100,21 @@ pub(super) fn client(
             ),
         )?,
     })
+}
+
+fn emails(at: &str, emails: Option<Vec<String>>) -> Result<BTreeSet<String>, ConfigError> {
+    let is_address = |email: &&String| {
+        let parts = email.split_once('@');
+        parts.is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
+    };
+    let emails: BTreeSet<String> = emails.unwrap_or_default().into_iter().collect();
+    match emails.iter().find(|email| !is_address(email)) {
+        None => Ok(emails),
+        Some(email) => {
+            let problem = format!("`{email}` is no email address");
+            Err(ConfigError::invalid(format!("{at}alerts.email"), problem))
+        }
+    }
 }
 
 fn at_least_one(at: &str, number: Option<u32>) -> Result<Option<u32>, ConfigError> {

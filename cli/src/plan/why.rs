@@ -53,6 +53,8 @@ fn purpose(step: &Step) -> String {
         Kind::Image => "what the jobs run".to_owned(),
         Kind::Bundle => "manifest, config and options, which a job reads first".to_owned(),
         Kind::Job => format!("runs {}", pipeline("a pipeline")),
+        Kind::Channel => "alerts of the client tell this address".to_owned(),
+        Kind::Alert => format!("tells people when {} fails", pipeline("a pipeline")),
         Kind::Schedule => format!("starts {} in time", pipeline("a pipeline")),
     }
 }

@@ -170,6 +170,30 @@ pub struct Schedule {
     pub owner: Owner,
 }
 
+/// An email address that alerts tell: one a project, whichever clients use it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Channel {
+    pub enabled: bool,
+    /// Whether alerts of other clients use it: then it is theirs as well.
+    #[serde(skip)]
+    pub is_shared: bool,
+}
+
+/// A Cloud Monitoring alert policy that looks at log entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Alert {
+    pub display_name: String,
+    pub enabled: bool,
+    /// The log entries it tells of.
+    pub filter: String,
+    /// Whom it tells, as far as the channels are xetl's; others are in no field.
+    pub emails: BTreeSet<String>,
+    /// It tells no more often than that.
+    pub tell_every_seconds: u64,
+    pub auto_close_seconds: u64,
+    pub owner: Owner,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -49,6 +49,55 @@ pub struct TaskTemplate {
     pub timeout: String,
     pub service_account: String,
     pub execution_environment: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_access: Option<VpcAccess>,
+}
+
+/// Kept and checked; tasks run on this machine's network.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct VpcAccess {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub connector: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub egress: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub network_interfaces: Vec<NetworkInterface>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkInterface {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub network: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub subnetwork: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+}
+
+impl VpcAccess {
+    fn check(&self) -> Result<(), ApiError> {
+        let one_way = self.connector.is_empty() != self.network_interfaces.is_empty();
+        if !one_way || self.network_interfaces.len() > 1 {
+            return Err(ApiError::invalid(
+                "vpc_access: either a connector or one network interface",
+            ));
+        }
+        if !self.egress.is_empty() && !EGRESS.contains(&self.egress.as_str()) {
+            return Err(ApiError::invalid("vpc_access.egress is no way out"));
+        }
+        let interfaces = self.network_interfaces.iter();
+        match interfaces
+            .filter(|it| it.network.is_empty() && it.subnetwork.is_empty())
+            .count()
+        {
+            0 => Ok(()),
+            _ => Err(ApiError::invalid(
+                "vpc_access.network_interfaces: a network or a subnetwork is required",
+            )),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -219,7 +268,6 @@ const UNSERVED: &[(&str, &[&str])] = &[
         &[
             "volumes",
             "encryptionKey",
-            "vpcAccess",
             "nodeSelector",
             "gpuZonalRedundancyDisabled",
             "sandboxes",
@@ -254,6 +302,11 @@ const STAGES: &[&str] = &[
     "UNIMPLEMENTED",
     "PRELAUNCH",
 ];
+const EGRESS: &[&str] = &[
+    "VPC_EGRESS_UNSPECIFIED",
+    "ALL_TRAFFIC",
+    "PRIVATE_RANGES_ONLY",
+];
 const ENVIRONMENTS: &[&str] = &[
     "EXECUTION_ENVIRONMENT_UNSPECIFIED",
     "EXECUTION_ENVIRONMENT_GEN1",
@@ -271,9 +324,17 @@ impl JobSpec {
         refuse_unserved(&mut body)?;
         if let Some(Value::Object(task)) = body.pointer_mut("/template/template") {
             forms::name_enum(task, "executionEnvironment", ENVIRONMENTS);
+            if let Some(Value::Object(vpc)) = task.get_mut("vpcAccess") {
+                forms::name_enum(vpc, "egress", EGRESS);
+            }
         }
         match body {
-            Value::Object(body) => forms::read(body),
+            Value::Object(body) => {
+                let spec: JobSpec = forms::read(body)?;
+                let vpc = spec.template.template.vpc_access.as_ref();
+                vpc.map_or(Ok(()), VpcAccess::check)?;
+                Ok(spec)
+            }
             _ => Err(ApiError::invalid("a job is a JSON object")),
         }
     }

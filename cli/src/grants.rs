@@ -1,0 +1,103 @@
+//! What to grant when Google says that a permission is missing. Pure: a message in, advice out.
+//!
+//! Google names the permission in each service's own words; the role is the narrowest of the
+//! predefined ones that lets xetl do all it does with that service (docs/permissions.md).
+
+/// Roles by the beginning of the permissions they have; the first that fits counts.
+const ROLES: [(&str, &str); 13] = [
+    ("iam.serviceaccounts.actas", "roles/iam.serviceAccountUser"),
+    ("iam.", "roles/iam.serviceAccountAdmin"),
+    ("run.", "roles/run.admin"),
+    ("cloudscheduler.", "roles/cloudscheduler.admin"),
+    ("secretmanager.", "roles/secretmanager.admin"),
+    ("artifactregistry.", "roles/artifactregistry.admin"),
+    ("storage.", "roles/storage.admin"),
+    ("bigquery.", "roles/bigquery.admin"),
+    ("resourcemanager.", "roles/resourcemanager.projectIamAdmin"),
+    ("serviceusage.", "roles/serviceusage.serviceUsageAdmin"),
+    ("logging.", "roles/logging.viewer"),
+    ("cloudasset.", "roles/cloudasset.viewer"),
+    ("monitoring.", "roles/monitoring.editor"),
+];
+
+/// The command that grants what a refusal says is missing; `None` where it does not say.
+pub fn advice(message: &str) -> Option<String> {
+    let (permission, role) = permission(message)?;
+    let project = project(message);
+    let shown = project.unwrap_or("PROJECT");
+    let grant = format!(
+        "your account needs `{permission}`: `gcloud projects add-iam-policy-binding {shown} --member=user:YOU --role={role}`"
+    );
+    Some(
+        match message.contains("may not exist") && project.is_some() {
+            false => grant,
+            true => format!(
+                "{grant}; or there is no project `{shown}`, which the client's file or xetl.yaml names as `project`"
+            ),
+        },
+    )
+}
+
+/// The permission a message names, and a role that has it.
+fn permission(message: &str) -> Option<(&str, &'static str)> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.';
+    let words = message.split(|c: char| !is_part(c));
+    words
+        .map(|word| word.trim_end_matches('.'))
+        .filter(|word| word.split('.').count() == 3)
+        .find_map(|word| {
+            let lower = word.to_ascii_lowercase();
+            let role = ROLES.iter().find(|(begin, _)| lower.starts_with(begin));
+            role.map(|(_, role)| (word, *role))
+        })
+}
+
+/// The project a message names by its id.
+fn project(message: &str) -> Option<&str> {
+    let rest = message.split_once("projects/")?.1;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-:.".contains(c);
+    let end = rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
+    let id = rest[..end].trim_end_matches('.');
+    (!id.is_empty()).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_services_words_for_a_missing_permission_are_understood() {
+        let role = |message: &str| permission(message).map(|(name, role)| format!("{name} {role}"));
+        for (message, expected) in [
+            (
+                "Permission 'run.jobs.create' denied on resource 'projects/p1/locations/r' (or resource may not exist).",
+                "run.jobs.create roles/run.admin",
+            ),
+            (
+                "a@b.com does not have storage.buckets.create access to the Google Cloud project.",
+                "storage.buckets.create roles/storage.admin",
+            ),
+            (
+                "Access Denied: Project p1: User does not have bigquery.datasets.create permission in project p1.",
+                "bigquery.datasets.create roles/bigquery.admin",
+            ),
+            (
+                "The principal lacks IAM permission \"cloudscheduler.jobs.create\" for the resource \"projects/p1/locations/r\"",
+                "cloudscheduler.jobs.create roles/cloudscheduler.admin",
+            ),
+            (
+                "Permission 'iam.serviceaccounts.actAs' denied on service account a@p1.iam.gserviceaccount.com",
+                "iam.serviceaccounts.actAs roles/iam.serviceAccountUser",
+            ),
+        ] {
+            assert_eq!(role(message).as_deref(), Some(expected), "{message}");
+        }
+        assert_eq!(role("You may not do this at www.example.com."), None);
+    }
+
+    #[test]
+    fn the_command_names_the_project() {
+        let message = "Permission 'secretmanager.secrets.create' denied for resource 'projects/p1' (or it may not exist).";
+        insta::assert_snapshot!(advice(message).unwrap(), @"your account needs `secretmanager.secrets.create`: `gcloud projects add-iam-policy-binding p1 --member=user:YOU --role=roles/secretmanager.admin`; or there is no project `p1`, which the client's file or xetl.yaml names as `project`");
+    }
+}
