@@ -123,7 +123,7 @@ fn seconds(text: &str) -> Option<u64> {
 fn shown(time: Duration) -> String {
     let seconds = time.as_secs();
     let units = [(86_400, "d"), (3600, "h"), (60, "m")];
-    let whole = units.iter().find(|(unit, _)| seconds % unit == 0);
+    let whole = units.iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
     let (unit, name) = whole.copied().unwrap_or((1, "s"));
     format!("{}{name}", seconds / unit)
 }
