@@ -498,7 +498,7 @@ mod tests {
             all.insert(member.address(), member.clone().into());
             all
         };
-        assert_eq!(fixed(&at("r1"), &at("r2")), [address.clone()]);
+        assert_eq!(fixed(&at("r1"), &at("r2")), std::slice::from_ref(&address));
         let plan = Plan::knowing(&at("r1"), &at("r2"), &BTreeSet::from([address.clone()]));
         let summary = plan.summary();
         assert_eq!((summary.replace, summary.create), (1, 1));
