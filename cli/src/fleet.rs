@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::desired::Image;
 use crate::failure::Failure;
 use crate::images::Images;
+use crate::plan::quota::{self, Place};
 use crate::plan::{Change, Plan};
 use crate::resource::Kind;
 use crate::session::{Proposal, Session, removal};
@@ -212,6 +213,24 @@ impl Fleet {
             .filter(|it| std::future::ready(is_left(it)))
             .collect()
             .await
+    }
+
+    /// Limits of Google's that the plans together would go beyond.
+    pub fn warnings(&self, outcomes: &[Outcome<Planned>]) -> Vec<String> {
+        let mut places: BTreeMap<(&str, &str), Vec<&Plan>> = BTreeMap::new();
+        for planned in outcomes.iter().filter_map(|it| it.result.as_ref().ok()) {
+            let Cloud {
+                project, region, ..
+            } = &*planned.cloud;
+            let plans = places.entry((project, region)).or_default();
+            plans.push(&planned.proposal.plan);
+        }
+        let warnings = places.into_iter().flat_map(|((project, region), plans)| {
+            let inventory = self.projects.get(project).and_then(|it| it.as_ref().ok());
+            let usage = inventory.map(|it| it.usage(region)).unwrap_or_default();
+            quota::warnings(&usage, &Place { project, region }, plans.into_iter())
+        });
+        warnings.collect()
     }
 
     /// The session of a client, where it has a file that can be read.

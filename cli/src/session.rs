@@ -10,6 +10,7 @@ use crate::desired::{self, Image};
 use crate::failure::Failure;
 use crate::names;
 use crate::plan::document::{MissingValue, PlanDocument};
+use crate::plan::quota::{self, Place};
 use crate::plan::saved::{SavedPlan, shown};
 use crate::plan::{self, Plan};
 use crate::resource::{Address, Kind, Owner, Resources};
@@ -30,6 +31,8 @@ pub struct Proposal {
     pub client: String,
     pub plan: Plan,
     pub missing: Vec<MissingValue>,
+    /// Limits of Google's that it would go beyond.
+    pub warnings: Vec<String>,
     declared: Resources,
     read: Resources,
 }
@@ -103,9 +106,15 @@ impl Session {
         let read = plan::seen(&actual.resources, &declared);
         let fixed = plan::fixed(&read, &declared);
         let empty = self.cloud.empty_among(&fixed).await?;
+        let plan = Plan::knowing(&read, &declared, &empty);
+        let place = Place {
+            project: &self.client.project,
+            region: &self.client.region,
+        };
         Ok(Proposal {
             client: self.client.name.clone(),
-            plan: Plan::knowing(&read, &declared, &empty),
+            warnings: quota::warnings(&actual.usage, &place, std::iter::once(&plan)),
+            plan,
             missing: self.missing_values(&actual),
             declared,
             read,
@@ -164,6 +173,7 @@ pub async fn removal(cloud: &Cloud, lose: &BTreeSet<Kind>) -> Result<Proposal, F
         client: cloud.client.clone(),
         plan: Plan::destroy(&actual.resources, &held),
         missing: Vec::new(),
+        warnings: Vec::new(),
         declared: Resources::new(),
         read: actual.resources,
     })
@@ -207,6 +217,7 @@ impl Proposal {
             client: &self.client,
             plan: &self.plan,
             missing: &self.missing,
+            warnings: &self.warnings,
             why: false,
         }
     }

@@ -21,6 +21,7 @@ use super::datasets::Found;
 use super::jobs::ListedJob;
 use super::repositories::repository_of;
 use super::{Cloud, CloudError, Connection, last_part, secrets};
+use crate::plan::quota::Usage;
 use crate::resource::{Holder, Owner, Resource, Schedule};
 
 /// What there is in a project, by name; of all clients, and of others.
@@ -102,9 +103,14 @@ impl Inventory {
         self.regions.get(region)?.jobs.get(name)
     }
 
-    /// How many jobs and service accounts there are, whoever's they are.
-    pub fn jobs_in(&self, region: &str) -> usize {
-        self.regions.get(region).map_or(0, |it| it.jobs.len())
+    /// Of what Google limits, of all clients.
+    pub fn usage(&self, region: &str) -> Usage {
+        let region = self.regions.get(region);
+        Usage {
+            jobs: region.map_or(0, |it| it.jobs.len()),
+            schedules: region.map_or(0, |it| it.schedules.len()),
+            accounts: Some(self.accounts.len()),
+        }
     }
 
     /// The clients that have something here that says so, each once.

@@ -10,6 +10,7 @@ use super::inventory::{Inventory, Region};
 use super::members::members_of;
 use super::{Cloud, CloudError, missing};
 use crate::names;
+use crate::plan::quota::Usage;
 use crate::resource::{Address, Holder, Kind, Member, Object, Owner, Resource, Resources};
 
 /// Where the bundles of a bucket's pipelines are.
@@ -21,6 +22,8 @@ pub struct Actual {
     pub resources: Resources,
     /// Names of its secrets that hold no readable value.
     pub empty_secrets: BTreeSet<String>,
+    /// Of what Google limits, of all clients.
+    pub usage: Usage,
 }
 
 impl Cloud {
@@ -121,6 +124,8 @@ impl Reader<'_> {
         )
         .await?;
         let mut actual = secrets;
+        let (jobs, usage) = jobs;
+        actual.usage = usage;
         for resources in [once, datasets, jobs, alerts] {
             actual.resources.extend(resources);
         }
@@ -255,6 +260,7 @@ impl Reader<'_> {
         let empty_secrets = empty.map(|(name, _)| name.to_string()).collect();
         let secrets = secrets.into_iter();
         Ok(Actual {
+            usage: Usage::default(),
             empty_secrets,
             resources: secrets
                 .map(|(name, secret)| (Address::new(Kind::Secret, name), secret))
@@ -332,7 +338,7 @@ impl Reader<'_> {
         }
     }
 
-    async fn read_jobs(self, declared: &Resources) -> Result<Resources, CloudError> {
+    async fn read_jobs(self, declared: &Resources) -> Result<(Resources, Usage), CloudError> {
         let listed;
         let (jobs, schedules) = match self.region() {
             Some(region) => (&region.jobs, &region.schedules),
@@ -340,6 +346,11 @@ impl Reader<'_> {
                 listed = try_join(self.cloud.list_jobs(), self.cloud.list_schedules()).await?;
                 (&listed.0, &listed.1)
             }
+        };
+        let usage = Usage {
+            jobs: jobs.len(),
+            schedules: schedules.len(),
+            accounts: self.inventory.map(|it| it.accounts.len()),
         };
         let is_declared = |kind, name: &String| {
             let address = Address::new(kind, name);
@@ -365,10 +376,9 @@ impl Reader<'_> {
             let schedule = Resource::Schedule(schedule.clone());
             (Address::new(Kind::Schedule, name), schedule)
         });
-        Ok(jobs
-            .chain(schedules)
-            .chain(members.into_iter().flatten())
-            .collect())
+        let all = jobs.chain(schedules);
+        let all = all.chain(members.into_iter().flatten());
+        Ok((all.collect(), usage))
     }
 
     /// The rights our accounts have on it.

@@ -144,6 +144,7 @@ fn image_of(images: &BTreeMap<String, Images>, session: &Session) -> Image {
 pub fn picture<'a>(fleet: &Fleet, outcomes: &'a [Outcome<Planned>]) -> FleetPicture<'a> {
     FleetPicture {
         projects: fleet.projects(),
+        warnings: fleet.warnings(outcomes),
         outcomes,
     }
 }

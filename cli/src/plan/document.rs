@@ -24,6 +24,9 @@ pub struct PlanDocument {
     pub steps: Vec<StepDocument>,
     /// Secrets that jobs need and that hold nothing yet.
     pub missing_secrets: Vec<MissingValue>,
+    /// Limits of Google's that it would go beyond.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// One resource and what happens to it.
@@ -88,6 +91,7 @@ impl PlanDocument {
             summary: plan.summary(),
             steps: plan.steps.iter().map(StepDocument::of).collect(),
             missing_secrets: missing.to_vec(),
+            warnings: Vec::new(),
         }
     }
 }

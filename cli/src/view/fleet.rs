@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::events::{fails, of_step, timed, waits};
-use super::plan::counts;
+use super::plan::{counts, warnings};
 use super::progress::style;
 use super::{BOLD, DIM, GREEN, RED, View};
 use crate::apply::{ApplyError, Observer};
@@ -23,6 +23,8 @@ use crate::plan::{Step, Summary};
 pub struct FleetPicture<'a> {
     pub projects: usize,
     pub outcomes: &'a [Outcome<Planned>],
+    /// Limits of Google's that all together would go beyond.
+    pub warnings: Vec<String>,
 }
 
 /// Lines of changes, and of failures; the rest is counted.
@@ -88,6 +90,7 @@ fn document(picture: &FleetPicture<'_>) -> Value {
         "version": 1,
         "projects": picture.projects,
         "summary": sum(picture.outcomes),
+        "warnings": picture.warnings,
         "clients": plans.collect::<Vec<_>>(),
     })
 }
@@ -138,6 +141,7 @@ fn lines(picture: &FleetPicture<'_>) -> Vec<String> {
             shown(&without_value)
         ));
     }
+    lines.extend(warnings(&picture.warnings).map(|line| format!("  {line}")));
     lines.extend(failures(outcomes));
     if !lines.is_empty() {
         lines.push(String::new());

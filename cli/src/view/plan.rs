@@ -17,11 +17,16 @@ pub struct PlanPicture<'a> {
     pub why: bool,
     /// Secrets without a value, each with the command that sets it.
     pub missing: &'a [MissingValue],
+    /// Limits of Google's that it would go beyond.
+    pub warnings: &'a [String],
 }
 
 impl PlanPicture<'_> {
     fn document(&self) -> PlanDocument {
-        PlanDocument::of(self.client, self.plan, self.missing)
+        PlanDocument {
+            warnings: self.warnings.to_vec(),
+            ..PlanDocument::of(self.client, self.plan, self.missing)
+        }
     }
 }
 
@@ -74,11 +79,18 @@ fn lines(picture: &PlanPicture<'_>) -> Vec<String> {
             "{YELLOW}!{YELLOW:#} secret {secret} has no value: `{command}`"
         ));
     }
+    lines.extend(warnings(picture.warnings));
     if !lines.is_empty() {
         lines.push(String::new());
     }
     lines.push(format!("{BOLD}{}{BOLD:#}", sum(picture.plan)));
     lines
+}
+
+/// A line each.
+pub(super) fn warnings(warnings: &[String]) -> impl Iterator<Item = String> {
+    let told = warnings.iter();
+    told.map(|warning| format!("{YELLOW}!{YELLOW:#} {warning}"))
 }
 
 fn step_lines(step: &Step, why: bool) -> Vec<String> {
@@ -181,6 +193,7 @@ mod tests {
             plan: &plan,
             why: false,
             missing,
+            warnings: &[],
         };
         anstream::adapter::strip_str(&lines(&picture).join("\n")).to_string()
     }
