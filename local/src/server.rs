@@ -101,6 +101,7 @@ fn router() -> Router {
     Router::default()
         .with(status::routes())
         .with(faults::routes())
+        .with(bigquery::fault_routes())
         .with(lag::routes())
         .with(metadata::routes())
         .with(service("secretmanager.googleapis.com", secrets::routes()))

@@ -21,7 +21,12 @@ impl Api {
         Api {
             url: url.to_owned(),
             runtime: tokio::runtime::Runtime::new().unwrap(),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            // Sends back what it read, as people and their scripts do.
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .user_agent("a-hand")
+                .build()
+                .unwrap(),
         }
     }
 

@@ -110,6 +110,10 @@ impl Job {
     /// The shorter form in a list.
     pub fn item(&self, endpoint: &str) -> Value {
         let mut item = self.view(endpoint);
+        if let Value::Object(item) = &mut item {
+            item.remove("etag");
+            item.remove("selfLink");
+        }
         item["state"] = json!(self.state);
         if let Some(error) = item["status"].get("errorResult").cloned() {
             item["errorResult"] = error;

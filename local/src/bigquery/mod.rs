@@ -44,6 +44,7 @@ use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
 use crate::store::{Collection, Store};
 pub use datasets::assets;
+pub use faults::routes as fault_routes;
 
 use datasets::Dataset;
 use engine::Engine;
@@ -138,7 +139,6 @@ pub fn routes() -> Vec<Route> {
         jobs::routes(),
         queries::routes(),
         uploads(),
-        faults::routes(),
     ]
     .into_iter()
     .flatten()

@@ -60,6 +60,14 @@ async fn query(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     };
     let mut reply = reply(&cloud, &job, window).await?;
     reply["kind"] = "bigquery#queryResponse".into();
+    // The results of a job that is asked for again do not have these.
+    if job.state == State::Done {
+        reply["location"] = job.location.clone().into();
+        reply["creationTime"] = job.created.to_string().into();
+        for (name, time) in [("startTime", job.started), ("endTime", job.ended)] {
+            reply[name] = time.unwrap_or(job.created).to_string().into();
+        }
+    }
     let statistics = job.statistics.get("query");
     for name in ["dmlStats", "statementType"] {
         if let Some(value) = statistics.and_then(|statistics| statistics.get(name)) {
@@ -186,11 +194,6 @@ async fn reply(cloud: &Arc<Cloud>, job: &Job, window: Window) -> Result<Value, A
         return Err(raised(failure));
     }
     reply["cacheHit"] = false.into();
-    reply["location"] = job.location.clone().into();
-    reply["creationTime"] = job.created.to_string().into();
-    for (name, time) in [("startTime", job.started), ("endTime", job.ended)] {
-        reply[name] = time.unwrap_or(job.created).to_string().into();
-    }
     reply["totalBytesProcessed"] = job
         .statistics
         .get("totalBytesProcessed")

@@ -50,7 +50,7 @@ impl Exchange {
         })
     }
 
-    /// Whether one of Google's clients sends back a whole resource that it read before, with what
+    /// Whether one of Google's clients, or somebody's hand, sends back a whole resource that it read before, with what
     /// only Google sets in it: Google passes over that. Ours sends what it means, and says `xetl`
     /// or nothing.
     pub fn sends_back(&self) -> bool {
