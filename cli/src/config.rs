@@ -26,6 +26,7 @@ pub use blocks::{
     AlertsFile, BucketFile, EgressFile, LifecycleFile, RepositoryFile, SecretManagerFile, VpcFile,
     WarehouseFile,
 };
+pub use clash::shared_datasets;
 pub use client::{Client, Pipeline, Schedule};
 pub use error::ConfigError;
 pub(crate) use error::{nearest, shown};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt};
 
 use crate::cloud::{Cloud, Connection, Inventory};
-use crate::config::{Client, Workspace};
+use crate::config::{Client, Workspace, shared_datasets};
 use crate::context::Context;
 use crate::desired::Image;
 use crate::failure::Failure;
@@ -79,6 +79,11 @@ impl Fleet {
                 Err(error) if matches!(selection, Selection::One(_)) => return Err(error.into()),
                 Err(error) => broken.push((name, error.into())),
             }
+        }
+        let clients = sessions.iter().map(|session: &Session| &session.client);
+        for (name, error) in shared_datasets(clients) {
+            sessions.retain(|session| session.client.name != name);
+            broken.push((name, error.into()));
         }
         // Whether a file that cannot be read would have been chosen, nobody knows.
         let is_whole = *selection == Selection::All;

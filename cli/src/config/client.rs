@@ -176,6 +176,7 @@ pub(super) fn settle(
     };
     clash::within(&at("pipelines"), &client)?;
     clash::between(workspace, &at("pipelines"), &client)?;
+    clash::datasets(workspace, &at("pipelines"), &client)?;
     Ok(client)
 }
 
@@ -331,7 +332,7 @@ fn settle_schedule(
 
 fn dataset(at: &str, client: &str, name: &str, file: &PipelineFile) -> Result<String, ConfigError> {
     let Some(dataset) = &file.dataset else {
-        return Ok(format!("{client}_{name}").replace('-', "_"));
+        return Ok(clash::usual_dataset(client, name));
     };
     check_dataset(&format!("{at}.dataset"), dataset)?;
     Ok(dataset.clone())

@@ -124,6 +124,27 @@ fn two_clients_with_one_job_name_are_refused() {
 }
 
 #[test]
+fn two_clients_with_one_dataset_are_refused_unless_their_projects_differ() {
+    let (folder, workspace) =
+        workspace("client: acme\npipelines:\n  a: {source: tiny, dataset: globex_crm}\n");
+    let globex = |more: &str| {
+        let text = format!("client: globex\n{more}pipelines:\n  crm: {{source: tiny}}\n");
+        fs::write(folder.path().join("clients/globex.yaml"), text).unwrap();
+        workspace.client("acme").map_err(|error| error.to_string())
+    };
+    let told = globex("").unwrap_err();
+    assert!(
+        told.contains("its dataset `globex_crm` would also be client `globex`'s"),
+        "{told}"
+    );
+    let both = ["acme", "globex"].map(|name| workspace.clone().listed().client(name).unwrap());
+    let shared = shared_datasets(both.iter());
+    assert_eq!(shared.len(), 1);
+    assert_eq!(shared[0].0, "globex");
+    assert!(globex("project: another-one\n").is_ok());
+}
+
+#[test]
 fn two_pipelines_with_one_dataset_are_refused() {
     let (_folder, workspace) = workspace(
         "client: acme\npipelines:\n  a: {source: tiny, dataset: d}\n  b: {source: tiny, dataset: D}\n",

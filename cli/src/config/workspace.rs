@@ -54,6 +54,11 @@ impl Workspace {
         Workspace { names, ..self }
     }
 
+    /// Whether many clients are read.
+    pub(super) fn is_listed(&self) -> bool {
+        self.names.is_some()
+    }
+
     /// What the local cloud keeps: `<workspace>/.xetl/local`.
     pub fn local_state(&self) -> PathBuf {
         self.root.join(".xetl/local")
