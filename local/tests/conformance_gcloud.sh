@@ -163,11 +163,11 @@ bigquery() {
     does $bq mk --dataset warehouse
     does $bq mk --table warehouse.things id:INTEGER,name:STRING
     has '"name"' $bq show --format=json warehouse.things
-    printf '1,a\n2,b\n' >"$folder/rows.csv"
+    does $bq query --nouse_legacy_sql "INSERT INTO warehouse.things VALUES (1, 'a'), (2, 'b')"
     does gcloud storage buckets create gs://$project-loads --location $region
-    does gcloud storage cp "$folder/rows.csv" gs://$project-loads/rows.csv
-    does $bq load --source_format=CSV warehouse.things gs://$project-loads/rows.csv
-    is '[{"n":"2"}]' $bq query --nouse_legacy_sql --format=json 'SELECT COUNT(*) n FROM warehouse.things'
+    does $bq extract --destination_format=PARQUET warehouse.things gs://$project-loads/rows.parquet
+    does $bq load --source_format=PARQUET warehouse.things gs://$project-loads/rows.parquet
+    is '[{"n":"4"}]' $bq query --nouse_legacy_sql --format=json 'SELECT COUNT(*) n FROM warehouse.things'
     has things $bq ls warehouse
     does $bq rm -f -t warehouse.things
     does $bq rm -f -d warehouse

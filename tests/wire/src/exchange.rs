@@ -54,8 +54,12 @@ impl Exchange {
     /// only Google sets in it: Google passes over that. Ours sends what it means, and says `xetl`
     /// or nothing.
     pub fn sends_back(&self) -> bool {
-        let is_ours = self.agent.is_empty() || self.agent.starts_with("xetl");
-        matches!(self.method.as_str(), "PUT" | "PATCH") && !is_ours
+        matches!(self.method.as_str(), "PUT" | "PATCH") && !self.is_ours()
+    }
+
+    /// Whether xetl sent it.
+    pub fn is_ours(&self) -> bool {
+        self.agent.is_empty() || self.agent.starts_with("xetl")
     }
 
     /// Whether enums go as numbers.

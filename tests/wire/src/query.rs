@@ -6,6 +6,9 @@ use crate::exchange::Exchange;
 /// What Google's servers take everywhere, though not every document says it.
 const EVERYWHERE: [&str; 4] = ["alt", "prettyPrint", "uploadType", "upload_id"];
 
+/// What Google's own clients send although no document has it: BigQuery's for Python asks for a job so.
+const BY_GOOGLES_CLIENTS: [&str; 1] = ["projection"];
+
 /// What is wrong with a query.
 pub fn problems(document: &Document, method: &Method, exchange: &Exchange) -> Vec<String> {
     let parameters: Vec<_> = exchange.parameters().collect();
@@ -24,6 +27,7 @@ pub fn problems(document: &Document, method: &Method, exchange: &Exchange) -> Ve
             _ if name == "alt" => {}
             Some(schema) => problems.extend(in_value(name, value, schema, exchange)),
             None if EVERYWHERE.contains(&name.as_str()) => {}
+            None if BY_GOOGLES_CLIENTS.contains(&name.as_str()) && !exchange.is_ours() => {}
             None => problems.push(format!("query {name}: unknown parameter")),
         }
     }
