@@ -1,5 +1,5 @@
-//! Where Google's services are. From the location pages of Cloud Run, BigQuery and Cloud
-//! Storage, as of November 2026; a region that opened since is added here.
+//! Where Google's services are, as far as is generally known in November 2026: it was not read
+//! off Google's location pages. A region that is missing is added here.
 
 use super::ConfigError;
 use super::error::nearest;
