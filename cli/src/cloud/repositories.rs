@@ -71,7 +71,8 @@ impl Cloud {
         };
         let there: Labels = before.labels.clone().into_iter().collect();
         let after = labels::rewritten(&there, &repository.owner, &repository.labels);
-        let model = before
+        let model = Model::new()
+            .set_name(before.name)
             .set_labels(after)
             .set_cleanup_policies(policies(repository)?)
             .set_cleanup_policy_dry_run(repository.cleanup_dry_run);

@@ -96,10 +96,14 @@ impl Cloud {
         };
         let there: Labels = before.labels.clone().into_iter().collect();
         let after = labels::rewritten(&there, &secret.owner, &secret.labels);
+        let changed = SecretModel::new()
+            .set_name(self.secret_name(name))
+            .set_etag(before.etag)
+            .set_labels(after);
         self.secrets()
             .await?
             .update_secret()
-            .set_secret(before.set_labels(after))
+            .set_secret(changed)
             .set_update_mask(FieldMask::default().set_paths(["labels"]))
             .send()
             .await

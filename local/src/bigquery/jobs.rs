@@ -14,7 +14,7 @@ use super::files::RESULTS;
 use super::job::{Failure, Job, State, key};
 use super::load;
 use super::reference::TableRef;
-use super::resource::{Object, now_ms, page};
+use super::resource::{Object, merge, now_ms, page};
 use super::sql;
 use super::work::Work;
 use super::{access, copy, extract};
@@ -54,7 +54,12 @@ pub async fn submit(
     caller: &Caller,
     body: Value,
 ) -> Result<Job, ApiError> {
-    let mut configuration = body["configuration"].clone();
+    // A null is as good as nothing, and is not given back.
+    let mut given = Object::new();
+    if let Some(configuration) = body["configuration"].as_object() {
+        merge(&mut given, configuration);
+    }
+    let mut configuration = Value::Object(given);
     let work = Work::parse(project, &mut configuration)?;
     access::for_job(cloud, caller, project, &work)?;
     let id = match body["jobReference"]["jobId"].as_str() {

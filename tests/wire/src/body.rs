@@ -19,6 +19,7 @@ pub struct Walk<'d> {
     side: Side,
     has_numeric_enums: bool,
     sends_back: bool,
+    is_change: bool,
 }
 
 impl<'d> Walk<'d> {
@@ -34,6 +35,7 @@ impl<'d> Walk<'d> {
             side,
             has_numeric_enums: exchange.has_numeric_enums(),
             sends_back: exchange.sends_back(),
+            is_change: matches!(exchange.method.as_str(), "PUT" | "PATCH"),
         }
     }
 
@@ -79,6 +81,8 @@ impl<'d> Walk<'d> {
             let known = schema.properties.get(name);
             match known.or(schema.additional_properties.as_deref()) {
                 None => problems.push(format!("{place}: unknown field")),
+                // Google's clients put into a change whose it is, where its address has it, too.
+                Some(_) if self.is_change && name == "name" => {}
                 Some(field) if self.is_refused(field, value) => {
                     problems.push(format!("{place}: Google sets it, no request may"));
                 }
