@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::cloud::CloudError;
+use crate::plan::quota;
 
 pub use permissions::asked;
 
@@ -135,10 +136,10 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
             checks::quota(
                 "jobs",
                 &cloud.jobs,
-                1000,
+                quota::JOBS,
                 &format!("a region, {}", facts.region),
             ),
-            checks::quota("accounts", &cloud.accounts, 100, "a project"),
+            checks::quota("accounts", &cloud.accounts, quota::ACCOUNTS, "a project"),
         ]);
     }
     findings.push(checks::image(&facts.image));

@@ -24,11 +24,11 @@ pub struct Place<'a> {
 }
 
 /// Jobs of Cloud Run a project and region (cloud.google.com/run/quotas).
-const JOBS: usize = 1000;
+pub const JOBS: usize = 1000;
 /// Jobs of Cloud Scheduler a region (cloud.google.com/scheduler/quotas).
 const SCHEDULES: usize = 1000;
 /// Service accounts a project (cloud.google.com/iam/quotas).
-const ACCOUNTS: usize = 100;
+pub const ACCOUNTS: usize = 100;
 
 /// A sentence for each limit that the plans together would go beyond.
 pub fn warnings<'a>(
