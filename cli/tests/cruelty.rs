@@ -7,22 +7,8 @@ mod world;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use world::World;
 use world::api::Api;
-
-const SOURCE: &str = r#"version: 7.39.1
-type: DeclarativeSource
-check: {type: CheckStream, stream_names: [things]}
-streams:
-  - type: DeclarativeStream
-    name: things
-    retriever:
-      type: SimpleRetriever
-      requester: {type: HttpRequester, url: "http://127.0.0.1:1/things"}
-      record_selector:
-        type: RecordSelector
-        extractor: {type: DpathExtractor, field_path: []}
-"#;
+use world::{THINGS, World};
 
 /// Exit code of what Google, here the local cloud, refused.
 const CLOUD: i32 = 4;
@@ -31,7 +17,7 @@ const CLOUD: i32 = 4;
 fn workspace() -> World {
     let world = World::new();
     world.ok(&["init"]);
-    world.write("sources/things.yaml", SOURCE);
+    world.write("sources/things.yaml", THINGS);
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packed-images");
     std::fs::create_dir_all(&cache).unwrap();
     std::fs::create_dir_all(world.path().join(".xetl")).unwrap();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use world::{World, built, python};
+use world::{THINGS, World, built, python};
 
 const UNLIMITED: [&str; 4] = ["--calls-per-minute", "100000", "--calls-per-day", "1000000"];
 
@@ -190,17 +190,3 @@ fn what_gcloud_touched_is_as_declared() {
     let plan = world.xetl(&["plan", "--client", "acme", "--detailed-exitcode"]);
     assert_eq!(plan.code, Some(0), "{}{}", plan.stdout, plan.stderr);
 }
-
-const THINGS: &str = r#"version: 7.39.1
-type: DeclarativeSource
-check: {type: CheckStream, stream_names: [things]}
-streams:
-  - type: DeclarativeStream
-    name: things
-    retriever:
-      type: SimpleRetriever
-      requester: {type: HttpRequester, url: "http://127.0.0.1:1/things"}
-      record_selector:
-        type: RecordSelector
-        extractor: {type: DpathExtractor, field_path: []}
-"#;

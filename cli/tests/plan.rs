@@ -4,21 +4,7 @@
 mod world;
 
 use serde_json::Value;
-use world::World;
-
-const SOURCE: &str = r#"version: 7.39.1
-type: DeclarativeSource
-check: {type: CheckStream, stream_names: [things]}
-streams:
-  - type: DeclarativeStream
-    name: things
-    retriever:
-      type: SimpleRetriever
-      requester: {type: HttpRequester, url: "http://127.0.0.1:1/things"}
-      record_selector:
-        type: RecordSelector
-        extractor: {type: DpathExtractor, field_path: []}
-"#;
+use world::{THINGS, World};
 
 fn client(world: &World, cron: &str) {
     let text = format!(
@@ -30,7 +16,7 @@ fn client(world: &World, cron: &str) {
 fn workspace() -> World {
     let world = World::new();
     world.ok(&["init"]);
-    world.write("sources/things.yaml", SOURCE);
+    world.write("sources/things.yaml", THINGS);
     client(&world, "0 2 * * *");
     world
 }

@@ -16,19 +16,7 @@ use crate::proxy::{Death, Moment, Proxy, Writes};
 use crate::{AT_ONCE, block};
 
 const REGION: &str = "australia-southeast1";
-const SOURCE: &str = r#"version: 7.39.1
-type: DeclarativeSource
-check: {type: CheckStream, stream_names: [things]}
-streams:
-  - type: DeclarativeStream
-    name: things
-    retriever:
-      type: SimpleRetriever
-      requester: {type: HttpRequester, url: "http://127.0.0.1:1/things"}
-      record_selector:
-        type: RecordSelector
-        extractor: {type: DpathExtractor, field_path: []}
-"#;
+const SOURCE: &str = include_str!("../world/things.yaml");
 /// A client at first, then with another schedule, more tasks, another pipeline and without the first one's.
 const FIRST: &str = "pipelines:
   one: {source: things, schedule: {cron: 0 2 * * *, time_zone: Europe/London}}

@@ -17,6 +17,9 @@ pub mod wire;
 /// Longer than any of these steps takes on a slow machine; a hang fails here.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// A source that no test runs: it has one stream and asks nobody.
+pub const THINGS: &str = include_str!("things.yaml");
+
 pub struct World {
     folder: tempfile::TempDir,
     sandbox: Option<Child>,
