@@ -4,22 +4,21 @@
 //! What is decided about many is in the files below, which know neither Google nor the terminal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 
-use crate::cloud::{Cloud, Connection, Inventory};
+use crate::cloud::{Cloud, Connection, Inventory, ListedJob};
 use crate::config::{Client, Workspace, shared_datasets};
 use crate::context::Context;
 use crate::desired::Image;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind as FailureKind};
 use crate::images::Images;
+use crate::names;
 use crate::plan::quota::{self, Place};
 use crate::plan::{Change, Plan};
 use crate::resource::Kind;
 use crate::session::{Proposal, Session, removal};
-use crate::target::Target;
 
 pub mod guard;
 mod selection;
@@ -36,7 +35,6 @@ pub const AT_ONCE: usize = 48;
 /// The clients a command is for, with what their projects' lists say.
 pub struct Fleet {
     pub workspace: Workspace,
-    pub target: Target,
     connection: Arc<Connection>,
     pub sessions: Vec<Session>,
     /// Clients whose files are wrong.
@@ -89,7 +87,6 @@ impl Fleet {
         let is_whole = *selection == Selection::All;
         Ok(Fleet {
             workspace,
-            target,
             connection,
             sessions,
             broken,
@@ -143,7 +140,7 @@ impl Fleet {
             Some(Ok(inventory)) => Ok(inventory),
             Some(Err(failure)) => Err(failure.clone()),
             None => Err(Failure::new(
-                crate::failure::Kind::Failed,
+                FailureKind::Failed,
                 format!("project {} was not listed", client.project),
             )),
         }
@@ -238,10 +235,14 @@ impl Fleet {
         warnings.collect()
     }
 
-    /// The session of a client, where it has a file that can be read.
-    pub fn session(&self, client: &str) -> Option<&Session> {
-        let mut sessions = self.sessions.iter();
-        sessions.find(|session| session.client.name == client)
+    /// The jobs of a client's pipelines that are there, where its project could be listed.
+    pub fn jobs<'a>(&'a self, session: &'a Session) -> impl Iterator<Item = &'a ListedJob> {
+        let client = &session.client;
+        let inventory = self.inventory(client).ok();
+        client.pipelines.iter().filter_map(move |pipeline| {
+            let name = names::job(&client.name, &pipeline.name);
+            inventory?.job(&client.region, &name)
+        })
     }
 
     /// The image of each client's jobs; the runtime is packed once for all.
@@ -269,13 +270,6 @@ pub async fn each<'a, T>(
             result: action(session).await,
         }
     });
-    in_turn(actions, at_once).await
-}
-
-async fn in_turn<T>(
-    actions: impl Iterator<Item = impl Future<Output = T>>,
-    at_once: usize,
-) -> Vec<T> {
     stream::iter(actions).buffered(at_once).collect().await
 }
 

@@ -8,6 +8,7 @@ use crate::cloud::{Actual, Cloud, Connection, Inventory};
 use crate::config::{Client, Workspace};
 use crate::desired::{self, Image};
 use crate::failure::Failure;
+use crate::images;
 use crate::names;
 use crate::plan::document::{MissingValue, PlanDocument};
 use crate::plan::quota::{self, Place};
@@ -77,6 +78,13 @@ impl Session {
                 ..self.client.clone()
             },
         }
+    }
+
+    /// An image as the client's file would pin it: by its digest, where it is in its repository.
+    pub fn pin_of<'i>(&self, image: &'i str) -> &'i str {
+        let own = images::name_of(self);
+        let digest = image.strip_prefix(&own).and_then(|it| it.strip_prefix('@'));
+        digest.unwrap_or(image)
     }
 
     /// What the client's file asks for, with this image.

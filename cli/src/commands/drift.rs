@@ -6,7 +6,6 @@ use crate::context::Context;
 use crate::desired::Image;
 use crate::failure::{Failure, Kind};
 use crate::fleet::{Fleet, Outcome, Planned};
-use crate::names;
 use crate::session::Session;
 use crate::view::View;
 
@@ -58,19 +57,8 @@ async fn drift(context: &Context, view: &mut View, args: &DriftArgs) -> Result<b
 
 /// The image a client's jobs run now; where it has none yet, what its file pins.
 fn deployed(fleet: &Fleet, session: &Session) -> Image {
-    let client = &session.client;
-    let inventory = fleet.inventory(client).ok();
-    let jobs = client.pipelines.iter().filter_map(|pipeline| {
-        let name = names::job(&client.name, &pipeline.name);
-        inventory?.job(&client.region, &name)
-    });
-    let image = jobs.into_iter().map(|it| it.job.image.clone()).next();
-    let image = image.or_else(|| client.image.clone()).unwrap_or_default();
-    let own = names::image(&client.project, &client.region, &client.name);
-    match image.strip_prefix(&own).and_then(|it| it.strip_prefix('@')) {
-        Some(digest) => Image::Built {
-            digest: digest.to_owned(),
-        },
-        None => Image::of_pin(&image),
-    }
+    let mut jobs = fleet.jobs(session);
+    let image = jobs.next().map(|listed| listed.job.image.as_str());
+    let image = image.or(session.client.image.as_deref());
+    Image::of_pin(session.pin_of(image.unwrap_or_default()))
 }

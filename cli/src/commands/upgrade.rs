@@ -6,14 +6,12 @@ use std::ops::Range;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::apply::SecretValues;
-use crate::cloud::ListedJob;
 use crate::config::with_image;
 use crate::context::Context;
 use crate::execution::ExecutionState;
 use crate::failure::{Failure, Kind};
 use crate::fleet::{AT_ONCE as PLANS, Fleet, Outcome, Waves, each};
 use crate::images::Images;
-use crate::names;
 use crate::plan::Plan;
 use crate::session::{Proposal, Session};
 use crate::view::{UpgradePicture, View, WavePicture};
@@ -164,17 +162,9 @@ async fn turns<'a>(
 
 /// The image a client's jobs had before, as its file pins it.
 fn before(fleet: &Fleet, session: &Session) -> Option<String> {
-    let client = &session.client;
-    let inventory = fleet.inventory(client).ok()?;
-    let jobs = client.pipelines.iter().filter_map(|pipeline| {
-        let name = names::job(&client.name, &pipeline.name);
-        inventory.job(&client.region, &name)
-    });
-    let previous = |job: &ListedJob| job.previous_image.clone();
-    let image = jobs.into_iter().find_map(previous)?;
-    let own = names::image(&client.project, &client.region, &client.name);
-    let digest = image.strip_prefix(&own).and_then(|it| it.strip_prefix('@'));
-    Some(digest.map_or(image.clone(), str::to_owned))
+    let mut jobs = fleet.jobs(session);
+    let image = jobs.find_map(|listed| listed.previous_image.as_deref())?;
+    Some(session.pin_of(image).to_owned())
 }
 
 impl Turn<'_> {
@@ -290,17 +280,7 @@ fn stopped(
     waves: &[Range<usize>],
     number: usize,
 ) -> Failure {
-    let told: Vec<String> = failed
-        .iter()
-        .take(5)
-        .filter_map(|it| {
-            Some(format!(
-                "{}: {}",
-                it.client,
-                it.result.as_ref().err()?.sentence
-            ))
-        })
-        .collect();
+    let told: Vec<String> = failures(failed).take(5).collect();
     let sentence = format!(
         "wave {} of {}: {} of {} clients do not work with the new image\n       {}",
         wave.number,
@@ -309,16 +289,7 @@ fn stopped(
         wave.clients,
         told.join("\n       ")
     );
-    let left: Vec<String> = back
-        .iter()
-        .filter_map(|it| {
-            Some(format!(
-                "{}: {}",
-                it.client,
-                it.result.as_ref().err()?.sentence
-            ))
-        })
-        .collect();
+    let left: Vec<String> = failures(back).collect();
     let kept = waves[number].start;
     let hint = match left.is_empty() {
         true => format!(
@@ -331,4 +302,12 @@ fn stopped(
         ),
     };
     Failure::new(Kind::RunFailed, sentence).hint(hint)
+}
+
+/// `acme: why`, for each that failed.
+fn failures(outcomes: &[Outcome<()>]) -> impl Iterator<Item = String> {
+    outcomes.iter().filter_map(|outcome| {
+        let failure = outcome.result.as_ref().err()?;
+        Some(format!("{}: {}", outcome.client, failure.sentence))
+    })
 }
