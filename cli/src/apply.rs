@@ -165,7 +165,13 @@ impl<P: PushImage> Apply<'_, P> {
         for step in stage {
             observer.lock().await.step_started(step);
         }
-        let result = self.cloud.enable_apis(apis).await.map_err(ApplyError::from);
+        let enable = || self.cloud.enable_apis(apis);
+        let result = patiently(enable, async |why| {
+            for step in stage {
+                observer.lock().await.step_waits(step, why);
+            }
+        })
+        .await;
         for step in stage {
             match &result {
                 Ok(()) => observer.lock().await.step_finished(step),

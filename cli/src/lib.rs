@@ -21,6 +21,7 @@ pub mod image;
 pub mod images;
 pub mod local;
 pub mod names;
+pub mod patience;
 pub mod plan;
 pub mod programs;
 pub mod questions;

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::cloud::Cloud;
 use crate::error::ApiError;
@@ -232,7 +233,7 @@ impl Armed {
 
     fn call(&self, method: &Method, uri: &Uri) -> String {
         match self.fault.each {
-            true => format!("{method} {}", uri.path()),
+            true => format!("{method} {}", without_ids(uri.path())),
             false => String::new(),
         }
     }
@@ -250,6 +251,15 @@ impl Armed {
         }
         view
     }
+}
+
+/// A path without the ids made up for one call, such as an upload's: sent anew it has another.
+fn without_ids(path: &str) -> String {
+    let parts = path.split('/').map(|part| match Uuid::try_parse(part) {
+        Ok(_) => "*",
+        Err(_) => part,
+    });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 #[derive(Debug, Default)]
@@ -352,6 +362,22 @@ mod tests {
                 call("/_local/status")
             ],
             [Some(503), None, Some(503), None, None]
+        );
+    }
+
+    #[test]
+    fn an_upload_begun_anew_is_the_same_call() {
+        let faults = faults(json!({"path": "/", "status": 503, "each": true}));
+        let upload = |id: &str| {
+            let path = format!("/v2/p/r/i/blobs/uploads/{id}");
+            status(&faults, Method::PUT, &path)
+        };
+        assert_eq!(
+            [
+                upload("0b1f4f6e-7f0c-4f8e-9d6f-5d0f3a1c2b4d"),
+                upload("6f9619ff-8b86-d011-b42d-00c04fc964ff")
+            ],
+            [Some(503), None]
         );
     }
 

@@ -51,6 +51,10 @@ const API_LAG: Lag = Lag {
     why: "the API was just enabled",
     longest: Duration::from_secs(180),
 };
+const ACTIVATION_LAG: Lag = Lag {
+    why: "somebody else is enabling or disabling APIs of the project",
+    longest: Duration::from_secs(180),
+};
 const ACCOUNT_LAG: Lag = Lag {
     why: "a new service account is not known everywhere yet",
     longest: Duration::from_secs(180),
@@ -152,7 +156,7 @@ impl CloudError {
             CloudError::Refused { status: 400, .. }
                 if message.contains("another activation or deactivation") =>
             {
-                Some(API_LAG)
+                Some(ACTIVATION_LAG)
             }
             CloudError::AlreadyExists { .. } if message.contains("delet") => Some(DELETION_LAG),
             _ => None,

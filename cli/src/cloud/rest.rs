@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{CloudError, credentials, retry};
 use crate::failure::{chain, root};
+use crate::patience::{LONGEST_ASKED, retry_after};
 use crate::target::Target;
 
 pub(super) struct Rest {
@@ -152,7 +153,7 @@ async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     let reply = request.send().await?;
     Ok(Answer {
         status: reply.status(),
-        asked: retry::retry_after(reply.headers()),
+        asked: retry_after(reply.headers()),
         body: reply.bytes().await?,
     })
 }
@@ -160,7 +161,7 @@ async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
 impl Answer {
     /// Whether asking again may help, and soon.
     fn is_passing(&self) -> bool {
-        let soon = self.asked.is_none_or(|wait| wait <= retry::LONGEST_ASKED);
+        let soon = self.asked.is_none_or(|wait| wait <= LONGEST_ASKED);
         retry::status_passes(self.status.as_u16()) && soon
     }
 

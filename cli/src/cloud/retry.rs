@@ -17,16 +17,14 @@ use google_cloud_gax::exponential_backoff::{ExponentialBackoff, ExponentialBacko
 use google_cloud_gax::retry_policy::RetryPolicy;
 use google_cloud_gax::retry_result::RetryResult;
 use google_cloud_gax::retry_state::RetryState;
-use http::HeaderMap;
-use http::header::RETRY_AFTER;
+
+use crate::patience::{LONGEST_ASKED, retry_after};
 
 const ATTEMPTS: u32 = 6;
 /// A closed port stays closed; a connection that breaks off does not.
 const CONNECT_ATTEMPTS: u32 = 2;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// The longest wait a server may ask for before it is as good as a refusal.
-pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// Sends again after 429, 500, 502, 503 and broken connections.
 ///
@@ -108,18 +106,6 @@ fn asked_by(error: &Error) -> Option<Duration> {
     error.http_headers().and_then(retry_after).or(info)
 }
 
-/// The seconds of `Retry-After`; Google sends no dates in it.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
 /// How long to wait after attempt `n`. Those who failed together do not come back together.
 pub(super) fn wait(n: u32, asked: Option<Duration>) -> Duration {
     let longest = FIRST_WAIT.saturating_mul(1 << n.clamp(1, 10).saturating_sub(1));
@@ -144,6 +130,9 @@ pub(super) fn attempts() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+    use http::header::RETRY_AFTER;
+
     use super::*;
 
     fn answer(status: u16) -> Error {

@@ -31,6 +31,9 @@ use upload::Source;
 
 /// The distribution specification asks registries to take manifests of 4 MiB.
 const LARGEST_MANIFEST: usize = 8 << 20;
+/// How often a request is made again; with the waits between, for a quarter of a minute or longer.
+const RETRIES: usize = 5;
+const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// One repository of a registry, such as `P/xetl-acme/runtime`.
 pub struct Registry {
@@ -79,9 +82,9 @@ impl Registry {
             neighbours: Vec::new(),
             authorization: Mutex::new(None),
             patience: ExponentialBuilder::default()
-                .with_min_delay(Duration::from_secs(1))
-                .with_factor(3.0)
-                .with_max_times(2)
+                .with_min_delay(FIRST_WAIT)
+                .with_factor(2.0)
+                .with_max_times(RETRIES)
                 .with_jitter(),
         }
     }

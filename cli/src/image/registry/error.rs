@@ -1,7 +1,13 @@
 //! Why a registry did not do what it was asked, and what to do about it.
 
+use std::time::Duration;
+
 use crate::image::ImageError;
 use crate::image::auth::TokenError;
+use crate::patience::LONGEST_ASKED;
+
+/// A port that is closed, or a name nobody knows, is not asked for longer than this.
+const LONGEST_UNREACHED: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -25,6 +31,8 @@ pub enum RegistryError {
         step: &'static str,
         status: u16,
         message: String,
+        /// How long it asks to be left alone.
+        after: Option<Duration>,
     },
     #[error("the registry at {host} has no {what}")]
     Absent { host: String, what: String },
@@ -90,6 +98,21 @@ impl RegistryError {
                 matches!(status, 408 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
             }
             _ => false,
+        }
+    }
+
+    /// How long to wait before the same request, when `wait` would be next; `None` to give up.
+    pub(super) fn patience(&self, wait: Option<Duration>) -> Option<Duration> {
+        let wait = wait?;
+        match self {
+            RegistryError::Answer { after, .. } => {
+                let wait = wait.max(after.unwrap_or_default());
+                (wait <= LONGEST_ASKED).then_some(wait)
+            }
+            RegistryError::Unreachable { source, .. } if source.is_connect() => {
+                (wait <= LONGEST_UNREACHED).then_some(wait)
+            }
+            _ => Some(wait),
         }
     }
 

@@ -2,7 +2,7 @@
 //! What an ordinary push looks like, a real registry judges (`tests/image/`).
 
 use secrecy::ExposeSecret;
-use wiremock::matchers::{header, method, path, path_regex, query_param};
+use wiremock::matchers::{any, header, method, path, path_regex, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::super::auth::Basic;
@@ -127,6 +127,19 @@ async fn a_relative_place_keeps_its_query_and_a_503_is_tried_again() {
         .push(&package(&image), None)
         .await;
     assert_eq!(pushed.unwrap().sent, image.size());
+}
+
+#[tokio::test]
+async fn a_registry_that_asks_for_an_hour_is_not_waited_for() {
+    let server = MockServer::start().await;
+    let busy = ResponseTemplate::new(429).insert_header("retry-after", "3600");
+    Mock::given(any())
+        .respond_with(busy)
+        .expect(1)
+        .mount(&server)
+        .await;
+    let asked = registry(&server, Login::Anonymous).manifest("latest").await;
+    assert_eq!(asked.unwrap_err().status(), Some(429));
 }
 
 #[tokio::test]

@@ -183,7 +183,7 @@ impl Registry {
             if !is_lost && !error.may_pass() {
                 return Err(error);
             }
-            let Some(delay) = delays.next() else {
+            let Some(delay) = error.patience(delays.next()) else {
                 return Err(error);
             };
             tokio::time::sleep(delay).await;

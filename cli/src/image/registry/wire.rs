@@ -8,6 +8,7 @@ use url::Url;
 
 use super::{Registry, RegistryError};
 use crate::image::auth::{Challenge, Login, TokenReply, token_form, token_url};
+use crate::patience::retry_after;
 
 /// Where a token comes from, and whom it is for.
 struct Desk<'a> {
@@ -163,6 +164,7 @@ impl Registry {
     {
         step.retry(self.patience)
             .when(RegistryError::may_pass)
+            .adjust(RegistryError::patience)
             .await
     }
 
@@ -175,6 +177,7 @@ impl Registry {
         if status.is_success() {
             return Ok(reply);
         }
+        let after = retry_after(reply.headers());
         let message = message(&reply.bytes().await.unwrap_or_default());
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
@@ -185,6 +188,7 @@ impl Registry {
                 step,
                 status: status.as_u16(),
                 message,
+                after,
             },
         })
     }
