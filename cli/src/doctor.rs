@@ -4,6 +4,7 @@
 
 mod checks;
 mod permissions;
+mod places;
 
 use std::collections::BTreeSet;
 
@@ -13,8 +14,9 @@ use crate::cloud::CloudError;
 use crate::plan::quota;
 
 pub use permissions::asked;
+pub use places::{Alike, Place, alike};
 
-/// What was found out of a client's project and of this machine.
+/// What was found out of the project of a client, or of several, and of this machine.
 pub struct Facts {
     pub project: String,
     pub region: String,
@@ -22,7 +24,7 @@ pub struct Facts {
     pub sign_in: Result<SignIn, CloudError>,
     /// What Google said; nothing where nobody could ask it.
     pub cloud: Option<CloudFacts>,
-    pub image: ImageFact,
+    pub images: Vec<ImageFact>,
     /// The version of `terraform`, where it is there.
     pub terraform: Option<String>,
 }
@@ -68,6 +70,8 @@ pub enum ImageFact {
         digest: String,
         is_there: Option<bool>,
     },
+    /// xetl's own, for many repositories.
+    Packed { digest: String },
     /// The user's, with a remark where it is doubtful.
     Given {
         name: String,
@@ -142,7 +146,7 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
             checks::quota("accounts", &cloud.accounts, quota::ACCOUNTS, "a project"),
         ]);
     }
-    findings.push(checks::image(&facts.image));
+    findings.extend(facts.images.iter().map(checks::image));
     findings.push(checks::terraform(facts.terraform.as_deref()));
     findings
 }

@@ -26,7 +26,6 @@ use place::google_login;
 /// The image of a client's jobs: the user's own, or the runtime packed by xetl.
 pub struct Images {
     image: Image,
-    /// Full name of the user's own.
     pinned: Option<String>,
     target: Target,
     ours: Option<Ours>,
@@ -50,7 +49,7 @@ impl Images {
         if let Some(pin) = &session.client.image {
             return Ok(Images {
                 image: Image::of_pin(pin),
-                pinned: Some(pinned(session, pin)),
+                pinned: pinned_by(session),
                 target: session.target.clone(),
                 ours: None,
             });
@@ -88,6 +87,11 @@ impl Images {
 
     pub fn image(&self) -> Image {
         self.image.clone()
+    }
+
+    /// The full name of the user's own, where the jobs run that.
+    pub fn pinned(&self) -> Option<&str> {
+        self.pinned.as_deref()
     }
 
     /// Looks at an image of the user's own: an error where no job could run it, a remark where
@@ -132,12 +136,13 @@ impl Ours {
     }
 }
 
-/// The full name of what a file pins: a name, or a digest in the client's own repository.
-fn pinned(session: &Session, pin: &str) -> String {
-    match Image::of_pin(pin) {
+/// The full name of what the client's file pins: a name, or a digest in its own repository.
+pub fn pinned_by(session: &Session) -> Option<String> {
+    let pin = session.client.image.as_ref()?;
+    Some(match Image::of_pin(pin) {
         Image::Given { name } => name,
         Image::Built { digest } => format!("{}@{digest}", name_of(session)),
-    }
+    })
 }
 
 /// `P/xetl-acme/runtime` of `R-docker.pkg.dev/P/xetl-acme/runtime@sha256:...`.

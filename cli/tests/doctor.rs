@@ -25,7 +25,11 @@ fn world(more: &str) -> World {
 
 /// Exit code and stdout.
 fn doctor(world: &World, more: &[&str]) -> (Option<i32>, String) {
-    let arguments = [&["doctor", "--client", "acme"], more].concat();
+    doctor_of(world, &[&["--client", "acme"], more].concat())
+}
+
+fn doctor_of(world: &World, which: &[&str]) -> (Option<i32>, String) {
+    let arguments = [&["doctor"], which].concat();
     let mut command = world.command(&arguments);
     command
         .env("XETL_RUNTIME_BIN", world.path().join("runtime"))
@@ -92,4 +96,44 @@ fn a_problem_shows_in_the_exit_code_and_to_programs() {
     let image = findings.iter().find(|it| it["check"] == "image").unwrap();
     assert_eq!(image["level"], "problem");
     assert!(image["mend"].as_str().unwrap().contains("xetl image copy"));
+}
+
+#[test]
+fn the_projects_of_many_are_looked_at_once_each() {
+    let world = world("");
+    for (client, project) in [("globex", "globex-prod"), ("initech", "globex-prod")] {
+        let text = format!(
+            "client: {client}\nproject: {project}\npipelines:\n  close: {{source: close, config: {{start_date: \"2024-01-01\"}}}}\n"
+        );
+        world.write(&format!("clients/{client}.yaml"), &text);
+    }
+    world.write("clients/zzz.yaml", "client: zzz\npipelinez: {}\n");
+    let (code, text) = doctor_of(&world, &["--all"]);
+    assert_eq!(code, Some(1));
+    insta::assert_snapshot!(text, @"
+      warning  apis         off: artifactregistry.googleapis.com, cloudresourcemanager.googleapis.com, cloudscheduler.googleapis.com, iam.googleapis.com, run.googleapis.com, secretmanager.googleapis.com (`xetl apply` enables them)
+                            gcloud services enable artifactregistry.googleapis.com cloudresourcemanager.googleapis.com cloudscheduler.googleapis.com iam.googleapis.com run.googleapis.com secretmanager.googleapis.com --project=PROJECT
+                            acme-prod, globex-prod
+      warning  billing      not known while cloudbilling.googleapis.com is off
+                            gcloud services enable cloudbilling.googleapis.com --project=PROJECT
+                            acme-prod, globex-prod
+      warning  permissions  not known while cloudresourcemanager.googleapis.com is off
+                            acme-prod, globex-prod
+      warning  project      not known while cloudresourcemanager.googleapis.com is off
+                            gcloud services enable cloudresourcemanager.googleapis.com --project=PROJECT
+                            acme-prod, globex-prod
+      ! zzz: clients/zzz.yaml:2:1: unknown key `pipelinez`
+    4 clients in 2 projects. 1 problem, 8 warnings.
+    ");
+    std::fs::remove_file(world.path().join("clients/zzz.yaml")).unwrap();
+    let (code, text) = doctor_of(&world, &["--all", "--fix"]);
+    assert_eq!(code, Some(0));
+    insta::assert_snapshot!(text, @"3 clients in 2 projects. Nothing stands in the way.");
+    let (_, text) = doctor_of(&world, &["--where", "client=initech", "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        found["places"][0]["clients"],
+        serde_json::json!(["initech"])
+    );
+    assert_eq!(found["problems"], 0);
 }

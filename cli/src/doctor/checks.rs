@@ -178,6 +178,10 @@ pub fn image(image: &ImageFact) -> Finding {
             };
             Finding::new("image", Level::Ok, format!("{short}, {place}"))
         }
+        ImageFact::Packed { digest } => {
+            let short = digest.get(..19).unwrap_or(digest);
+            Finding::new("image", Level::Ok, format!("{short}, packed"))
+        }
         ImageFact::Given { name, remark: None } => {
             Finding::new("image", Level::Ok, format!("{name} is there"))
         }

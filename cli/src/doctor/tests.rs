@@ -32,10 +32,10 @@ fn healthy() -> Facts {
                 to_add: 0,
             }),
         }),
-        image: ImageFact::Own {
+        images: vec![ImageFact::Own {
             digest: format!("sha256:{}", "a".repeat(64)),
             is_there: Some(true),
-        },
+        }],
         terraform: Some("1.11.4".to_owned()),
     }
 }
@@ -94,10 +94,10 @@ fn every_problem_comes_with_the_command_that_mends_it() {
             to_add: 2,
         }),
     });
-    facts.image = ImageFact::Unusable {
+    facts.images = vec![ImageFact::Unusable {
         problem: "there is no runtime binary".to_owned(),
         hint: Some("make runtime".to_owned()),
-    };
+    }];
     facts.terraform = Some("1.2.0".to_owned());
     insta::assert_snapshot!(told(&facts), @r"
     Ok credentials: a service account's key, ci@acme-prod.iam.gserviceaccount.com
