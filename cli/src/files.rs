@@ -6,7 +6,14 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::failure::{Failure, Kind};
+use crate::fleet::KeptPlans;
 use crate::plan::saved::SavedPlan;
+
+/// What a file of `plan --out` holds.
+pub enum Kept {
+    One(SavedPlan),
+    Many(KeptPlans),
+}
 
 /// Writes a document, its folder made where it is not there.
 pub fn write_json(path: &Path, document: &impl Serialize) -> Result<(), Failure> {
@@ -20,14 +27,23 @@ pub fn write_json(path: &Path, document: &impl Serialize) -> Result<(), Failure>
     })
 }
 
-pub fn read_plan(path: &Path) -> Result<SavedPlan, Failure> {
+pub fn read_plan(path: &Path) -> Result<Kept, Failure> {
     let text = fs::read_to_string(path).map_err(|error| {
         let path = path.display();
         Failure::new(Kind::Usage, format!("cannot read the plan {path}: {error}"))
     })?;
-    serde_json::from_str(&text).map_err(|error| {
+    kept(&text).map_err(|error| {
         let path = path.display();
         Failure::new(Kind::Usage, format!("{path} is no plan: {error}"))
             .hint("`xetl plan --client NAME --out FILE` makes one")
     })
+}
+
+/// One client's plan names it, and that of many has them all.
+fn kept(text: &str) -> serde_json::Result<Kept> {
+    let document: serde_json::Value = serde_json::from_str(text)?;
+    match document.get("clients") {
+        None => serde_json::from_value(document).map(Kept::One),
+        Some(_) => serde_json::from_value(document).map(Kept::Many),
+    }
 }

@@ -21,10 +21,12 @@ use crate::resource::Kind;
 use crate::session::{Proposal, Session, removal};
 
 pub mod guard;
+mod kept;
 mod selection;
 mod shape;
 mod waves;
 
+pub use kept::KeptPlans;
 pub use selection::{Condition, Selection};
 pub use shape::Shape;
 pub use waves::Waves;
@@ -41,6 +43,7 @@ pub struct Fleet {
     pub broken: Vec<(String, Failure)>,
     projects: BTreeMap<String, Result<Inventory, Failure>>,
     is_whole: bool,
+    keeps_basis: bool,
 }
 
 /// One client of many, and what became of it.
@@ -92,6 +95,7 @@ impl Fleet {
             broken,
             projects: BTreeMap::new(),
             is_whole,
+            keeps_basis: false,
         })
     }
 
@@ -146,6 +150,14 @@ impl Fleet {
         }
     }
 
+    /// The same fleet, whose plans keep what they stand on: of a thousand clients that is much.
+    pub fn keeping_basis(self) -> Fleet {
+        Fleet {
+            keeps_basis: true,
+            ..self
+        }
+    }
+
     /// What each client needs, and what clients without a file leave behind.
     pub async fn propose(&self, image: impl Fn(&Session) -> Image) -> Vec<Outcome<Planned>> {
         let mut outcomes = each(&self.sessions, AT_ONCE, async |session| {
@@ -174,8 +186,15 @@ impl Fleet {
         let inventory = self.inventory(&session.client)?;
         let proposal = session.propose_from(inventory, image).await?;
         match inventory.has_assets() && rests_on_assets(&proposal.plan) {
-            true => Ok(session.propose(image).await?.without_basis()),
-            false => Ok(proposal.without_basis()),
+            true => Ok(self.slim(session.propose(image).await?)),
+            false => Ok(self.slim(proposal)),
+        }
+    }
+
+    fn slim(&self, proposal: Proposal) -> Proposal {
+        match self.keeps_basis {
+            true => proposal,
+            false => proposal.without_basis(),
         }
     }
 
@@ -200,7 +219,7 @@ impl Fleet {
             let result = removal(&cloud, &BTreeSet::new()).await;
             let cloud = Arc::new(cloud);
             let result = result.map(|proposal| Planned {
-                proposal: proposal.without_basis(),
+                proposal: self.slim(proposal),
                 cloud,
             });
             Outcome { client, result }

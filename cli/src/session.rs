@@ -211,7 +211,7 @@ impl Proposal {
         Proposal { plan, ..self }
     }
 
-    /// Without what it stands on: of a thousand clients that would be much.
+    /// Without what it stands on, so that it cannot be kept.
     pub fn without_basis(self) -> Proposal {
         Proposal {
             declared: Resources::new(),

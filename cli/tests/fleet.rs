@@ -126,6 +126,61 @@ impl Clients {
 }
 
 #[test]
+fn plans_of_many_that_are_kept_stand_or_fall_one_by_one() {
+    let clients = Clients::applied(4);
+    let world = &clients.world;
+    for number in 0..3 {
+        clients.declare(number, "0 3 * * *");
+    }
+    world.ok(&["plan", "--all", "--out", "fleet.plan"]);
+    clients.declare(2, "0 4 * * *");
+    clients.declare(3, "0 5 * * *");
+    let schedule = "/v1/projects/proj-b/locations/europe-west2/jobs/c01-things:pause";
+    clients.call(Method::POST, schedule, json!({}));
+    let applied = world.xetl(&["apply", "fleet.plan"]);
+    assert_eq!(applied.code, Some(4), "{}", applied.stderr);
+    insta::assert_snapshot!(applied.stdout, @"
+      1 client: ~ schedule (cron)  c00
+      ! c01: its plan cannot be applied: what it read has changed since: schedule c01-things (paused)
+      ! c02: its plan cannot be applied: what is declared has changed since: schedule c02-things (cron)
+
+    1 of 3 clients in 2 projects change: 1 to change, 22 unchanged.
+      ! c01: its plan cannot be applied: what it read has changed since: schedule c01-things (paused)
+      ! c02: its plan cannot be applied: what is declared has changed since: schedule c02-things (cron)
+    Done: 1 step for 1 client.
+    ");
+    // What came after the plan was made waits for another.
+    insta::assert_snapshot!(world.ok(&["plan", "--all"]), @"
+      2 clients: ~ schedule (cron)  c02, c03
+      1 client: ~ schedule (cron, paused)  c01
+
+    3 of 4 clients in 2 projects change: 3 to change, 89 unchanged.
+    ");
+}
+
+#[test]
+fn an_image_that_is_not_there_fails_the_clients_that_pin_it() {
+    let clients = Clients::new(3);
+    let world = &clients.world;
+    world.ok(&["local", "up"]);
+    for number in 1..3 {
+        let file = format!("clients/c{number:02}.yaml");
+        let pin = "image: europe-west2-docker.pkg.dev/proj-a/images/runtime@sha256:";
+        let text = world.read(&file) + &format!("{pin}{}\n", "0".repeat(64));
+        world.write(&file, &text);
+    }
+    let planned = world.xetl(&["plan", "--all"]);
+    assert_eq!(planned.code, Some(4), "{}", planned.stderr);
+    insta::assert_snapshot!(planned.stdout, @"
+      1 client: + 19 resources  c00
+      ! c01: there is no image europe-west2-docker.pkg.dev/proj-a/images/runtime@sha256:0000000000000000000000000000000000000000000000000000000000000000, or you may not see it
+      ! c02: there is no image europe-west2-docker.pkg.dev/proj-a/images/runtime@sha256:0000000000000000000000000000000000000000000000000000000000000000, or you may not see it
+
+    1 of 3 clients in 2 projects change: 19 to create, 4 unchanged.
+    ");
+}
+
+#[test]
 fn many_clients_are_planned_and_applied_and_one_that_is_broken_stops_no_other() {
     let clients = Clients::new(5);
     let world = &clients.world;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::apply::SecretValues;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
-use crate::files;
+use crate::files::{self, Kept};
+use crate::fleet::KeptPlans;
 use crate::images::Images;
 use crate::plan::saved::SavedPlan;
 use crate::session::{Proposal, Session};
@@ -34,21 +35,43 @@ pub struct ApplyArgs {
 }
 
 pub async fn run(context: &Context, view: &mut View, args: &ApplyArgs) -> Result<(), Failure> {
-    let saved = args.plan.as_deref().map(files::read_plan).transpose()?;
-    if let Some(saved) = &saved {
-        return apply_one(context, view, args, &saved.plan.client, Some(saved)).await;
+    match args.plan.as_deref().map(files::read_plan).transpose()? {
+        Some(Kept::One(saved)) => {
+            return apply_one(context, view, args, &saved.plan.client, Some(&saved)).await;
+        }
+        Some(Kept::Many(kept)) => return apply_kept(context, view, args, &kept).await,
+        None => {}
     }
     match args.which.which()? {
         Which::One(client) => apply_one(context, view, args, client, None).await,
         Which::Many(selection) => {
-            let how = fleet::ApplyMany {
-                yes: args.yes,
-                events: args.events,
-                allow_deletions: args.allow_deletions,
-            };
-            fleet::apply(context, view, &selection, &how).await
+            fleet::apply(context, view, &selection, None, &how(args, args.yes)).await
         }
     }
+}
+
+fn how(args: &ApplyArgs, yes: bool) -> fleet::ApplyMany {
+    fleet::ApplyMany {
+        yes,
+        events: args.events,
+        allow_deletions: args.allow_deletions,
+    }
+}
+
+/// The plans of many clients; they were looked at when they were kept.
+async fn apply_kept(
+    context: &Context,
+    view: &mut View,
+    args: &ApplyArgs,
+    kept: &KeptPlans,
+) -> Result<(), Failure> {
+    kept.check().map_err(|stale| {
+        let file = args.plan.as_deref().unwrap_or(Path::new("")).display();
+        let sentence = format!("{file} cannot be applied: {stale}");
+        Failure::new(Kind::Failed, sentence)
+    })?;
+    let selection = kept.selection();
+    fleet::apply(context, view, &selection, Some(kept), &how(args, true)).await
 }
 
 async fn apply_one(

@@ -1,6 +1,7 @@
 //! `plan` and `apply` for many clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use futures::stream::{self, StreamExt};
 
@@ -8,13 +9,17 @@ use crate::apply::{Observer, SecretValues};
 use crate::context::Context;
 use crate::desired::Image;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{Fleet, Outcome, Planned, Selection, guard};
+use crate::files;
+use crate::fleet::{Fleet, KeptPlans, Outcome, Planned, Selection, guard};
 use crate::images::Images;
+use crate::plan::{Change, Plan};
+use crate::resource::Kind as ResourceKind;
 use crate::session::Session;
 use crate::view::{FleetPicture, View};
 
 use super::agree;
 use super::destroy::NoImages;
+use super::plan::note_kept;
 
 mod run;
 mod status;
@@ -32,40 +37,53 @@ pub struct ApplyMany {
     pub allow_deletions: Option<usize>,
 }
 
-/// Shows what each of the clients needs; whether that is nothing.
+/// Shows what each of the clients needs, and keeps it where a file is named; whether that is nothing.
 pub async fn plan(
     context: &Context,
     view: &mut View,
     selection: &Selection,
+    out: Option<&Path>,
 ) -> Result<bool, Failure> {
-    let fleet = listed(context, selection).await?;
-    note_slow(view, &fleet);
+    let mut fleet = listed(context, selection).await?;
+    if out.is_some() {
+        fleet = fleet.keeping_basis();
+    }
     let images = fleet.images()?;
-    let outcomes = fleet.propose(|session| image_of(&images, session)).await;
+    let outcomes = proposed(view, &fleet, &images).await;
+    if let Some(path) = out {
+        files::write_json(path, &KeptPlans::of(selection, &outcomes))?;
+    }
     view.fleet_plan(&picture(&fleet, &outcomes))?;
+    if let Some(path) = out {
+        note_kept(view, path);
+    }
     failed(&outcomes)?;
     Ok(plans(&outcomes).all(|planned| planned.proposal.plan.is_empty()))
 }
 
-/// Carries out what each of the clients needs; what fails for one stops no other.
+/// Carries out what each of the clients needs, or of that what was kept; what fails for one
+/// stops no other.
 pub async fn apply(
     context: &Context,
     view: &mut View,
     selection: &Selection,
+    kept: Option<&KeptPlans>,
     how: &ApplyMany,
 ) -> Result<(), Failure> {
-    let fleet = listed(context, selection).await?;
-    note_slow(view, &fleet);
+    let mut fleet = listed(context, selection).await?;
+    if kept.is_some() {
+        fleet = fleet.keeping_basis();
+    }
     let images = fleet.images()?;
-    let outcomes = fleet.propose(|session| image_of(&images, session)).await;
+    let mut outcomes = proposed(view, &fleet, &images).await;
+    let is_too_much = guard::check(named_plans(&outcomes), how.allow_deletions);
+    if let Some(kept) = kept {
+        outcomes = kept.standing(outcomes);
+    }
     if !view.is_json() {
         view.fleet_plan(&picture(&fleet, &outcomes))?;
     }
-    let proposed = outcomes.iter().filter_map(|outcome| {
-        let planned = outcome.result.as_ref().ok()?;
-        Some((outcome.client.as_str(), &planned.proposal.plan))
-    });
-    guard::check(proposed, how.allow_deletions)?;
+    is_too_much?;
     let is_empty = plans(&outcomes).all(|planned| planned.proposal.plan.is_empty());
     if !is_empty && !agree(view, how.yes, "Do this?")? {
         return Ok(());
@@ -92,6 +110,58 @@ pub async fn apply(
     failed(&applied)
 }
 
+/// What each client needs; a failure for one whose jobs are to run an image that is not there.
+async fn proposed(
+    view: &mut View,
+    fleet: &Fleet,
+    images: &BTreeMap<String, Images>,
+) -> Vec<Outcome<Planned>> {
+    note_slow(view, fleet);
+    let mut outcomes = fleet.propose(|session| image_of(images, session)).await;
+    for remark in check_images(&mut outcomes, images).await {
+        view.note(remark);
+    }
+    outcomes
+}
+
+/// Looks once at each image that jobs are to run and that xetl does not push; what is doubtful of them.
+async fn check_images(
+    outcomes: &mut [Outcome<Planned>],
+    images: &BTreeMap<String, Images>,
+) -> BTreeSet<String> {
+    let mut pinned: BTreeMap<&str, (&Images, Vec<&mut Outcome<Planned>>)> = BTreeMap::new();
+    for outcome in outcomes {
+        let puts_job = matches!(&outcome.result, Ok(planned) if puts_job(&planned.proposal.plan));
+        let of_client = images.get(&outcome.client);
+        if let (true, Some(of_client)) = (puts_job, of_client)
+            && let Some(name) = of_client.pinned()
+        {
+            let (_, same) = pinned.entry(name).or_insert((of_client, Vec::new()));
+            same.push(outcome);
+        }
+    }
+    let looks = pinned.into_values().map(|(image, same)| async move {
+        match image.check().await {
+            Ok(remark) => return remark,
+            Err(failure) => {
+                for outcome in same {
+                    outcome.result = Err(failure.clone());
+                }
+            }
+        }
+        None
+    });
+    let looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+    looks.filter_map(std::future::ready).collect().await
+}
+
+fn puts_job(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| {
+        let puts = matches!(step.change, Change::Create { .. } | Change::Update { .. });
+        puts && step.address.kind == ResourceKind::Job
+    })
+}
+
 async fn carry_out(
     planned: &Planned,
     images: Option<&Images>,
@@ -106,7 +176,7 @@ async fn carry_out(
 }
 
 /// The clients chosen, of which there has to be one.
-async fn opened(context: &Context, selection: &Selection) -> Result<Fleet, Failure> {
+pub async fn opened(context: &Context, selection: &Selection) -> Result<Fleet, Failure> {
     let fleet = Fleet::open(context, selection).await?;
     match fleet.is_empty() {
         true => Err(Failure::new(Kind::Usage, "no client is like that")),
@@ -147,6 +217,13 @@ pub fn picture<'a>(fleet: &Fleet, outcomes: &'a [Outcome<Planned>]) -> FleetPict
         warnings: fleet.warnings(outcomes),
         outcomes,
     }
+}
+
+fn named_plans(outcomes: &[Outcome<Planned>]) -> impl Iterator<Item = (&str, &Plan)> {
+    outcomes.iter().filter_map(|outcome| {
+        let planned = outcome.result.as_ref().ok()?;
+        Some((outcome.client.as_str(), &planned.proposal.plan))
+    })
 }
 
 pub fn plans(outcomes: &[Outcome<Planned>]) -> impl Iterator<Item = &Planned> {

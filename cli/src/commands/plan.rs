@@ -1,6 +1,6 @@
 //! `xetl plan`: what `apply` would do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::context::Context;
@@ -50,9 +50,8 @@ async fn plan(context: &Context, view: &mut View, args: &PlanArgs) -> Result<boo
     match args.which.which()? {
         Which::One(client) => plan_one(context, view, args, client).await,
         Which::Many(selection) => {
-            only_for_one("--out", args.out.is_some())?;
             only_for_one("--why", args.why)?;
-            fleet::plan(context, view, &selection).await
+            fleet::plan(context, view, &selection, args.out.as_deref()).await
         }
     }
 }
@@ -77,7 +76,11 @@ async fn plan_one(
         ..proposal.picture()
     })?;
     if let Some(path) = &args.out {
-        view.note(format!("Kept in {0}: `xetl apply {0}`", path.display()));
+        note_kept(view, path);
     }
     Ok(proposal.plan.is_empty())
+}
+
+pub fn note_kept(view: &mut View, path: &Path) {
+    view.note(format!("Kept in {0}: `xetl apply {0}`", path.display()));
 }

@@ -1,6 +1,9 @@
 //! Which clients a command is for. Pure.
 
+use std::fmt;
 use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::config::Client;
 
@@ -14,7 +17,8 @@ pub enum Selection {
 }
 
 /// `source=xero`: what a client must have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Condition {
     key: Key,
     /// A `*` stands for anything.
@@ -56,6 +60,28 @@ impl FromStr for Condition {
             key: *key,
             value: value.to_owned(),
         })
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = KEYS.iter().find(|(_, key)| *key == self.key);
+        let name = named.map_or("", |(name, _)| name);
+        write!(f, "{name}={}", self.value)
+    }
+}
+
+impl TryFrom<String> for Condition {
+    type Error = NoCondition;
+
+    fn try_from(text: String) -> Result<Condition, NoCondition> {
+        text.parse()
+    }
+}
+
+impl From<Condition> for String {
+    fn from(condition: Condition) -> String {
+        condition.to_string()
     }
 }
 
@@ -116,6 +142,19 @@ mod tests {
             ("", "acme"),
         ] {
             assert!(!matches(pattern, text), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_condition_is_kept_as_it_is_written() {
+        for (text, _) in KEYS.map(|(name, key)| (format!("{name}=a*"), key)) {
+            let condition: Condition = text.parse().unwrap();
+            let json = serde_json::to_value(&condition).unwrap();
+            assert_eq!(json, text.as_str());
+            assert_eq!(
+                serde_json::from_value::<Condition>(json).unwrap(),
+                condition
+            );
         }
     }
 
