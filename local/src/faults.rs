@@ -139,7 +139,7 @@ impl Fault {
         };
         let (parts, body) = served.into_parts();
         let Ok(whole) = axum::body::to_bytes(body, usize::MAX).await else {
-            return cut();
+            cut()
         };
         let size = whole.len().div_ceil(PIECES).max(1);
         let pieces: Vec<Bytes> = whole.chunks(size).map(Bytes::copy_from_slice).collect();
@@ -151,9 +151,7 @@ impl Fault {
     }
 
     fn response(&self) -> Response {
-        let Some(code) = self.status else {
-            return cut();
-        };
+        let Some(code) = self.status else { cut() };
         let (status, usual) = words(code);
         let reason = self.reason.as_deref().unwrap_or(usual);
         let message = match &self.message {
@@ -179,10 +177,10 @@ impl Fault {
     }
 }
 
-/// A reply that breaks off.
-fn cut() -> Response {
-    let broken = Err::<Bytes, _>(std::io::Error::other("cut on request"));
-    Response::new(Body::from_stream(futures::stream::iter([broken])))
+/// Ends the task of the connection, so that the caller gets no byte of an answer: a reply whose
+/// body breaks off may have told its status by then, which is all there is of an answer to HEAD.
+fn cut() -> ! {
+    std::panic::resume_unwind(Box::new("cut on request"))
 }
 
 /// Google's status and reason for a code.

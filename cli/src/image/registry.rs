@@ -31,9 +31,9 @@ use upload::Source;
 
 /// The distribution specification asks registries to take manifests of 4 MiB.
 const LARGEST_MANIFEST: usize = 8 << 20;
-/// How often a request is made again; with the waits between, for a quarter of a minute or longer.
+/// How often a request is made again, as Google's other APIs are asked.
 const RETRIES: usize = 5;
-const FIRST_WAIT: Duration = Duration::from_millis(500);
+const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// One repository of a registry, such as `P/xetl-acme/runtime`.
 pub struct Registry {
