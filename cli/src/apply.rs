@@ -94,8 +94,8 @@ impl<P: PushImage> Apply<'_, P> {
                 stored = true;
             }
             self.check_values(stage)?;
-            let failed = self.stage(stage, observer).await;
-            done += stage.iter().filter(|step| acts(step)).count() - failed.len();
+            let (made, failed) = self.stage(stage, observer).await;
+            done += made;
             if !failed.is_empty() {
                 let left = total - done;
                 observer.lock().await.finished();
@@ -109,14 +109,22 @@ impl<P: PushImage> Apply<'_, P> {
         Ok(())
     }
 
-    /// Does the steps of one kind; gives the errors of those that failed.
-    async fn stage(&self, stage: &[Step], observer: &Mutex<&mut dyn Observer>) -> Vec<ApplyError> {
+    /// Does the steps of one kind; gives how many are done, and the errors of those that failed.
+    async fn stage(
+        &self,
+        stage: &[Step],
+        observer: &Mutex<&mut dyn Observer>,
+    ) -> (usize, Vec<ApplyError>) {
         if let Some(apis) = apis(stage) {
-            return self.enable(stage, &apis, observer).await;
+            return match self.enable(stage, &apis, observer).await {
+                Ok(()) => (stage.iter().filter(|step| acts(step)).count(), Vec::new()),
+                Err(error) => (0, vec![error]),
+            };
         }
         let steps = stage.iter().filter(|step| acts(step));
         let results = join_all(steps.map(|step| self.step(step, observer))).await;
-        results.into_iter().filter_map(Result::err).collect()
+        let done = results.iter().filter(|result| result.is_ok()).count();
+        (done, results.into_iter().filter_map(Result::err).collect())
     }
 
     async fn step(
@@ -161,7 +169,7 @@ impl<P: PushImage> Apply<'_, P> {
         stage: &[Step],
         apis: &[String],
         observer: &Mutex<&mut dyn Observer>,
-    ) -> Vec<ApplyError> {
+    ) -> Result<(), ApplyError> {
         for step in stage {
             observer.lock().await.step_started(step);
         }
@@ -178,7 +186,7 @@ impl<P: PushImage> Apply<'_, P> {
                 Err(error) => observer.lock().await.step_failed(step, error),
             }
         }
-        result.err().into_iter().collect()
+        result
     }
 
     async fn store_values(&self, plan: &Plan) -> Result<(), ApplyError> {

@@ -13,12 +13,15 @@ use serde::Serialize;
 use crate::cloud::CloudError;
 use crate::plan::quota;
 
+pub use checks::is_hidden;
 pub use permissions::asked;
 pub use places::{Alike, Place, alike};
 
 /// What was found out of the project of a client, or of several, and of this machine.
 pub struct Facts {
     pub project: String,
+    /// Where the project is declared, such as `clients/acme.yaml:3`.
+    pub place: String,
     pub region: String,
     /// Who calls; why nobody can, else.
     pub sign_in: Result<SignIn, CloudError>,
@@ -129,25 +132,30 @@ impl Finding {
 pub fn examine(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![checks::credentials(facts)];
     if let Some(cloud) = &facts.cloud {
-        findings.extend([
-            checks::clock(&cloud.clock),
-            checks::project(facts, &cloud.state),
-            checks::billing(facts, &cloud.billing),
-            checks::apis(facts, &cloud.apis_off),
-        ]);
-        findings.extend(permissions::findings(facts, &cloud.permissions));
-        findings.extend([
-            checks::quota(
-                "jobs",
-                &cloud.jobs,
-                quota::JOBS,
-                &format!("a region, {}", facts.region),
-            ),
-            checks::quota("accounts", &cloud.accounts, quota::ACCOUNTS, "a project"),
-        ]);
+        findings.push(checks::clock(&cloud.clock));
+        findings.push(checks::project(facts, &cloud.state));
+        // Of a project that is not there, the rest would only be told again.
+        let is_nowhere = cloud.state.as_ref().is_err_and(is_hidden) && cloud.apis_off.is_err();
+        if !is_nowhere {
+            findings.extend(of_project(facts, cloud));
+        }
     }
     findings.extend(facts.images.iter().map(checks::image));
     findings.push(checks::terraform(facts.terraform.as_deref()));
+    findings
+}
+
+fn of_project(facts: &Facts, cloud: &CloudFacts) -> Vec<Finding> {
+    let mut findings = vec![
+        checks::billing(facts, &cloud.billing),
+        checks::apis(facts, &cloud.apis_off),
+    ];
+    findings.extend(permissions::findings(facts, &cloud.permissions));
+    let in_region = format!("a region, {}", facts.region);
+    findings.extend([
+        checks::quota("jobs", &cloud.jobs, quota::JOBS, &in_region),
+        checks::quota("accounts", &cloud.accounts, quota::ACCOUNTS, "a project"),
+    ]);
     findings
 }
 

@@ -64,6 +64,16 @@ impl Failure {
         }
     }
 
+    /// Google does not tell a project that is not there from one the caller may not see.
+    pub fn no_project(project: &str, place: &str) -> Failure {
+        let sentence =
+            format!("{place}: project `{project}` does not exist, or you may not see it");
+        Failure::new(Kind::Usage, sentence).hint(
+            "`gcloud projects list` shows those you may see; correct `project` there, or have its \
+             owner give your account a role in it",
+        )
+    }
+
     /// The failure an error is, with what caused it.
     pub fn of(kind: Kind, error: &dyn Error) -> Failure {
         Failure::new(kind, chain(error))
@@ -180,6 +190,11 @@ fn cloud_hint(error: &CloudError) -> Option<String> {
             ));
         }
         CloudError::Conflict { .. } => "somebody else changed it at the same time; try again",
+        CloudError::Denied { message, .. } | CloudError::Refused { message, .. }
+            if message.to_lowercase().contains("billing") =>
+        {
+            "the project needs a billing account; `xetl doctor` gives the command that links one"
+        }
         CloudError::Denied { message, .. } if grants::advice(message).is_some() => {
             return grants::advice(message);
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 
-use crate::cloud::{Cloud, Connection, Inventory, ListedJob};
+use crate::cloud::{Cloud, CloudError, Connection, Inventory, ListedJob};
 use crate::config::{Client, Workspace, shared_datasets};
 use crate::context::Context;
 use crate::desired::Image;
@@ -41,9 +41,26 @@ pub struct Fleet {
     pub sessions: Vec<Session>,
     /// Clients whose files are wrong.
     pub broken: Vec<(String, Failure)>,
-    projects: BTreeMap<String, Result<Inventory, Failure>>,
+    projects: BTreeMap<String, Result<Inventory, Unlisted>>,
     is_whole: bool,
     keeps_basis: bool,
+}
+
+/// Why a project could not be listed.
+enum Unlisted {
+    /// It is not there, or not the caller's to see.
+    NoProject,
+    Failed(Failure),
+}
+
+impl Unlisted {
+    async fn of(connection: &Arc<Connection>, project: &str, error: CloudError) -> Unlisted {
+        let cloud = Cloud::new(connection.clone(), "", project, "");
+        match cloud.lacks_project(&error).await {
+            true => Unlisted::NoProject,
+            false => Unlisted::Failed(error.into()),
+        }
+    }
 }
 
 /// One client of many, and what became of it.
@@ -131,8 +148,11 @@ impl Fleet {
         let listings = regions.into_iter().map(|(project, regions)| {
             let connection = self.connection.clone();
             async move {
-                let listed = Cloud::inventory(&connection, &project, &regions).await;
-                (project, listed.map_err(Failure::from))
+                let listed = match Cloud::inventory(&connection, &project, &regions).await {
+                    Ok(inventory) => Ok(inventory),
+                    Err(error) => Err(Unlisted::of(&connection, &project, error).await),
+                };
+                (project, listed)
             }
         });
         self.projects = stream::iter(listings).buffer_unordered(8).collect().await;
@@ -142,7 +162,11 @@ impl Fleet {
     pub fn inventory(&self, client: &Client) -> Result<&Inventory, Failure> {
         match self.projects.get(&client.project) {
             Some(Ok(inventory)) => Ok(inventory),
-            Some(Err(failure)) => Err(failure.clone()),
+            Some(Err(Unlisted::NoProject)) => {
+                let place = self.workspace.place_of_project(&client.name);
+                Err(Failure::no_project(&client.project, &place))
+            }
+            Some(Err(Unlisted::Failed(failure))) => Err(failure.clone()),
             None => Err(Failure::new(
                 FailureKind::Failed,
                 format!("project {} was not listed", client.project),

@@ -4,7 +4,7 @@
 //! predefined ones that lets xetl do all it does with that service (docs/permissions.md).
 
 /// Roles by the beginning of the permissions they have; the first that fits counts.
-const ROLES: [(&str, &str); 13] = [
+const ROLES: [(&str, &str); 15] = [
     ("iam.serviceaccounts.actas", "roles/iam.serviceAccountUser"),
     ("iam.", "roles/iam.serviceAccountAdmin"),
     ("run.", "roles/run.admin"),
@@ -12,12 +12,17 @@ const ROLES: [(&str, &str); 13] = [
     ("secretmanager.", "roles/secretmanager.admin"),
     ("artifactregistry.", "roles/artifactregistry.admin"),
     ("storage.", "roles/storage.admin"),
-    ("bigquery.", "roles/bigquery.admin"),
+    ("bigquery.jobs.", "roles/bigquery.jobUser"),
+    ("bigquery.", "roles/bigquery.dataOwner"),
     ("resourcemanager.", "roles/resourcemanager.projectIamAdmin"),
     ("serviceusage.", "roles/serviceusage.serviceUsageAdmin"),
     ("logging.", "roles/logging.viewer"),
     ("cloudasset.", "roles/cloudasset.viewer"),
-    ("monitoring.", "roles/monitoring.editor"),
+    (
+        "monitoring.alertpolicies.",
+        "roles/monitoring.alertPolicyEditor",
+    ),
+    ("monitoring.", "roles/monitoring.notificationChannelEditor"),
 ];
 
 /// The command that grants what a refusal says is missing; `None` where it does not say.
@@ -79,7 +84,7 @@ mod tests {
             ),
             (
                 "Access Denied: Project p1: User does not have bigquery.datasets.create permission in project p1.",
-                "bigquery.datasets.create roles/bigquery.admin",
+                "bigquery.datasets.create roles/bigquery.dataOwner",
             ),
             (
                 "The principal lacks IAM permission \"cloudscheduler.jobs.create\" for the resource \"projects/p1/locations/r\"",

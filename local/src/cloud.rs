@@ -49,14 +49,24 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Who sent these headers; an assertion that an account's key signed is as good as a token.
+    /// Who sent these headers.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let value = headers.get("authorization").and_then(|it| it.to_str().ok());
         let bearer = value.and_then(|value| value.strip_prefix("Bearer "));
-        match bearer.and_then(|token| self.accounts.signer(token)) {
-            Some(email) => Ok(Caller::ServiceAccount(email)),
+        match bearer.and_then(|token| self.signer(token)) {
+            Some(caller) => Ok(caller),
             None => self.identity.caller(headers),
         }
+    }
+
+    /// Who holds this bearer token, unless it is unknown or has expired.
+    pub fn bearer(&self, token: &str) -> Option<Caller> {
+        self.signer(token).or_else(|| self.identity.bearer(token))
+    }
+
+    /// An assertion that an account's key signed is as good as a token.
+    fn signer(&self, token: &str) -> Option<Caller> {
+        self.accounts.signer(token).map(Caller::ServiceAccount)
     }
 
     pub fn open(store: Store, endpoint: String) -> io::Result<Cloud> {

@@ -21,6 +21,7 @@ pub mod monitoring;
 pub mod operations;
 pub mod paging;
 pub mod policy;
+pub mod premises;
 pub mod projects;
 pub mod record;
 pub mod registry;

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use xetl_local::premises::Said;
 use xetl_local::record::Record;
+use xetl_local::server::Options;
 use xetl_local::{sandbox, server};
 
 /// The part of Google Cloud xetl uses, on loopback
@@ -31,6 +33,9 @@ enum Command {
         /// Write every call of an API to this file, secrets included: for tests
         #[arg(long, value_name = "FILE", env = "XETL_LOCAL_RECORD")]
         record: Option<PathBuf>,
+        /// A project that exists, for each; any exists where none is named
+        #[arg(long, value_name = "ID")]
+        project: Vec<String>,
     },
     Sandbox(sandbox::SandboxArgs),
 }
@@ -40,7 +45,12 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     log_to_stderr();
     let done = match args.command {
-        Command::Serve { dir, port, record } => serve(dir, port, record).await,
+        Command::Serve {
+            dir,
+            port,
+            record,
+            project,
+        } => serve(dir, port, record, project).await,
         Command::Sandbox(args) => sandbox::run(args).await.map_err(Into::into),
     };
     match done {
@@ -56,10 +66,15 @@ async fn serve(
     dir: PathBuf,
     port: Option<u16>,
     record: Option<PathBuf>,
+    projects: Vec<String>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let record = record.map(|path| Record::open(&path)).transpose()?;
-    let running = server::start_recorded(&dir, port, record).await?;
+    let projects = Said {
+        only: (!projects.is_empty()).then(|| projects.into_iter().collect()),
+        ..Said::default()
+    };
+    let running = server::start_with(&dir, port, Options { record, projects }).await?;
     tracing::info!(url = running.url, dir = %dir.display(), "serving");
     tokio::select! {
         _ = terminate.recv() => {}

@@ -19,6 +19,7 @@ use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::forms;
 use crate::paging::Paging;
+use crate::policy;
 use crate::router::{Reply, Request, Route};
 use crate::store::{Collection, Store};
 
@@ -209,7 +210,21 @@ fn name(request: &Request) -> String {
     )
 }
 
+/// Run asks for a permission on its operations; Artifact Registry has none for them.
+fn admit(cloud: &Cloud, request: &Request, verb: &str) -> Result<(), ApiError> {
+    let operation = cloud.operations.documents.get(&name(request));
+    let kind = operation.and_then(|operation| operation.metadata);
+    let kind = kind.unwrap_or_default()["@type"].to_string();
+    if !kind.contains("google.cloud.run.") {
+        return Ok(());
+    }
+    let permission = format!("run.operations.{verb}");
+    let caller = cloud.caller(&request.headers)?;
+    policy::require(cloud, &caller, &parent(request), &permission)
+}
+
 async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
+    admit(&cloud, &request, "get")?;
     Ok(Json(cloud.operations.get(&name(&request))?).into_response())
 }
 
@@ -225,6 +240,7 @@ async fn wait(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     struct Wait {
         timeout: Option<String>,
     }
+    admit(&cloud, &request, "get")?;
     let wait: Wait = request.json().await?;
     let patience = match wait.timeout.as_deref() {
         Some(text) => forms::duration(text)
@@ -236,6 +252,7 @@ async fn wait(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 }
 
 async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
+    admit(&cloud, &request, "delete")?;
     let name = name(&request);
     cloud.operations.get(&name)?;
     cloud.operations.documents.remove(&name)?;

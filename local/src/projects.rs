@@ -1,5 +1,5 @@
-//! Projects: every well-formed id exists here and keeps one number. Resource
-//! Manager v1 and v3.
+//! Projects: every well-formed id exists here, unless it was said which do, and keeps one
+//! number. Resource Manager v1 and v3.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,6 +16,7 @@ use crate::clock::now;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::policy;
+use crate::premises::{Premises, missing};
 use crate::router::{Reply, Request, Route};
 use crate::store::{Collection, Store};
 
@@ -32,12 +33,14 @@ pub struct Project {
 /// The projects met so far, by number.
 pub struct Projects {
     known: Collection<Project>,
+    pub premises: Premises,
 }
 
 impl Projects {
     pub fn open(store: &Store) -> io::Result<Projects> {
         Ok(Projects {
             known: store.collection("projects")?,
+            premises: Premises::default(),
         })
     }
 
@@ -47,10 +50,11 @@ impl Projects {
             return self
                 .known
                 .get(id_or_number)
-                .ok_or_else(|| unknown(id_or_number));
+                .filter(|project| self.premises.has(&project.project_id))
+                .ok_or_else(|| missing(id_or_number));
         }
-        if !is_project_id(id_or_number) {
-            return Err(unknown(id_or_number));
+        if !is_project_id(id_or_number) || !self.premises.has(id_or_number) {
+            return Err(missing(id_or_number));
         }
         let number = number_of(id_or_number);
         if let Some(project) = self.known.get(&number) {
@@ -187,13 +191,6 @@ async fn test_permissions(cloud: Arc<Cloud>, request: Request) -> Reply {
 fn split(resource: &str) -> Option<(&str, &str)> {
     let rest = resource.strip_prefix("projects/")?;
     Some(rest.split_at(rest.find('/').unwrap_or(rest.len())))
-}
-
-/// Google's answer does not tell a missing project from a forbidden one.
-fn unknown(project: &str) -> ApiError {
-    ApiError::permission_denied(format!(
-        "The caller does not have permission on project `{project}`, or it may not exist."
-    ))
 }
 
 /// 6 to 30 lower-case letters, digits and hyphens, perhaps behind a domain (`example.com:p`).

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::identity::Caller;
+use crate::premises::missing_for;
 
 /// A request with its path taken apart.
 pub struct Request {
@@ -140,9 +141,11 @@ impl Route {
         let caller = cloud.caller(headers)?;
         match variables.get("project").map(String::as_str) {
             Some("-") | None => {}
-            Some(project) => cloud
-                .services
-                .check(&cloud.projects.get(project)?, service)?,
+            Some(project) => {
+                let found = cloud.projects.get(project);
+                let found = found.map_err(|_| missing_for(service, project))?;
+                cloud.services.check(&found, service)?;
+            }
         }
         Ok(caller)
     }

@@ -14,12 +14,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cloud::Cloud;
+use crate::premises::Said;
 use crate::record::Record;
 use crate::router::{Router, Served, served_by, service};
 use crate::store::Store;
 use crate::{
     accounts, assets, bigquery, billing, faults, lag, logging, metadata, monitoring, operations,
-    projects, registry, run, scheduler, secrets, services, status, storage,
+    policy, premises, projects, registry, run, scheduler, secrets, services, status, storage,
 };
 
 /// How long requests under way may take once the end is asked for.
@@ -66,14 +67,23 @@ impl Running {
 /// Serves the folder `dir`. Without a port it is that of last time if free, else any;
 /// port 0 is always any.
 pub async fn start(dir: &Path, port: Option<u16>) -> Result<Running, ServeError> {
-    start_recorded(dir, port, None).await
+    start_with(dir, port, Options::default()).await
 }
 
-/// As [`start`], with a record of what goes over the wire.
-pub async fn start_recorded(
+/// What a start may be given besides.
+#[derive(Default)]
+pub struct Options {
+    /// Takes down what goes over the wire.
+    pub record: Option<Record>,
+    /// Which projects there are.
+    pub projects: Said,
+}
+
+/// As [`start`], with options.
+pub async fn start_with(
     dir: &Path,
     port: Option<u16>,
-    record: Option<Record>,
+    options: Options,
 ) -> Result<Running, ServeError> {
     let folder = Folder::enter(dir)?;
     let listener = listen(port, folder.last_port()).await?;
@@ -85,8 +95,9 @@ pub async fn start_recorded(
     let url = format!("http://{address}");
     let store = Store::open(dir).map_err(state_error)?;
     let cloud = Arc::new(Cloud::open(store, url.clone()).map_err(state_error)?);
+    cloud.projects.premises.set(options.projects);
     background(&cloud);
-    let task = tokio::spawn(serve(listener, cloud.clone(), record));
+    let task = tokio::spawn(serve(listener, cloud.clone(), options.record));
     folder.announce(&url, address.port()).map_err(state_error)?;
     Ok(Running {
         url,
@@ -103,6 +114,8 @@ fn router() -> Router {
         .with(faults::routes())
         .with(bigquery::fault_routes())
         .with(lag::routes())
+        .with(premises::routes())
+        .with(policy::asked_routes())
         .with(metadata::routes())
         .with(service("secretmanager.googleapis.com", secrets::routes()))
         .with(service("storage.googleapis.com", storage::routes()))

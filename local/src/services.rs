@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::billing;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::lag::Lag;
@@ -221,6 +222,10 @@ async fn batch_enable(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 /// Switches on all or none; tells whether any was off.
 fn switch_on(cloud: &Cloud, project: &Project, services: &[String]) -> Result<bool, ApiError> {
     check_known(services.iter().map(String::as_str))?;
+    let off = services
+        .iter()
+        .filter(|service| !cloud.services.is_enabled(&project.project_id, service));
+    billing::check(cloud, project, off.map(String::as_str))?;
     let mut changed = false;
     for service in services {
         if !cloud.services.is_enabled(&project.project_id, service) {
@@ -282,6 +287,11 @@ async fn operation(cloud: Arc<Cloud>, request: Request) -> Reply {
     let operation = cloud.services.operations.get(id);
     let operation =
         operation.ok_or_else(|| ApiError::not_found(format!("Operation {id} not found.")))?;
+    // Its id holds the project's number.
+    let number = id.split('-').nth(1).unwrap_or_default();
+    let resource = format!("projects/{}", cloud.projects.id(number)?);
+    let permission = "serviceusage.operations.get";
+    require(&cloud, &request.caller, &resource, permission)?;
     Ok(Json(operation).into_response())
 }
 

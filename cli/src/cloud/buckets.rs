@@ -26,11 +26,13 @@ impl Cloud {
         match self.storage(&what, Method::GET, path, Body::None).await {
             Ok(bucket) => Ok(Some(bucket)),
             Err(error) if error.is_absent() => Ok(None),
-            Err(CloudError::Denied { what, .. }) => Err(CloudError::Unusable {
+            Err(CloudError::Denied { what, .. }) => Err(CloudError::Denied {
                 what,
-                problem: "the name is taken, and we may not look at it: it is somebody else's bucket, or \
-                    storage.buckets.get is missing"
-                    .to_owned(),
+                message: format!(
+                    "the name is taken, and we may not look at it: storage.buckets.get is missing \
+                     on projects/{}, or it is somebody else's bucket",
+                    self.project
+                ),
             }),
             Err(error) => Err(error),
         }

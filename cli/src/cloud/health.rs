@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::rest::{Body, Call};
 use super::{Cloud, CloudError, access_token};
-use crate::doctor::SignIn;
+use crate::doctor::{SignIn, is_hidden};
 use crate::failure::root;
 use crate::target::Target;
 
@@ -112,6 +112,15 @@ pub async fn clock_ahead(target: &Target) -> Result<i64, CloudError> {
     Ok(jiff::Timestamp::now().as_second() - theirs.timestamp().as_second())
 }
 
+/// What services say of a project as a whole.
+fn names_no_project(message: &str) -> bool {
+    message.starts_with("Permission denied on resource project ")
+        || message.starts_with("Not found: Project ")
+        || message.starts_with("Unknown project id: ")
+        || (message.starts_with("Project '")
+            && message.contains("' not found or permission denied"))
+}
+
 impl Cloud {
     /// The project's state, such as `ACTIVE`.
     pub async fn project_state(&self) -> Result<String, CloudError> {
@@ -119,6 +128,25 @@ impl Cloud {
         let found = project.set_name(self.in_project("")).send().await;
         let project = found.map_err(self.failed(&format!("project {}", self.project)))?;
         Ok(project.state.name().unwrap_or("UNKNOWN").to_owned())
+    }
+
+    /// Whether an error is there because the project is not, or is not the caller's to see.
+    pub async fn lacks_project(&self, error: &CloudError) -> bool {
+        match error {
+            CloudError::Denied { message, .. }
+            | CloudError::NotFound { message, .. }
+            | CloudError::Refused {
+                status: 400,
+                message,
+                ..
+            } => {
+                // Where Resource Manager's API is off, it says nothing of the project.
+                let hides =
+                    |state: Result<String, CloudError>| state.is_err_and(|it| is_hidden(&it));
+                names_no_project(message) || hides(self.project_state().await)
+            }
+            _ => false,
+        }
     }
 
     pub async fn is_billed(&self) -> Result<bool, CloudError> {
@@ -181,5 +209,23 @@ impl Cloud {
             names.insert(name.to_owned());
         }
         Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_that_is_not_there_is_told_from_one_right_less() {
+        assert!(names_no_project(
+            "Permission denied on resource project p1."
+        ));
+        assert!(names_no_project(
+            "Project 'p1' not found or permission denied. Help Token: x"
+        ));
+        assert!(!names_no_project(
+            "Permission 'run.jobs.list' denied on resource 'projects/p1/locations/r'"
+        ));
     }
 }

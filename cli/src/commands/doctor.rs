@@ -165,6 +165,7 @@ async fn facts(sessions: &[&Session]) -> Facts {
     );
     Facts {
         project: session.client.project.clone(),
+        place: session.workspace.place_of_project(&session.client.name),
         region: session.client.region.clone(),
         sign_in: signed_in,
         cloud,

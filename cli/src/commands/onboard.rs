@@ -392,9 +392,8 @@ async fn keep_secrets(
             Err(CloudError::Disabled { .. }) => {
                 later.insert(secret, value);
             }
-            stored => {
-                stored?;
-            }
+            Err(error) => return Err(session.failure(error).await),
+            Ok(_) => {}
         }
     }
     match missing.is_empty() {
@@ -406,7 +405,8 @@ async fn keep_secrets(
 async fn has_value(session: &Session, secret: &str) -> Result<bool, Failure> {
     match session.cloud.secret_has_value(secret).await {
         Err(CloudError::Disabled { .. }) => Ok(false),
-        found => Ok(found?),
+        Err(error) => Err(session.failure(error).await),
+        Ok(has_value) => Ok(has_value),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client::{self, Client};
+use super::error::shown;
 use super::{ClientFile, ConfigError, Manifest, WorkspaceFile, read_yaml, source, yaml_file};
 
 const FILE: &str = "xetl.yaml";
@@ -76,6 +77,17 @@ impl Workspace {
 
     pub fn client_file(&self, name: &str) -> PathBuf {
         yaml_file(&self.root.join("clients"), name)
+    }
+
+    /// Where a client's project is written, such as `clients/acme.yaml:3`.
+    pub fn place_of_project(&self, client: &str) -> String {
+        let shared = self.root.join(FILE);
+        let files = [self.client_file(client), shared.clone()];
+        let found = files.iter().find_map(|path| {
+            let text = std::fs::read_to_string(path).ok()?;
+            Some(format!("{}:{}", shown(path), line_of(&text, "project")?))
+        });
+        found.unwrap_or_else(|| shown(&shared))
     }
 
     pub fn source_file(&self, name: &str) -> PathBuf {
@@ -163,6 +175,15 @@ impl Workspace {
     }
 }
 
+/// The line of a key of the outermost map, from 1.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let is_it = |line: &str| {
+        let rest = line.strip_prefix(key);
+        rest.is_some_and(|rest| rest.trim_start().starts_with(':'))
+    };
+    text.lines().position(is_it).map(|index| index + 1)
+}
+
 /// The `.yaml` files of a folder without their ending, sorted; none where there is no folder.
 fn yaml_names(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else {
@@ -174,4 +195,16 @@ fn yaml_names(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_where_it_is_the_documents_own() {
+        let text = "# project: old\ndefaults:\n  project: other\nproject : p1 # theirs\n";
+        assert_eq!(line_of(text, "project"), Some(4));
+        assert_eq!(line_of("projects: 1\n", "project"), None);
+    }
 }

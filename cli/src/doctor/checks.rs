@@ -69,14 +69,23 @@ pub fn project(facts: &Facts, state: &Result<String, CloudError>) -> Finding {
             error,
             "cloudresourcemanager.googleapis.com",
         ),
-        // Google does not tell a missing project from a forbidden one.
-        Err(CloudError::Denied { .. } | CloudError::NotFound { .. }) => {
-            let sentence = format!("{project} does not exist, or you may not see it");
-            Finding::new("project", Level::Problem, sentence)
-                .mend(format!("gcloud projects describe {project}"))
+        Err(error) if is_hidden(error) => {
+            let sentence = format!(
+                "{}: {project} does not exist, or you may not see it",
+                facts.place
+            );
+            Finding::new("project", Level::Problem, sentence).mend("gcloud projects list")
         }
         Err(error) => unknown("project", error),
     }
+}
+
+/// Google does not tell a missing project from a forbidden one.
+pub fn is_hidden(error: &CloudError) -> bool {
+    matches!(
+        error,
+        CloudError::Denied { .. } | CloudError::NotFound { .. }
+    )
 }
 
 pub fn billing(facts: &Facts, billing: &Result<bool, CloudError>) -> Finding {

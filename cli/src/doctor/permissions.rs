@@ -7,14 +7,19 @@ use super::{Facts, Finding, Level};
 use crate::cloud::CloudError;
 
 /// Permissions by the smallest predefined role that has them all.
-const NEEDED: [(&str, &[&str]); 11] = [
+const NEEDED: [(&str, &[&str]); 14] = [
     (
         "roles/serviceusage.serviceUsageAdmin",
-        &["serviceusage.services.enable", "serviceusage.services.get"],
+        &[
+            "serviceusage.services.enable",
+            "serviceusage.services.get",
+            "serviceusage.services.list",
+        ],
     ),
     (
         "roles/resourcemanager.projectIamAdmin",
         &[
+            "resourcemanager.projects.get",
             "resourcemanager.projects.getIamPolicy",
             "resourcemanager.projects.setIamPolicy",
         ],
@@ -25,9 +30,7 @@ const NEEDED: [(&str, &[&str]); 11] = [
             "iam.serviceAccounts.create",
             "iam.serviceAccounts.delete",
             "iam.serviceAccounts.get",
-            "iam.serviceAccounts.getIamPolicy",
             "iam.serviceAccounts.list",
-            "iam.serviceAccounts.setIamPolicy",
         ],
     ),
     // Whoever makes a job that runs as an account has to be allowed to act as it.
@@ -42,9 +45,11 @@ const NEEDED: [(&str, &[&str]); 11] = [
             "storage.buckets.delete",
             "storage.buckets.get",
             "storage.buckets.getIamPolicy",
+            "storage.buckets.list",
             "storage.buckets.setIamPolicy",
             "storage.buckets.update",
             "storage.objects.create",
+            "storage.objects.delete",
             "storage.objects.get",
             "storage.objects.list",
         ],
@@ -58,34 +63,45 @@ const NEEDED: [(&str, &[&str]); 11] = [
             "secretmanager.secrets.getIamPolicy",
             "secretmanager.secrets.list",
             "secretmanager.secrets.setIamPolicy",
+            "secretmanager.secrets.update",
+            "secretmanager.versions.access",
             "secretmanager.versions.add",
+            "secretmanager.versions.get",
             "secretmanager.versions.list",
         ],
     ),
     (
         "roles/artifactregistry.admin",
         &[
+            "artifactregistry.dockerimages.get",
+            "artifactregistry.dockerimages.list",
             "artifactregistry.repositories.create",
             "artifactregistry.repositories.delete",
             "artifactregistry.repositories.downloadArtifacts",
             "artifactregistry.repositories.get",
+            "artifactregistry.repositories.list",
             "artifactregistry.repositories.update",
             "artifactregistry.repositories.uploadArtifacts",
         ],
     ),
     (
-        "roles/bigquery.admin",
+        "roles/bigquery.dataOwner",
         &[
             "bigquery.datasets.create",
             "bigquery.datasets.delete",
             "bigquery.datasets.get",
+            "bigquery.datasets.getIamPolicy",
+            "bigquery.datasets.setIamPolicy",
             "bigquery.datasets.update",
-            "bigquery.jobs.create",
+            "bigquery.tables.getData",
+            "bigquery.tables.list",
         ],
     ),
+    ("roles/bigquery.jobUser", &["bigquery.jobs.create"]),
     (
         "roles/run.admin",
         &[
+            "run.executions.get",
             "run.executions.list",
             "run.jobs.create",
             "run.jobs.delete",
@@ -93,6 +109,7 @@ const NEEDED: [(&str, &[&str]); 11] = [
             "run.jobs.getIamPolicy",
             "run.jobs.list",
             "run.jobs.run",
+            "run.jobs.runWithOverrides",
             "run.jobs.setIamPolicy",
             "run.jobs.update",
         ],
@@ -102,9 +119,29 @@ const NEEDED: [(&str, &[&str]); 11] = [
         &[
             "cloudscheduler.jobs.create",
             "cloudscheduler.jobs.delete",
+            "cloudscheduler.jobs.enable",
             "cloudscheduler.jobs.get",
             "cloudscheduler.jobs.list",
+            "cloudscheduler.jobs.pause",
             "cloudscheduler.jobs.update",
+        ],
+    ),
+    (
+        "roles/monitoring.alertPolicyEditor",
+        &[
+            "monitoring.alertPolicies.create",
+            "monitoring.alertPolicies.delete",
+            "monitoring.alertPolicies.list",
+            "monitoring.alertPolicies.update",
+        ],
+    ),
+    (
+        "roles/monitoring.notificationChannelEditor",
+        &[
+            "monitoring.notificationChannels.create",
+            "monitoring.notificationChannels.delete",
+            "monitoring.notificationChannels.list",
+            "monitoring.notificationChannels.update",
         ],
     ),
     ("roles/logging.viewer", &["logging.logEntries.list"]),

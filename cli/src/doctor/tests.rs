@@ -10,6 +10,7 @@ fn denied<T>() -> Result<T, CloudError> {
 fn healthy() -> Facts {
     Facts {
         project: "acme-prod".to_owned(),
+        place: "xetl.yaml:2".to_owned(),
         region: "europe-west2".to_owned(),
         sign_in: Ok(SignIn {
             kind: "a service account's key".to_owned(),
@@ -66,7 +67,7 @@ fn where_all_is_well_every_check_says_so() {
     Ok project: acme-prod is active
     Ok billing: enabled
     Ok apis: all that are needed are on
-    Ok permissions: all 54 that are needed
+    Ok permissions: all 78 that are needed
     Ok jobs: 12 of 1000 a region, europe-west2, 2 more to come
     Ok accounts: 3 of 100 a project
     Ok image: sha256:aaaaaaaaaaaa, in the repository
@@ -145,8 +146,8 @@ fn what_may_not_be_asked_is_not_known_and_no_problem() {
     insta::assert_snapshot!(told(&facts), @r"
     Ok credentials: a service account's key, ci@acme-prod.iam.gserviceaccount.com
     Ok clock: as Google's
-    Problem project: acme-prod does not exist, or you may not see it
-      -> gcloud projects describe acme-prod
+    Problem project: xetl.yaml:2: acme-prod does not exist, or you may not see it
+      -> gcloud projects list
     Warning billing: not known: the project: no
       -> gcloud billing projects describe acme-prod
     Ok apis: all that are needed are on
@@ -156,6 +157,20 @@ fn what_may_not_be_asked_is_not_known_and_no_problem() {
     Ok image: sha256:aaaaaaaaaaaa, in the repository
     Ok terraform: not installed, and xetl needs none
     ");
+}
+
+#[test]
+fn of_a_project_that_is_nowhere_nothing_else_is_told() {
+    let mut facts = healthy();
+    if let Some(cloud) = &mut facts.cloud {
+        (cloud.state, cloud.billing, cloud.apis_off) = (denied(), denied(), denied());
+    }
+    let problems = examine(&facts);
+    let checks: Vec<_> = problems.iter().map(|it| it.check).collect();
+    assert_eq!(
+        checks,
+        ["credentials", "clock", "project", "image", "terraform"]
+    );
 }
 
 #[test]

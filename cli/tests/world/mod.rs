@@ -23,6 +23,8 @@ pub const THINGS: &str = include_str!("things.yaml");
 pub struct World {
     folder: tempfile::TempDir,
     sandbox: Option<Child>,
+    /// The service account xetl runs as; the local cloud's owner where there is none.
+    key: Option<PathBuf>,
 }
 
 /// What one command did.
@@ -37,7 +39,13 @@ impl World {
         World {
             folder: tempfile::tempdir().unwrap(),
             sandbox: None,
+            key: None,
         }
+    }
+
+    /// From now on xetl runs as the service account of this key.
+    pub fn sign_in(&mut self, key: &Value) {
+        self.key = Some(self.write("key.json", &key.to_string()));
     }
 
     pub fn path(&self) -> &Path {
@@ -70,7 +78,11 @@ impl World {
             .env("XETL_RUNTIME_BIN", built("xetl-runtime"))
             .env(wire::RECORD, self.record())
             .env("NO_COLOR", "1")
+            .env_remove("GOOGLE_APPLICATION_CREDENTIALS")
             .stdin(Stdio::null());
+        if let Some(key) = &self.key {
+            command.env("GOOGLE_APPLICATION_CREDENTIALS", key);
+        }
         command
     }
 

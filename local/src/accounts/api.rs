@@ -57,17 +57,32 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// The account a request names; the project may be `-`.
-pub(super) fn named(cloud: &Cloud, request: &Request) -> Result<Account, ApiError> {
+/// The account a request names, if the caller may do this to it; the project may be `-`.
+pub(super) fn named(
+    cloud: &Cloud,
+    request: &Request,
+    permission: &str,
+) -> Result<Account, ApiError> {
     let (project, account) = (request.var("project"), request.var("account"));
-    let found = cloud
-        .accounts
-        .get(account)
-        .ok_or_else(|| missing(account))?;
-    if project == "-" || cloud.projects.id(project)? == found.project_id {
-        return Ok(found);
+    let mut found = cloud.accounts.get(account);
+    if project != "-" {
+        let project = cloud.projects.id(project)?;
+        found = found.filter(|found| found.project_id == project);
+        // One that is not there is told only to those who might see it.
+        let resource = format!("projects/{project}/serviceAccounts/{account}");
+        policy::require(cloud, &request.caller, &resource, permission)?;
     }
-    Err(missing(account))
+    let found = found.ok_or_else(|| missing(account))?;
+    policy::require(cloud, &request.caller, &found.name, permission)?;
+    Ok(found)
+}
+
+/// The project a request names, if the caller may do this in it.
+fn admitted(cloud: &Cloud, request: &Request, permission: &str) -> Result<String, ApiError> {
+    let project = cloud.projects.id(request.var("project"))?;
+    let resource = format!("projects/{project}");
+    policy::require(cloud, &request.caller, &resource, permission)?;
+    Ok(project)
 }
 
 async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
@@ -78,7 +93,7 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
         #[serde(default)]
         service_account: Draft,
     }
-    let project = cloud.projects.id(request.var("project"))?;
+    let project = admitted(&cloud, &request, "iam.serviceAccounts.create")?;
     let body: Body = request.json().await?;
     let account = cloud
         .accounts
@@ -87,7 +102,7 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 }
 
 async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let project = cloud.projects.id(request.var("project"))?;
+    let project = admitted(&cloud, &request, "iam.serviceAccounts.list")?;
     let (accounts, next) = Paging::of(&request, 100)?.take(cloud.accounts.list(&project));
     let mut reply = json!({ "accounts": accounts });
     if let Some(next) = next {
@@ -97,7 +112,8 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
-    Ok(Json(named(&cloud, &request)?).into_response())
+    let account = named(&cloud, &request, "iam.serviceAccounts.get")?;
+    Ok(Json(account).into_response())
 }
 
 async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
@@ -107,7 +123,7 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
         service_account: Value,
         update_mask: String,
     }
-    let account = named(&cloud, &request)?;
+    let account = named(&cloud, &request, "iam.serviceAccounts.update")?;
     let body: Body = request.json().await?;
     let draft = masked(&body.service_account, &body.update_mask)?;
     check(&draft)?;
@@ -137,7 +153,7 @@ fn masked(sent: &Value, mask: &str) -> Result<Draft, ApiError> {
 }
 
 async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let account = named(&cloud, &request)?;
+    let account = named(&cloud, &request, "iam.serviceAccounts.delete")?;
     cloud.accounts.delete(&account)?;
     cloud
         .policies
@@ -146,6 +162,7 @@ async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn undelete(cloud: Arc<Cloud>, request: Request) -> Reply {
+    admitted(&cloud, &request, "iam.serviceAccounts.undelete")?;
     let account = cloud.accounts.undelete(request.var("account"))?;
     cloud
         .policies
@@ -165,7 +182,7 @@ fn deleted_member(account: &Account) -> String {
 }
 
 async fn enable(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let account = named(&cloud, &request)?;
+    let account = named(&cloud, &request, "iam.serviceAccounts.enable")?;
     cloud
         .accounts
         .change(&account.email, |account| account.disabled = false)?;
@@ -173,7 +190,7 @@ async fn enable(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn disable(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let account = named(&cloud, &request)?;
+    let account = named(&cloud, &request, "iam.serviceAccounts.disable")?;
     cloud
         .accounts
         .change(&account.email, |account| account.disabled = true)?;
@@ -181,17 +198,18 @@ async fn disable(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn get_policy(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let account = named(&cloud, &request)?;
+    let account = named(&cloud, &request, "iam.serviceAccounts.getIamPolicy")?;
     policy::get_iam_policy(&cloud, request, &account.name).await
 }
 
 async fn set_policy(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let account = named(&cloud, &request)?;
+    let account = named(&cloud, &request, "iam.serviceAccounts.setIamPolicy")?;
     policy::set_iam_policy(&cloud, request, &account.name).await
 }
 
 async fn test_permissions(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let account = named(&cloud, &request)?;
+    let email = request.var("account");
+    let account = cloud.accounts.get(email).ok_or_else(|| missing(email))?;
     policy::test_iam_permissions(&cloud, request, &account.name).await
 }
 

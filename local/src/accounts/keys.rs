@@ -87,7 +87,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn create(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let account = named(&cloud, &request)?;
+    let account = named(&cloud, &request, "iam.serviceAccountKeys.create")?;
     let keys = &cloud.accounts.keys;
     if keys.of(&account.email).len() >= MOST_KEYS {
         return Err(ApiError::failed_precondition(
@@ -154,14 +154,14 @@ fn shown(account: &Account, key: &Key) -> Value {
 }
 
 async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let account = named(&cloud, &request)?;
+    let account = named(&cloud, &request, "iam.serviceAccountKeys.list")?;
     let keys = cloud.accounts.keys.of(&account.email);
     let keys: Vec<Value> = keys.iter().map(|key| shown(&account, key)).collect();
     Ok(Json(json!({ "keys": keys })).into_response())
 }
 
-fn found(cloud: &Cloud, request: &Request) -> Result<(Account, Key), ApiError> {
-    let account = named(cloud, request)?;
+fn found(cloud: &Cloud, request: &Request, permission: &str) -> Result<(Account, Key), ApiError> {
+    let account = named(cloud, request, permission)?;
     let id = request.var("key");
     let key = cloud
         .accounts
@@ -172,12 +172,12 @@ fn found(cloud: &Cloud, request: &Request) -> Result<(Account, Key), ApiError> {
 }
 
 async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let (account, key) = found(&cloud, &request)?;
+    let (account, key) = found(&cloud, &request, "iam.serviceAccountKeys.get")?;
     Ok(Json(shown(&account, &key)).into_response())
 }
 
 async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let (account, key) = found(&cloud, &request)?;
+    let (account, key) = found(&cloud, &request, "iam.serviceAccountKeys.delete")?;
     let name = format!("{}/{}", account.email, key.id);
     cloud.accounts.keys.known.remove(&name)?;
     Ok(Json(json!({})).into_response())

@@ -36,12 +36,8 @@ async fn generate(cloud: Arc<Cloud>, mut request: Request) -> Reply {
             "Request must contain at least one scope.",
         ));
     }
-    let account = named(&cloud, &request)?;
-    if account.disabled
-        || !cloud
-            .policies
-            .permits(&account.name, PERMISSION, &request.caller)
-    {
+    let account = named(&cloud, &request, PERMISSION)?;
+    if account.disabled {
         return Err(ApiError::permission_denied(format!(
             "Permission '{PERMISSION}' denied on resource (or it may not exist)."
         )));

@@ -16,6 +16,7 @@ use super::resource::{
 use crate::assets::Asset;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
+use crate::identity::Caller;
 use crate::router::{Reply, Request, Route};
 
 /// Fields that the server makes or that never change.
@@ -115,6 +116,15 @@ fn tidy(mut settings: Object) -> Result<Object, ApiError> {
     Ok(settings)
 }
 
+/// Where nothing is said of access, whoever makes a dataset owns it too.
+fn first_access(caller: &Caller) -> Value {
+    let mut access = default_access();
+    if let (Caller::ServiceAccount(email), Some(entries)) = (caller, access.as_array_mut()) {
+        entries.push(json!({"role": "OWNER", "userByEmail": email}));
+    }
+    access
+}
+
 fn default_access() -> Value {
     json!([
         {"role": "WRITER", "specialGroup": "projectWriters"},
@@ -188,12 +198,21 @@ fn reference(request: &Request) -> DatasetRef {
 async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     let project = request.var("project");
     access::on_project(&cloud, &request.caller, project, "bigquery.datasets.create")?;
+    let caller = request.caller.clone();
     let body: Object = request.json().await?;
+    if body.contains_key("access") {
+        let permission = "bigquery.datasets.setIamPolicy";
+        access::on_project(&cloud, &caller, request.var("project"), permission)?;
+    }
     let name = body
         .get("datasetReference")
         .and_then(|name| name["datasetId"].as_str());
     let reference = DatasetRef::new(request.var("project"), name.unwrap_or_default());
     reference.check()?;
+    let mut settings = writable(&body, FIXED);
+    settings
+        .entry("access")
+        .or_insert_with(|| first_access(&caller));
     let location = body
         .get("location")
         .and_then(Value::as_str)
@@ -203,7 +222,7 @@ async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
         created: now_ms(),
         modified: now_ms(),
         version: 1,
-        settings: tidy(writable(&body, FIXED))?,
+        settings: tidy(settings)?,
         reference,
     };
     cloud
@@ -225,7 +244,13 @@ async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
     access::for_request(&cloud, &request, "bigquery.datasets.get")?;
     let dataset = cloud.bigquery.dataset(&reference(&request))?;
-    Ok(Json(dataset.view(&cloud.endpoint)).into_response())
+    let mut view = dataset.view(&cloud.endpoint);
+    if access::for_request(&cloud, &request, "bigquery.datasets.getIamPolicy").is_err()
+        && let Some(view) = view.as_object_mut()
+    {
+        view.shift_remove("access");
+    }
+    Ok(Json(view).into_response())
 }
 
 async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
@@ -238,6 +263,10 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
         .into_iter()
         .map(|(_, dataset)| dataset)
         .filter(|dataset| matches_filter(&dataset.settings, filter))
+        .filter(|dataset| {
+            let permission = "bigquery.datasets.get";
+            access::on_dataset(&cloud, &request.caller, &dataset.reference, permission).is_ok()
+        })
         .collect();
     let (datasets, next) = page(wanted, &request, 1000)?;
     let items: Vec<Value> = datasets.iter().map(Dataset::item).collect();
@@ -248,9 +277,19 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
     Ok(Json(reply).into_response())
 }
 
-async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
-    access::for_request(&cloud, &request, "bigquery.datasets.update")?;
+/// What a change sends, if the caller may make it: who has access is a right by itself.
+async fn changes(cloud: &Cloud, request: &mut Request) -> Result<Object, ApiError> {
     let body: Object = request.json().await?;
+    if body.contains_key("access") {
+        access::for_request(cloud, request, "bigquery.datasets.setIamPolicy")?;
+    }
+    Ok(body)
+}
+
+async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.datasets.get")?;
+    access::for_request(&cloud, &request, "bigquery.datasets.update")?;
+    let body: Object = changes(&cloud, &mut request).await?;
     write(&cloud, &request, |dataset| {
         same_location(dataset, &body)?;
         let mut settings = dataset.settings.clone();
@@ -262,8 +301,9 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 }
 
 async fn update(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    access::for_request(&cloud, &request, "bigquery.datasets.get")?;
     access::for_request(&cloud, &request, "bigquery.datasets.update")?;
-    let body: Object = request.json().await?;
+    let body: Object = changes(&cloud, &mut request).await?;
     write(&cloud, &request, |dataset| {
         same_location(dataset, &body)?;
         dataset.change(writable(&body, FIXED))

@@ -267,6 +267,7 @@ async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
         request.var("job"),
         request.query("location"),
     )?;
+    access::for_made(&cloud, &request.caller, &job, "bigquery.jobs.get")?;
     Ok(Json(job.view(&cloud.endpoint)).into_response())
 }
 
@@ -278,6 +279,7 @@ async fn cancel(cloud: Arc<Cloud>, request: Request) -> Reply {
         request.var("job"),
         request.query("location"),
     )?;
+    access::for_made(&cloud, &request.caller, &job, "bigquery.jobs.update")?;
     let job = cloud.bigquery.jobs.update(&job.key(), |present| {
         let job = present
             .as_mut()
@@ -305,6 +307,9 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
         .into_iter()
         .map(|(_, job)| job)
         .filter(wanted)
+        .filter(|job| {
+            access::for_made(&cloud, &request.caller, job, "bigquery.jobs.listAll").is_ok()
+        })
         .collect();
     jobs.sort_by_key(|job| std::cmp::Reverse(job.created));
     let (jobs, next) = page(jobs, &request, 1000)?;

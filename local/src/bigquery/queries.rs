@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::access;
 use super::faults::error_of;
 use super::job::{Failure, Job, State};
 use super::jobs;
@@ -176,6 +177,7 @@ async fn results(cloud: Arc<Cloud>, request: Request) -> Reply {
             "Cannot retrieve results of a job that is not a query job.",
         ));
     }
+    access::for_made(&cloud, &request.caller, &job, "bigquery.jobs.get")?;
     let limit = wait_limit(number(&request, "timeoutMs")?);
     let job = jobs::wait(&cloud, job, limit).await;
     let mut reply = reply(&cloud, &job, Window::of(&request)?).await?;

@@ -76,7 +76,7 @@ pub fn tested(
     resource: &str,
     mut permissions: Vec<String>,
 ) -> Value {
-    permissions.retain(|permission| cloud.policies.permits(resource, permission, caller));
+    permissions.retain(|permission| cloud.policies.would_permit(resource, permission, caller));
     if permissions.is_empty() {
         return json!({});
     }

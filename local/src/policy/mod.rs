@@ -3,6 +3,7 @@
 //! Knows resources only by their names; whether one exists is its service's matter.
 
 mod api;
+mod asked;
 mod tidy;
 
 use std::io;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use api::{get_iam_policy, require, set_iam_policy, test_iam_permissions, tested};
+pub use asked::routes as asked_routes;
 
 use crate::accounts::Accounts;
 use crate::error::ApiError;
@@ -21,6 +23,7 @@ use crate::identity::Caller;
 use crate::lag::Lag;
 use crate::roles;
 use crate::store::{Collection, Store};
+use asked::Asked;
 use tidy::{is_google_managed, tidy};
 
 /// The etag of a policy nobody has set.
@@ -67,6 +70,7 @@ pub struct Policies {
     policies: Collection<Policy>,
     accounts: Arc<Accounts>,
     pub lag: Lag,
+    asked: Asked,
 }
 
 impl Policies {
@@ -75,6 +79,7 @@ impl Policies {
             policies: store.collection("policies")?,
             accounts,
             lag: Lag::default(),
+            asked: Asked::default(),
         })
     }
 
@@ -132,14 +137,26 @@ impl Policies {
             .collect()
     }
 
-    /// Whether a caller may do this: the user may do everything, an account what its roles say.
+    /// Whether a caller who wants to do this may.
     pub fn permits(&self, resource: &str, permission: &str, caller: &Caller) -> bool {
+        self.asked.note(caller, permission);
+        self.would_permit(resource, permission, caller)
+    }
+
+    /// Whether a caller may do this: the user may do everything, an account what its roles say.
+    fn would_permit(&self, resource: &str, permission: &str, caller: &Caller) -> bool {
         let Caller::ServiceAccount(_) = caller else {
             return true;
         };
         self.roles(resource, &caller.member())
             .iter()
             .any(|role| roles::contains(role, permission))
+    }
+
+    /// Whether a caller may have something run as this account, which must exist.
+    pub fn may_act_as(&self, caller: &Caller, email: &str) -> bool {
+        let account = self.accounts.get(email);
+        account.is_some_and(|it| self.permits(&it.name, "iam.serviceAccounts.actAs", caller))
     }
 
     /// Drops the policy of a resource that is gone.

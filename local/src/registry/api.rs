@@ -58,13 +58,23 @@ fn parent(request: &Request) -> String {
     )
 }
 
-/// The repository a path names, which must exist.
-pub(super) fn named(cloud: &Cloud, request: &Request) -> Result<Repository, ApiError> {
-    let name = format!(
+fn name(request: &Request) -> String {
+    format!(
         "{}/repositories/{}",
         parent(request),
         request.var("repository")
-    );
+    )
+}
+
+/// The repository a path names, if the caller may do this to it (`repositories.get`).
+pub(super) fn named(
+    cloud: &Cloud,
+    request: &Request,
+    permission: &str,
+) -> Result<Repository, ApiError> {
+    let name = name(request);
+    let permission = format!("artifactregistry.{permission}");
+    policy::require(cloud, &request.caller, &name, &permission)?;
     cloud.registry.repositories.get(&name)
 }
 
@@ -105,30 +115,27 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 }
 
 async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let parent = parent(&request);
+    let permission = "artifactregistry.repositories.list";
+    policy::require(&cloud, &request.caller, &parent, permission)?;
     if let Some(filter) = request.query("filter").filter(|filter| !filter.is_empty()) {
         return Err(ApiError::unimplemented(format!(
             "the local cloud does not filter repositories: `{filter}`"
         )));
     }
-    let all = cloud
-        .registry
-        .repositories
-        .list(&parent(&request))
-        .into_iter();
+    let all = cloud.registry.repositories.list(&parent).into_iter();
     let all = all.map(|repository| (repository.name.clone(), view(&cloud, &repository)));
     let (page, next) = Paging::of(&request, 1000)?.take(all.collect());
     Ok(Json(forms::list_reply("repositories", &page, next)).into_response())
 }
 
 async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let repository = named(&cloud, &request)?;
+    let repository = named(&cloud, &request, "repositories.get")?;
     Ok(Json(view(&cloud, &repository)).into_response())
 }
 
 async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
-    let repository = named(&cloud, &request)?;
-    let permission = "artifactregistry.repositories.update";
-    policy::require(&cloud, &request.caller, &repository.name, permission)?;
+    let repository = named(&cloud, &request, "repositories.update")?;
     let mask = request.query("updateMask").unwrap_or("").to_owned();
     if mask.is_empty() {
         return Err(ApiError::invalid("update_mask is required"));
@@ -143,9 +150,7 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 }
 
 async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let repository = named(&cloud, &request)?;
-    let permission = "artifactregistry.repositories.delete";
-    policy::require(&cloud, &request.caller, &repository.name, permission)?;
+    let repository = named(&cloud, &request, "repositories.delete")?;
     let (project, id) = (repository.project(), repository.id());
     let registry = &cloud.registry;
     // First the name, so that no image is pulled or pushed while its bytes go.
@@ -161,18 +166,16 @@ async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn get_iam_policy(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let name = named(&cloud, &request)?.name;
+    let name = named(&cloud, &request, "repositories.getIamPolicy")?.name;
     policy::get_iam_policy(&cloud, request, &name).await
 }
 
 async fn set_iam_policy(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let name = named(&cloud, &request)?.name;
-    let permission = "artifactregistry.repositories.setIamPolicy";
-    policy::require(&cloud, &request.caller, &name, permission)?;
+    let name = named(&cloud, &request, "repositories.setIamPolicy")?.name;
     policy::set_iam_policy(&cloud, request, &name).await
 }
 
 async fn test_iam_permissions(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let name = named(&cloud, &request)?.name;
+    let name = cloud.registry.repositories.get(&name(&request))?.name;
     policy::test_iam_permissions(&cloud, request, &name).await
 }

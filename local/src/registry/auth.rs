@@ -23,14 +23,14 @@ const USER: &str = "oauth2accesstoken";
 /// Who calls, or the 401 that says where to sign in.
 pub fn caller(cloud: &Cloud, headers: &HeaderMap, call: &Call) -> Result<Caller, Box<Response>> {
     credentials(headers)
-        .and_then(|token| cloud.identity.bearer(&token))
+        .and_then(|token| cloud.bearer(&token))
         .ok_or_else(|| Box::new(challenge(&cloud.endpoint, call)))
 }
 
 /// `GET /v2/token`: gives a bearer token for credentials that are good.
 pub fn token(cloud: &Cloud, request: &Request) -> Result<Response, RegistryError> {
     let token = credentials(&request.headers)
-        .filter(|token| cloud.identity.bearer(token).is_some())
+        .filter(|token| cloud.bearer(token).is_some())
         .ok_or_else(|| {
             RegistryError::unauthorized(format!(
                 "sign in as `{USER}` with an access token as password"

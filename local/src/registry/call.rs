@@ -169,6 +169,16 @@ impl Call {
         )
     }
 
+    /// What Artifact Registry asks for it.
+    pub fn permission(&self) -> &'static str {
+        match self {
+            Call::DeleteManifest(_, Reference::Tag(_)) => "artifactregistry.tags.delete",
+            Call::DeleteManifest(..) => "artifactregistry.versions.delete",
+            _ if self.is_push() => "artifactregistry.repositories.uploadArtifacts",
+            _ => "artifactregistry.repositories.downloadArtifacts",
+        }
+    }
+
     pub fn name(&self) -> Option<&Name> {
         match self {
             Call::Ping => None,

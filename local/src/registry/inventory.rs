@@ -109,14 +109,14 @@ fn docker_image_view(cloud: &Cloud, repository: &Repository, name: &Name, entry:
 }
 
 async fn docker_images(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let repository = named(&cloud, &request)?;
+    let repository = named(&cloud, &request, "dockerimages.list")?;
     let all = entries(&cloud, &repository).into_iter();
     let all = all.map(|(name, entry)| docker_image_view(&cloud, &repository, &name, &entry));
     reply(&request, "dockerImages", all.collect())
 }
 
 async fn docker_image(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let repository = named(&cloud, &request)?;
+    let repository = named(&cloud, &request, "dockerimages.get")?;
     let wanted = request.var("image");
     let found = entries(&cloud, &repository)
         .into_iter()
@@ -127,7 +127,7 @@ async fn docker_image(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn packages(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let repository = named(&cloud, &request)?;
+    let repository = named(&cloud, &request, "packages.list")?;
     let images: BTreeSet<String> = entries(&cloud, &repository)
         .into_iter()
         .map(|(name, _)| name.image)
@@ -139,8 +139,12 @@ async fn packages(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 /// The repository and image of a path under a package.
-fn package(cloud: &Cloud, request: &Request) -> Result<(Repository, Name, String), ApiError> {
-    let repository = named(cloud, request)?;
+fn package(
+    cloud: &Cloud,
+    request: &Request,
+    permission: &str,
+) -> Result<(Repository, Name, String), ApiError> {
+    let repository = named(cloud, request, permission)?;
     let image = request.var("package");
     let name = Name {
         project: repository.project().to_owned(),
@@ -155,7 +159,7 @@ fn package(cloud: &Cloud, request: &Request) -> Result<(Repository, Name, String
 }
 
 async fn versions(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let (_, name, path) = package(&cloud, &request)?;
+    let (_, name, path) = package(&cloud, &request, "versions.list")?;
     let entries = cloud.registry.images.entries(&name).into_iter();
     let versions = entries.map(|entry| {
         json!({"name": format!("{path}/versions/{}", entry.digest),
@@ -165,7 +169,7 @@ async fn versions(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn tags(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let (_, name, path) = package(&cloud, &request)?;
+    let (_, name, path) = package(&cloud, &request, "tags.list")?;
     let tags = cloud.registry.images.tags(&name).into_iter();
     let tags = tags.map(|(tag, document)| {
         json!({"name": format!("{path}/tags/{tag}"),

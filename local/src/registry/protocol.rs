@@ -77,7 +77,7 @@ async fn serve(cloud: &Cloud, request: Request, path: &str) -> Answer {
         .repositories
         .find(&name.project, &name.repository)
         .ok_or_else(|| RegistryError::name_unknown(&name.to_string()))?;
-    permit(cloud, &caller, &repository, call.is_push())?;
+    permit(cloud, &caller, &repository, call.permission())?;
     carry_out(cloud, request, &repository, call).await
 }
 
@@ -85,12 +85,8 @@ fn permit(
     cloud: &Cloud,
     caller: &Caller,
     repository: &Repository,
-    push: bool,
+    permission: &str,
 ) -> Result<(), RegistryError> {
-    let permission = match push {
-        true => "artifactregistry.repositories.uploadArtifacts",
-        false => "artifactregistry.repositories.downloadArtifacts",
-    };
     if cloud.policies.permits(&repository.name, permission, caller) {
         return Ok(());
     }

@@ -27,12 +27,31 @@ pub fn check_account(cloud: &Cloud, template: &ExecutionTemplate) -> Result<(), 
              default account",
         ));
     }
-    if cloud.accounts.exists(account) {
-        return Ok(());
+    match cloud.accounts.exists(account) {
+        true => Ok(()),
+        false => Err(not_to_act_as(account)),
     }
-    Err(ApiError::permission_denied(format!(
+}
+
+/// # Errors
+/// Whoever makes or changes a job must be allowed to act as its account.
+pub fn check_author(
+    cloud: &Cloud,
+    caller: &Caller,
+    template: &ExecutionTemplate,
+) -> Result<(), ApiError> {
+    check_account(cloud, template)?;
+    let account = &template.template.service_account;
+    match cloud.policies.may_act_as(caller, account) {
+        true => Ok(()),
+        false => Err(not_to_act_as(account)),
+    }
+}
+
+fn not_to_act_as(account: &str) -> ApiError {
+    ApiError::permission_denied(format!(
         "Permission 'iam.serviceaccounts.actAs' denied on service account {account} (or it may not exist)."
-    )))
+    ))
 }
 
 /// Whether the job is ready; if not, the condition and the operation's error.

@@ -14,6 +14,7 @@ use super::{access, check, executor};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::forms;
+use crate::identity::Caller;
 use crate::operations::{Operation, any};
 use crate::paging::Paging;
 use crate::policy;
@@ -103,7 +104,13 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     }
     let spec = check::with_defaults(JobSpec::parse(body)?);
     let job = Job::new(name, spec, request.caller.email());
-    let operation = write(&cloud, job, None, flag(&request, "validateOnly"))?;
+    let operation = write(
+        &cloud,
+        &request.caller,
+        job,
+        None,
+        flag(&request, "validateOnly"),
+    )?;
     Ok(Json(operation).into_response())
 }
 
@@ -116,12 +123,13 @@ fn taken(id: &str) -> ApiError {
 /// operation failed.
 pub(super) fn write(
     cloud: &Cloud,
+    caller: &Caller,
     mut job: Job,
     before: Option<String>,
     validate_only: bool,
 ) -> Result<Operation, ApiError> {
     check::check(&job.spec)?;
-    access::check_account(cloud, &job.spec.template)?;
+    access::check_author(cloud, caller, &job.spec.template)?;
     let (ready, outcome) = access::readiness(cloud, job.project(), &job.spec.template);
     job.ready = ready;
     let shown = any(KIND, job.view());
@@ -177,15 +185,23 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
             let before = present.etag();
             write(
                 &cloud,
+                &request.caller,
                 present.replaced(spec, modifier),
                 Some(before),
                 validate_only,
             )?
         }
         Err(error) if error.code == 404 && flag(&request, "allowMissing") => {
+            policy::require(
+                &cloud,
+                &request.caller,
+                &parent(&request),
+                "run.jobs.create",
+            )?;
             check::check_name(request.var("job"))?;
             write(
                 &cloud,
+                &request.caller,
                 Job::new(name(&request), spec, modifier),
                 None,
                 validate_only,

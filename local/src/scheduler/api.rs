@@ -14,6 +14,7 @@ use super::spec::JobSpec;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::forms;
+use crate::identity::Caller;
 use crate::paging::Paging;
 use crate::policy;
 use crate::router::{Reply, Request, Route};
@@ -65,8 +66,14 @@ fn no_job() -> ApiError {
     ApiError::not_found("Job not found.")
 }
 
-/// The account of a token must be one of the job's own project (Cloud Scheduler, HTTP target auth).
-fn check_account(cloud: &Cloud, project: &str, spec: &JobSpec) -> Result<(), ApiError> {
+/// The account of a token must be one of the job's own project, and the caller's to act as
+/// (Cloud Scheduler, HTTP target auth).
+fn check_account(
+    cloud: &Cloud,
+    caller: &Caller,
+    project: &str,
+    spec: &JobSpec,
+) -> Result<(), ApiError> {
     let Some(account) = spec
         .http_target
         .as_ref()
@@ -75,7 +82,7 @@ fn check_account(cloud: &Cloud, project: &str, spec: &JobSpec) -> Result<(), Api
         return Ok(());
     };
     let of_project = account.ends_with(&format!("@{project}.iam.gserviceaccount.com"));
-    if of_project && cloud.accounts.exists(account) {
+    if of_project && cloud.policies.may_act_as(caller, account) {
         return Ok(());
     }
     Err(ApiError::permission_denied(format!(
@@ -113,7 +120,7 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
         ApiError::invalid(format!("Job name must be {parent}/jobs/JOB, not `{name}`"))
     })?)?;
     let spec = JobSpec::parse(body)?.checked()?;
-    check_account(&cloud, request.var("project"), &spec)?;
+    check_account(&cloud, &request.caller, request.var("project"), &spec)?;
     let job = Job {
         name: name.clone(),
         spec: spec.clone(),
@@ -172,7 +179,7 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     let from = JobSpec::parse(request.json().await?)?;
     let job = change(&cloud, &job.name, |job| {
         let spec = job.spec.masked(from, &mask)?.checked()?;
-        check_account(&cloud, request.var("project"), &spec)?;
+        check_account(&cloud, &request.caller, request.var("project"), &spec)?;
         Ok(job.with(spec, Timestamp::now()))
     })?;
     Ok(Json(job.view()).into_response())

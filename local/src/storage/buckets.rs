@@ -14,6 +14,7 @@ use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::paging::Paging;
 use crate::policy::{self, Policy, require};
+use crate::premises::missing_for;
 use crate::router::{Reply, Request, Route};
 
 pub fn routes() -> Vec<Route> {
@@ -93,11 +94,17 @@ impl Storage {
     }
 }
 
-async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+/// The project a request names as a parameter.
+fn project_of(cloud: &Cloud, request: &Request) -> Result<String, ApiError> {
     let project = request
         .query("project")
         .ok_or_else(|| ApiError::invalid("Required parameter: project").reason("required"))?;
-    let project = cloud.projects.id(project)?;
+    let found = cloud.projects.id(project);
+    found.map_err(|_| missing_for("storage.googleapis.com", project))
+}
+
+async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    let project = project_of(&cloud, &request)?;
     let resource = format!("projects/{project}");
     require(&cloud, &request.caller, &resource, "storage.buckets.create")?;
     let sent: Map<String, Value> = request.json().await?;
@@ -163,10 +170,7 @@ fn resource_of(bucket: &Bucket) -> String {
 }
 
 async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let project = request
-        .query("project")
-        .ok_or_else(|| ApiError::invalid("Required parameter: project").reason("required"))?;
-    let project = cloud.projects.id(project)?;
+    let project = project_of(&cloud, &request)?;
     let resource = format!("projects/{project}");
     require(&cloud, &request.caller, &resource, "storage.buckets.list")?;
     let paging = Paging::new(

@@ -94,7 +94,7 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     let name = format!("{parent}/jobs/{id}");
     let spec = check::with_defaults(JobSpec::parse(read::job(body))?);
     let job = Job::new(name.clone(), spec, request.caller.email());
-    jobs_api::write(&cloud, job, None, false)?;
+    jobs_api::write(&cloud, &request.caller, job, None, false)?;
     show_job(&cloud, &request, &name)
 }
 
@@ -108,7 +108,7 @@ async fn replace(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     present.check_etag(&etag)?;
     let spec = check::with_defaults(JobSpec::parse(read::job(body))?);
     let next = present.replaced(spec, request.caller.email());
-    jobs_api::write(&cloud, next, Some(present.etag()), false)?;
+    jobs_api::write(&cloud, &request.caller, next, Some(present.etag()), false)?;
     show_job(&cloud, &request, &present.name)
 }
 
