@@ -104,6 +104,7 @@ fn router() -> Router {
         .with(bigquery::fault_routes())
         .with(lag::routes())
         .with(metadata::routes())
+        .with(monitoring::own_routes())
         .with(service("secretmanager.googleapis.com", secrets::routes()))
         .with(service("storage.googleapis.com", storage::routes()))
         .with(service("iam.googleapis.com", accounts::routes()))
