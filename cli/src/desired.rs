@@ -9,15 +9,17 @@ use xetl_runtime::bundle::BUNDLE_ENV;
 use crate::config::{Client, Lifecycle, Pipeline, VpcSettings};
 use crate::names;
 use crate::resource::{
-    Address, Alert, Bucket, Channel, Dataset, Holder, Job, Kind, Member, Owner, Replication,
-    Repository, Resource, Resources, Schedule, Secret, ServiceAccount, Vpc,
+    Address, Bucket, Dataset, Holder, Job, Kind, Member, Owner, Replication, Repository, Resource,
+    Resources, Schedule, Secret, ServiceAccount, Vpc,
 };
 
+mod alerts;
 mod bundle;
 
 #[cfg(test)]
 mod tests;
 
+pub use alerts::unwatched;
 use bundle::bundle_resource;
 
 /// APIs a client needs. Disabling them is nobody's business but the project's.
@@ -74,7 +76,7 @@ pub fn resources(client: &Client, image: &Image) -> Resources {
         resources.insert(Address::new(Kind::Api, name), Resource::Api);
     }
     shared(client, &names, &mut resources);
-    alerts(client, &mut resources);
+    alerts::alerts(client, &mut resources);
     let image = image_resource(client, image, &mut resources);
     for pipeline in &client.pipelines {
         let bundle = bundle_resource(client, &names, pipeline, &mut resources);
@@ -142,44 +144,6 @@ fn shared(client: &Client, names: &Names, resources: &mut Resources) {
         "roles/bigquery.jobUser",
         &names.job_email,
     );
-}
-
-/// A channel for each address, and an alert for each pipeline; nothing where nobody is told.
-fn alerts(client: &Client, resources: &mut Resources) {
-    let emails = &client.settings.emails;
-    if emails.is_empty() {
-        return;
-    }
-    let api = Address::new(Kind::Api, "monitoring.googleapis.com");
-    resources.insert(api, Resource::Api);
-    for email in emails {
-        let channel = Channel {
-            enabled: true,
-            is_shared: false,
-        };
-        resources.insert(Address::new(Kind::Channel, email), channel.into());
-    }
-    for pipeline in &client.pipelines {
-        let job = names::job(&client.name, &pipeline.name);
-        let address = Address::new(Kind::Alert, format!("{job}-failed"));
-        resources.insert(address, alert(client, pipeline, &job).into());
-    }
-}
-
-/// The runtime ends a run that failed with an error, and Cloud Run logs one for a task that was
-/// killed. Unlike a metric that was never written, a filter over the log can be watched at once.
-fn alert(client: &Client, pipeline: &Pipeline, job: &str) -> Alert {
-    Alert {
-        display_name: format!("xetl: {} {} failed", client.name, pipeline.name),
-        enabled: true,
-        filter: format!(
-            "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"{job}\" AND severity>=ERROR"
-        ),
-        emails: client.settings.emails.clone(),
-        tell_every_seconds: 3600,
-        auto_close_seconds: 86_400,
-        owner: Owner::pipeline(&client.name, &pipeline.name),
-    }
 }
 
 fn bucket(client: &Client) -> Bucket {

@@ -4,7 +4,7 @@
 //! predefined ones that lets xetl do all it does with that service (docs/permissions.md).
 
 /// Roles by the beginning of the permissions they have; the first that fits counts.
-const ROLES: [(&str, &str); 15] = [
+const ROLES: [(&str, &str); 16] = [
     ("iam.serviceaccounts.actas", "roles/iam.serviceAccountUser"),
     ("iam.", "roles/iam.serviceAccountAdmin"),
     ("run.", "roles/run.admin"),
@@ -16,6 +16,7 @@ const ROLES: [(&str, &str); 15] = [
     ("bigquery.", "roles/bigquery.dataOwner"),
     ("resourcemanager.", "roles/resourcemanager.projectIamAdmin"),
     ("serviceusage.", "roles/serviceusage.serviceUsageAdmin"),
+    ("logging.logmetrics.", "roles/logging.configWriter"),
     ("logging.", "roles/logging.viewer"),
     ("cloudasset.", "roles/cloudasset.viewer"),
     (
@@ -89,6 +90,10 @@ mod tests {
             (
                 "The principal lacks IAM permission \"cloudscheduler.jobs.create\" for the resource \"projects/p1/locations/r\"",
                 "cloudscheduler.jobs.create roles/cloudscheduler.admin",
+            ),
+            (
+                "Permission 'logging.logMetrics.update' denied on resource (or it may not exist).",
+                "logging.logMetrics.update roles/logging.configWriter",
             ),
             (
                 "Permission 'iam.serviceaccounts.actAs' denied on service account a@p1.iam.gserviceaccount.com",

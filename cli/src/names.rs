@@ -9,6 +9,9 @@ const LONGEST_ACCOUNT: usize = 30;
 const LONGEST_BUCKET: usize = 63;
 const LONGEST_REPOSITORY: usize = 63;
 
+/// The metric that counts the runs of all clients of a project.
+pub const METRIC: &str = "xetl-runs";
+
 /// The account the client's jobs run as.
 pub fn job_account(client: &str) -> String {
     cut(format!("xetl-run-{client}"), LONGEST_ACCOUNT)

@@ -303,6 +303,7 @@ fn outlives(step: &Step, desired: &Resources) -> bool {
     match (step.address.kind, before) {
         (Kind::Api | Kind::Image, _) => true,
         (_, Resource::Channel(channel)) => channel.is_shared,
+        (_, Resource::Metric(metric)) => metric.is_shared,
         (_, Resource::Bundle { object }) => desired.values().any(|other| {
             matches!(other, Resource::Bundle { object: other } if other.pipeline == object.pipeline)
         }),

@@ -20,8 +20,8 @@ pub use labels::Labels;
 pub use member::{Holder, Member};
 pub use owner::Owner;
 pub use shapes::{
-    Alert, Bucket, Channel, Dataset, Job, Replication, Repository, Schedule, Secret,
-    ServiceAccount, Vpc,
+    Alert, Bucket, Channel, Condition, Dataset, Job, Metric, Replication, Repository, Schedule,
+    Secret, ServiceAccount, Vpc,
 };
 
 /// What a client has or should have.
@@ -47,6 +47,7 @@ pub enum Kind {
     JobMember,
     Schedule,
     Channel,
+    Metric,
     Alert,
 }
 
@@ -66,6 +67,7 @@ impl Kind {
             Kind::Job => "job",
             Kind::Schedule => "schedule",
             Kind::Channel => "channel",
+            Kind::Metric => "metric",
             Kind::Alert => "alert",
         }
     }
@@ -115,6 +117,7 @@ pub enum Resource {
     Job(Box<Job>),
     Schedule(Schedule),
     Channel(Channel),
+    Metric(Metric),
     Alert(Alert),
 }
 
@@ -130,7 +133,8 @@ macro_rules! resource_from {
 }
 
 resource_from!(
-    ServiceAccount, Bucket in Box, Secret, Repository, Dataset in Box, Member, Job in Box, Schedule, Channel, Alert,
+    ServiceAccount, Bucket in Box, Secret, Repository, Dataset in Box, Member, Job in Box, Schedule, Channel, Metric,
+    Alert,
 );
 
 /// An object of the bucket, and its bytes where we are to write it.
@@ -172,7 +176,8 @@ impl Resource {
             | Resource::Member(_)
             | Resource::Image
             | Resource::Bundle { .. }
-            | Resource::Channel(_) => None,
+            | Resource::Channel(_)
+            | Resource::Metric(_) => None,
         }
     }
 
@@ -226,6 +231,10 @@ impl Resource {
             (Resource::Channel(mut channel), Resource::Channel(declared)) => {
                 channel.is_shared = declared.is_shared;
                 Resource::Channel(channel)
+            }
+            (Resource::Metric(mut metric), Resource::Metric(declared)) => {
+                metric.is_shared = declared.is_shared;
+                Resource::Metric(metric)
             }
             (resource, _) => resource,
         }

@@ -32,7 +32,7 @@ pub struct Proposal {
     pub client: String,
     pub plan: Plan,
     pub missing: Vec<MissingValue>,
-    /// Limits of Google's that it would go beyond.
+    /// Limits of Google's that it would go beyond, or meets.
     pub warnings: Vec<String>,
     declared: Resources,
     read: Resources,
@@ -133,7 +133,10 @@ impl Session {
         };
         Ok(Proposal {
             client: self.client.name.clone(),
-            warnings: quota::warnings(&actual.usage, &place, std::iter::once(&plan)),
+            warnings: quota::warnings(&actual.usage, &place, std::iter::once(&plan))
+                .into_iter()
+                .chain(desired::unwatched(&self.client))
+                .collect(),
             plan,
             missing: self.missing_values(&actual),
             declared,

@@ -61,6 +61,7 @@ pipelines:
 const BUCKET: &str = "/storage/v1/b/local-project-xetl-acme";
 const DATASET: &str = "/bigquery/v2/projects/local-project/datasets/acme_things";
 const SECRET: &str = "/v1/projects/local-project/secrets/acme-things-key";
+const METRIC: &str = "/v2/projects/local-project/metrics/xetl-runs";
 const REGION: &str = "projects/local-project/locations/australia-southeast1";
 
 fn workspace(client: &str) -> (World, Api) {
@@ -228,16 +229,38 @@ fn change_alert(api: &Api) {
         &format!("/v3/{channel}?updateMask=enabled"),
         &json!({"enabled": false}),
     );
+    let mut metric = api.get(METRIC);
+    metric["filter"] = json!("severity=EMERGENCY");
+    metric["disabled"] = json!(true);
+    api.put(METRIC, &metric);
     let all = api.get("/v3/projects/local-project/alertPolicies");
-    let mut policy = all["alertPolicies"][0].clone();
-    policy["displayName"] = json!("other");
-    policy["enabled"] = json!(false);
-    policy["notificationChannels"] = json!([]);
-    policy["conditions"][0]["conditionMatchedLog"]["filter"] = json!("severity=EMERGENCY");
-    policy["alertStrategy"] =
-        json!({"notificationRateLimit": {"period": "300s"}, "autoClose": "1800s"});
-    let name = format!("/v3/{}", policy["name"].as_str().unwrap());
-    api.patch(&name, &policy);
+    let all = all["alertPolicies"].as_array().unwrap();
+    assert_eq!(all.len(), 2);
+    for policy in all {
+        let mut policy = policy.clone();
+        policy["displayName"] = json!("other");
+        policy["enabled"] = json!(false);
+        policy["notificationChannels"] = json!([]);
+        policy["alertStrategy"]["autoClose"] = json!("1800s");
+        let condition = &mut policy["conditions"][0];
+        match condition.get_mut("conditionThreshold") {
+            Some(threshold) => {
+                threshold["filter"] = json!(
+                    "resource.type=\"cloud_run_job\" AND metric.type=\"logging.googleapis.com/user/xetl-runs\""
+                );
+                threshold["thresholdValue"] = json!(2);
+                threshold["duration"] = json!("60s");
+                threshold["evaluationMissingData"] = json!("EVALUATION_MISSING_DATA_NO_OP");
+                threshold["aggregations"][0]["alignmentPeriod"] = json!("60s");
+            }
+            None => {
+                condition["conditionMatchedLog"]["filter"] = json!("severity=EMERGENCY");
+                policy["alertStrategy"]["notificationRateLimit"] = json!({"period": "300s"});
+            }
+        }
+        let name = format!("/v3/{}", policy["name"].as_str().unwrap());
+        api.patch(&name, &policy);
+    }
 }
 
 #[test]

@@ -31,12 +31,14 @@ enum Fails {
     NewClient,
     /// An apply that finds an API switched off.
     ApiOff,
+    /// An apply that finds the metric of runs gone.
+    MetricGone,
     Query,
     Logs,
 }
 
 /// Each role of docs/permissions.md, what fails without it, and the permission that is named.
-const NEEDED: [(&str, Fails, &str); 14] = [
+const NEEDED: [(&str, Fails, &str); 15] = [
     (
         "roles/serviceusage.serviceUsageAdmin",
         Fails::ApiOff,
@@ -100,6 +102,11 @@ const NEEDED: [(&str, Fails, &str); 14] = [
         Fails::Logs,
         "logging.logEntries.list",
     ),
+    (
+        "roles/logging.configWriter",
+        Fails::MetricGone,
+        "logging.logMetrics.create",
+    ),
 ];
 
 impl Fails {
@@ -109,6 +116,7 @@ impl Fails {
             Fails::Plan => "`xetl plan`",
             Fails::NewClient => "`xetl apply` of a new client",
             Fails::ApiOff => "`xetl apply` where an API is off",
+            Fails::MetricGone => "`xetl apply` of the first client with alerts",
             Fails::Query => "`xetl query`",
             Fails::Logs => "`xetl logs`",
         }
@@ -124,6 +132,10 @@ impl Fails {
                 api.post(&service("run.googleapis.com:enable"), &json!({}));
                 done
             }
+            Fails::MetricGone => {
+                api.delete(&metric());
+                world.xetl(&["apply", "--client", "acme", "--yes"])
+            }
             Fails::Query => world.xetl(&["query", "--client", "acme", "select 1"]),
             Fails::Logs => world.xetl(&["logs", "--client", "acme"]),
         }
@@ -132,6 +144,10 @@ impl Fails {
 
 fn service(rest: &str) -> String {
     format!("/v1/projects/{PROJECT}/services/{rest}")
+}
+
+fn metric() -> String {
+    format!("/v2/projects/{PROJECT}/metrics/xetl-runs")
 }
 
 /// The project's owner makes the account, a key of it, and switches on what that takes.
@@ -224,6 +240,9 @@ fn change(world: &World, api: &Api) {
         let path = format!("/v3/{name}?updateMask=enabled");
         api.patch(&path, &json!({"enabled": false}));
     }
+    let mut runs = api.get(&metric());
+    runs["description"] = json!("runs");
+    api.put(&metric(), &runs);
     world.ok(&["apply", "--client", "acme", "--yes"]);
 }
 
@@ -293,6 +312,7 @@ fn whoever_runs_xetl_needs_the_documented_roles_and_each_of_them() {
         sees_the_lack(&world, &api, role, fails, permission);
     }
     grant(&api, all_roles());
+    world.ok(&["apply", "--client", "acme", "--yes"]);
     let data = ["--delete-data", "bucket,dataset,secrets"];
     world.ok(&[&["destroy", "--client", "acme", "--yes"][..], &data].concat());
     doctor_asks_for_what_was_needed(&api);

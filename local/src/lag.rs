@@ -1,7 +1,7 @@
 //! What is done shows only after a while, as Google's parts learn of each other by and by.
 //!
-//! `POST /_local/lag` asks for it, of new accounts, of APIs just enabled or of
-//! grants; `GET` tells what was asked for, `DELETE` has all show at once. It is
+//! `POST /_local/lag` asks for it, of new accounts, of APIs just enabled, of grants or of
+//! new metrics; `GET` tells what was asked for, `DELETE` has all show at once. It is
 //! kept in memory only: a restart is time enough for anything.
 
 use std::collections::HashMap;
@@ -101,6 +101,7 @@ enum Of {
     Accounts,
     Apis,
     Grants,
+    Metrics,
 }
 
 fn lag(cloud: &Cloud, of: Of) -> &Lag {
@@ -108,6 +109,7 @@ fn lag(cloud: &Cloud, of: Of) -> &Lag {
         Of::Accounts => &cloud.accounts.lag,
         Of::Apis => &cloud.services.lag,
         Of::Grants => &cloud.policies.lag,
+        Of::Metrics => &cloud.logs.metrics.lag,
     }
 }
 
@@ -133,12 +135,13 @@ async fn tell(cloud: Arc<Cloud>, _: Request) -> Reply {
     let rule = |of| lag(&cloud, of).rule();
     let rules = json!({
         "accounts": rule(Of::Accounts), "apis": rule(Of::Apis), "grants": rule(Of::Grants),
+        "metrics": rule(Of::Metrics),
     });
     Ok(Json(rules).into_response())
 }
 
 async fn clear(cloud: Arc<Cloud>, request: Request) -> Reply {
-    for of in [Of::Accounts, Of::Apis, Of::Grants] {
+    for of in [Of::Accounts, Of::Apis, Of::Grants, Of::Metrics] {
         lag(&cloud, of).set(Rule::default());
     }
     tell(cloud, request).await

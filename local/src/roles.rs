@@ -236,8 +236,20 @@ fn storage(name: &str) -> &'static [&'static str] {
 fn observing(service: &str, name: &str) -> &'static [&'static str] {
     match (service, name) {
         ("cloudasset", "viewer") => &["cloudasset.assets.*"],
-        ("logging", "viewer") => &["logging.logEntries.list", SEE_PROJECT],
+        ("logging", "viewer") => &[
+            "logging.logEntries.list",
+            "logging.logMetrics.get",
+            "logging.logMetrics.list",
+            SEE_PROJECT,
+        ],
+        ("logging", "configWriter") => &["logging.logMetrics.*", SEE_PROJECT],
         ("logging", "logWriter") => &["logging.logEntries.create"],
+        ("monitoring", "viewer") => &[
+            "monitoring.alertPolicies.get",
+            "monitoring.alertPolicies.list",
+            "monitoring.notificationChannels.get",
+            "monitoring.notificationChannels.list",
+        ],
         ("monitoring", "alertPolicyEditor") => &["monitoring.alertPolicies.*"],
         ("monitoring", "notificationChannelEditor") => &["monitoring.notificationChannels.*"],
         ("resourcemanager", "projectIamAdmin") => &[

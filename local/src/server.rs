@@ -117,6 +117,7 @@ fn router() -> Router {
         .with(premises::routes())
         .with(policy::asked_routes())
         .with(metadata::routes())
+        .with(monitoring::own_routes())
         .with(service("secretmanager.googleapis.com", secrets::routes()))
         .with(service("storage.googleapis.com", storage::routes()))
         .with(service("iam.googleapis.com", accounts::routes()))

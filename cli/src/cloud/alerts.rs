@@ -1,30 +1,48 @@
-//! Cloud Monitoring: alert policies and the email channels they tell.
+//! Cloud Monitoring: alert policies, the email channels they tell and the metrics they watch.
 //!
-//! Their names are made by the service, so they are found by their labels. Policies of a project
-//! are changed one at a time, as the service asks for.
+//! Names of policies and channels are made by the service, so they are found by their labels.
+//! Policies of a project are changed one at a time, as the service asks for. `policy` is what one
+//! looks like, `channels` who is told, `metrics` what is counted.
+
+mod channels;
+mod metrics;
+mod policy;
 
 use std::collections::BTreeMap;
 
+use futures::future::try_join;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::buckets::text;
 use super::rest::{Body, Call};
 use super::{Cloud, CloudError, last_part};
-use crate::resource::{Address, Alert, Channel, Holder, Kind, Labels, Owner, Resources};
+use crate::resource::{Address, Alert, Channel, Holder, Kind, Metric, Resources};
+use channels::{email_of, is_ours};
+use policy::{name_of, owner_of};
 
-/// The alert policies and channels of a project.
+/// The alert policies of a project, and what they use.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Alerts {
     policies: Vec<Value>,
     channels: Vec<Value>,
+    metric: Option<Value>,
 }
 
 impl Cloud {
     pub(super) async fn list_alerts(&self) -> Result<Alerts, CloudError> {
+        let (policies, (channels, metric)) = try_join(
+            self.list_monitoring("alertPolicies"),
+            try_join(
+                self.list_monitoring("notificationChannels"),
+                self.find_metric(),
+            ),
+        )
+        .await?;
         Ok(Alerts {
-            policies: self.list_monitoring("alertPolicies").await?,
-            channels: self.list_monitoring("notificationChannels").await?,
+            policies,
+            channels,
+            metric,
         })
     }
 
@@ -38,58 +56,14 @@ impl Cloud {
         }
     }
 
-    pub(super) async fn put_channel(
-        &self,
-        email: &str,
-        channel: &Channel,
-    ) -> Result<(), CloudError> {
-        let turn = self.turn(&Holder::Project);
-        let _turn = turn.lock().await;
-        let there = self.list_alerts().await?;
-        let what = format!("channel {email}");
-        let body = new_channel(&self.client, email, channel);
-        match there.channels_of(email).next() {
-            None => {
-                self.monitoring(
-                    &what,
-                    Method::POST,
-                    &self.in_project("notificationChannels"),
-                    body,
-                )
-                .await
-            }
-            Some(name) => {
-                let path = format!("{name}?updateMask=enabled");
-                let body = json!({"enabled": channel.enabled});
-                self.monitoring(&what, Method::PATCH, &path, body).await
-            }
-        }
-    }
-
-    /// One that others began to use meanwhile stays.
-    pub(super) async fn delete_channel(&self, email: &str) -> Result<(), CloudError> {
-        let there = self.list_alerts().await?;
-        for name in there.channels_of(email) {
-            let what = format!("channel {email}");
-            match self
-                .monitoring(&what, Method::DELETE, name, Value::Null)
-                .await
-            {
-                Err(CloudError::Refused { status: 400, .. }) => {}
-                Err(error) if error.is_absent() => {}
-                result => result?,
-            }
-        }
-        Ok(())
-    }
-
     pub(super) async fn put_alert(&self, name: &str, alert: &Alert) -> Result<(), CloudError> {
         let turn = self.turn(&Holder::Project);
         let _turn = turn.lock().await;
         let there = self.list_alerts().await?;
         let what = format!("alert {name}");
         let before = there.policies_of(&self.client).remove(name);
-        let body = there.policy(before, alert);
+        let body = there.policy(before, name, alert);
+        self.take_over(&there, before, Some(&body)).await?;
         match before {
             None => {
                 self.monitoring(&what, Method::POST, &self.in_project("alertPolicies"), body)
@@ -109,9 +83,39 @@ impl Cloud {
         let Some(policy) = there.policies_of(&self.client).remove(name) else {
             return Ok(());
         };
+        self.take_over(&there, Some(policy), None).await?;
         let what = format!("alert {name}");
         self.monitoring(&what, Method::DELETE, &text(&policy["name"]), Value::Null)
             .await
+    }
+
+    /// Makes its own what a policy is about to leave, where those who made it use it no more: so
+    /// that it is found and taken away although the policy is gone.
+    async fn take_over(
+        &self,
+        there: &Alerts,
+        before: Option<&Value>,
+        after: Option<&Value>,
+    ) -> Result<(), CloudError> {
+        let left = |used: &dyn Fn(&Value) -> bool, maker: Option<String>| {
+            let leaves = before.is_some_and(used) && !after.is_some_and(used);
+            let maker = maker.filter(|maker| *maker != self.client);
+            let is_maker = |policy: &&Value| owner_of(policy).client == maker;
+            leaves && maker.is_some() && !there.policies.iter().filter(is_maker).any(used)
+        };
+        for channel in there.channels.iter().filter(|it| is_ours(it)) {
+            let used = |policy: &Value| policy::tells(policy, channel);
+            if left(&used, owner_of(channel).client) {
+                self.own_channel(channel).await?;
+            }
+        }
+        if let Some(metric) = &there.metric {
+            let used = |policy: &Value| policy::watches(policy, &text(&metric["name"]));
+            if left(&used, metrics::maker_of(metric).client) {
+                self.own_metric(metric).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn monitoring(
@@ -137,49 +141,61 @@ impl Cloud {
 }
 
 impl Alerts {
-    /// What of these is a client's, and the declared channels whoever made them.
+    /// What of these is a client's, and what it declares whoever made it.
     pub fn of(&self, client: &str, declared: &Resources) -> Resources {
         let policies = self.policies_of(client);
         let mut found = Resources::new();
         for (name, policy) in &policies {
-            found.insert(
-                Address::new(Kind::Alert, name),
-                self.alert_of(policy).into(),
-            );
+            let alert = self.alert_of(policy);
+            found.insert(Address::new(Kind::Alert, name), alert.into());
         }
+        let used = |by: &dyn Fn(&Value) -> bool| policies.values().any(|policy| by(policy));
         for channel in self.channels.iter().filter(|it| is_ours(it)) {
-            let email = email_of(channel);
-            let address = Address::new(Kind::Channel, &email);
-            let of_client = owner_of(channel).client.as_deref() == Some(client);
-            let used = policies.values().any(|policy| uses(policy, channel));
-            if of_client || used || declared.contains_key(&address) {
+            let address = Address::new(Kind::Channel, email_of(channel));
+            let tells = |policy: &Value| policy::tells(policy, channel);
+            let is_made = owner_of(channel).client.as_deref() == Some(client);
+            if is_made || used(&tells) || declared.contains_key(&address) {
                 let channel = Channel {
                     enabled: channel["enabled"] != false,
-                    is_shared: self.is_used_by_others(client, channel),
+                    is_shared: self.is_used_by_others(client, &tells),
                 };
                 found.insert(address, channel.into());
+            }
+        }
+        if let Some(metric) = &self.metric {
+            let name = text(&metric["name"]);
+            let address = Address::new(Kind::Metric, &name);
+            let watches = |policy: &Value| policy::watches(policy, &name);
+            let maker = metrics::maker_of(metric).client;
+            let is_made = maker.as_deref() == Some(client);
+            let is_used = maker.is_some() && used(&watches);
+            if is_made || is_used || declared.contains_key(&address) {
+                let metric = Metric {
+                    filter: text(&metric["filter"]),
+                    enabled: metric["disabled"] != true,
+                    is_shared: self.is_used_by_others(client, &watches),
+                };
+                found.insert(address, metric.into());
             }
         }
         found
     }
 
-    fn is_used_by_others(&self, client: &str, channel: &Value) -> bool {
+    fn is_used_by_others(&self, client: &str, uses: &dyn Fn(&Value) -> bool) -> bool {
         let others = self.policies.iter();
         others
             .filter(|policy| owner_of(policy).client.as_deref() != Some(client))
-            .any(|policy| uses(policy, channel))
+            .any(uses)
     }
 
     /// A client's policies by name; what a lost answer made twice has its id in its name.
     fn policies_of(&self, client: &str) -> BTreeMap<String, &Value> {
         let mut named = BTreeMap::new();
         for policy in &self.policies {
-            let owner = owner_of(policy);
-            if owner.client.as_deref() != Some(client) {
+            if owner_of(policy).client.as_deref() != Some(client) {
                 continue;
             }
-            let pipeline = owner.pipeline.unwrap_or_default();
-            let name = format!("{client}-{pipeline}-failed");
+            let name = name_of(policy);
             let name = match named.contains_key(&name) {
                 false => name,
                 true => format!("{name}#{}", last_part(&text(&policy["name"]))),
@@ -188,114 +204,15 @@ impl Alerts {
         }
         named
     }
-
-    /// Names of the channels of xetl's that tell this address.
-    fn channels_of<'a>(&'a self, email: &'a str) -> impl Iterator<Item = &'a str> {
-        let ours = self.channels.iter().filter(|channel| is_ours(channel));
-        ours.filter(move |channel| channel["labels"]["email_address"] == email)
-            .filter_map(|channel| channel["name"].as_str())
-    }
-
-    fn alert_of(&self, policy: &Value) -> Alert {
-        let ours = self.channels.iter().filter(|channel| is_ours(channel));
-        let strategy = &policy["alertStrategy"];
-        let condition = &policy["conditions"][0];
-        Alert {
-            display_name: text(&policy["displayName"]),
-            enabled: policy["enabled"] != false,
-            filter: text(&condition["conditionMatchedLog"]["filter"]),
-            emails: ours
-                .filter(|channel| uses(policy, channel))
-                .map(email_of)
-                .collect(),
-            tell_every_seconds: seconds(&strategy["notificationRateLimit"]["period"]),
-            auto_close_seconds: seconds(&strategy["autoClose"]),
-            owner: owner_of(policy),
-        }
-    }
-
-    /// The policy to send; channels and labels of others stay on it.
-    fn policy(&self, before: Option<&Value>, alert: &Alert) -> Value {
-        let none = Value::Null;
-        let before = before.unwrap_or(&none);
-        let is_known = |name: &&Value| {
-            let mut ours = self.channels.iter().filter(|it| is_ours(it));
-            ours.any(|channel| channel["name"] == **name)
-        };
-        let theirs = before["notificationChannels"].as_array();
-        let theirs = theirs.into_iter().flatten().filter(|name| !is_known(name));
-        let ours = alert
-            .emails
-            .iter()
-            .filter_map(|it| self.channels_of(it).next());
-        let channels: Vec<Value> = theirs.cloned().chain(ours.map(Value::from)).collect();
-        let mut labels = user_labels(before);
-        labels.extend(alert.owner.labels());
-        json!({
-            "displayName": alert.display_name,
-            "enabled": alert.enabled,
-            "combiner": "OR",
-            "conditions": [{
-                "displayName": "an error in the log",
-                "conditionMatchedLog": {"filter": alert.filter},
-            }],
-            "alertStrategy": {
-                "notificationRateLimit": {"period": format!("{}s", alert.tell_every_seconds)},
-                "autoClose": format!("{}s", alert.auto_close_seconds),
-            },
-            "notificationChannels": channels,
-            "userLabels": labels,
-        })
-    }
-}
-
-fn new_channel(client: &str, email: &str, channel: &Channel) -> Value {
-    json!({
-        "type": "email",
-        "displayName": email,
-        "labels": {"email_address": email},
-        "userLabels": Owner::client(client).labels().collect::<Labels>(),
-        "enabled": channel.enabled,
-    })
-}
-
-fn user_labels(json: &Value) -> Labels {
-    let labels = json["userLabels"].as_object().into_iter().flatten();
-    labels
-        .map(|(key, value)| (key.clone(), text(value)))
-        .collect()
-}
-
-fn owner_of(json: &Value) -> Owner {
-    Owner::of_labels(&user_labels(json))
-}
-
-fn is_ours(channel: &Value) -> bool {
-    channel["type"] == "email" && owner_of(channel).client.is_some()
-}
-
-fn email_of(channel: &Value) -> String {
-    text(&channel["labels"]["email_address"])
-}
-
-fn uses(policy: &Value, channel: &Value) -> bool {
-    let channels = policy["notificationChannels"].as_array();
-    channels
-        .into_iter()
-        .flatten()
-        .any(|name| *name == channel["name"])
-}
-
-/// `300s`, with a fraction where it has one.
-fn seconds(duration: &Value) -> u64 {
-    let text = duration.as_str().unwrap_or_default().trim_end_matches('s');
-    let whole = text.split('.').next().unwrap_or_default();
-    whole.parse().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::channels::new_channel;
     use super::*;
+    use crate::names::METRIC;
+    use crate::resource::{Condition, Owner};
+    use serde_json::json;
 
     fn channel(id: u32, email: &str, client: &str) -> Value {
         let mut json = new_channel(
@@ -314,11 +231,26 @@ mod tests {
         Alert {
             display_name: "d".to_owned(),
             enabled: true,
-            filter: "f".to_owned(),
+            condition: Condition::Entry {
+                filter: "f".to_owned(),
+                tell_every_seconds: 3600,
+            },
             emails: emails.iter().map(|it| (*it).to_owned()).collect(),
-            tell_every_seconds: 3600,
             auto_close_seconds: 86_400,
             owner: Owner::pipeline(client, "xero"),
+        }
+    }
+
+    fn missed(client: &str) -> Alert {
+        Alert {
+            condition: Condition::Silence {
+                filter: format!("metric.type=\"logging.googleapis.com/user/{METRIC}\""),
+                fewer_than: 1,
+                window_seconds: 90_000,
+                hold_seconds: 3600,
+                missing_data: "EVALUATION_MISSING_DATA_ACTIVE".to_owned(),
+            },
+            ..alert(client, &[])
         }
     }
 
@@ -331,11 +263,12 @@ mod tests {
         let mut alerts = Alerts {
             channels: vec![channel(1, "a@b.c", "acme"), channel(2, "o@b.c", "acme")],
             policies: Vec::new(),
+            metric: None,
         };
         let mut before = json!({"notificationChannels": ["projects/p/notificationChannels/9"], "userLabels": {"theirs": "x"}});
         before["name"] = json!("projects/p/alertPolicies/1");
         let wanted = alert("acme", &["a@b.c"]);
-        let policy = alerts.policy(Some(&before), &wanted);
+        let policy = alerts.policy(Some(&before), "acme-xero-failed", &wanted);
         assert_eq!(
             policy["notificationChannels"][0],
             "projects/p/notificationChannels/9"
@@ -363,8 +296,10 @@ mod tests {
         let mut alerts = Alerts {
             channels: vec![channel(1, "a@b.c", "acme")],
             policies: Vec::new(),
+            metric: None,
         };
-        alerts.policies = vec![alerts.policy(None, &alert("globex", &["a@b.c"]))];
+        alerts.policies =
+            vec![alerts.policy(None, "globex-xero-failed", &alert("globex", &["a@b.c"]))];
         let address = Address::new(Kind::Channel, "a@b.c");
         let shared = |client: &str| match &alerts.of(client, &Resources::new())[&address] {
             crate::resource::Resource::Channel(channel) => channel.is_shared,
@@ -372,5 +307,38 @@ mod tests {
         };
         assert!(shared("acme"));
         assert!(!shared("globex"));
+    }
+
+    #[test]
+    fn a_metric_is_found_by_who_watches_it_and_shared_with_others_who_do() {
+        let mut alerts = Alerts {
+            metric: Some(json!({
+                "name": METRIC,
+                "filter": "f",
+                "description": Owner::client("acme").description(),
+            })),
+            ..Alerts::default()
+        };
+        alerts.policies = vec![alerts.policy(None, "globex-xero-missed", &missed("globex"))];
+        assert_eq!(alerts.alert_of(&alerts.policies[0]), missed("globex"));
+        let found = alerts.of("globex", &Resources::new());
+        assert_eq!(
+            names(&found),
+            ["metric xetl-runs", "alert globex-xero-missed"]
+        );
+        let address = Address::new(Kind::Metric, METRIC);
+        let shared = |client: &str| match &alerts.of(client, &Resources::new())[&address] {
+            crate::resource::Resource::Metric(metric) => metric.is_shared,
+            _ => false,
+        };
+        assert!(shared("acme") && !shared("globex"));
+    }
+
+    #[test]
+    fn what_people_made_of_a_condition_shows() {
+        let alerts = Alerts::default();
+        let mut policy = alerts.policy(None, "acme-xero-missed", &missed("acme"));
+        policy["conditions"][0]["conditionThreshold"]["comparison"] = json!("COMPARISON_GT");
+        assert_ne!(alerts.alert_of(&policy), missed("acme"));
     }
 }

@@ -63,6 +63,10 @@ const GRANT_LAG: Lag = Lag {
     why: "a grant takes minutes to work everywhere",
     longest: Duration::from_secs(600),
 };
+const METRIC_LAG: Lag = Lag {
+    why: "Monitoring learns of a new metric after minutes",
+    longest: Duration::from_secs(900),
+};
 const DELETION_LAG: Lag = Lag {
     why: "the old one of that name is still being deleted",
     longest: Duration::from_secs(120),
@@ -157,6 +161,9 @@ impl CloudError {
                 if message.contains("another activation or deactivation") =>
             {
                 Some(ACTIVATION_LAG)
+            }
+            CloudError::NotFound { .. } if message.contains("cannot find metric") => {
+                Some(METRIC_LAG)
             }
             CloudError::AlreadyExists { .. } if message.contains("delet") => Some(DELETION_LAG),
             _ => None,

@@ -64,6 +64,7 @@ impl Cloud {
             Resource::Job(job) => self.create_job(name, job).await,
             Resource::Schedule(schedule) => self.create_schedule(name, schedule).await,
             Resource::Channel(channel) => self.put_channel(name, channel).await,
+            Resource::Metric(metric) => self.put_metric(name, metric).await,
             Resource::Alert(alert) => self.put_alert(name, alert).await,
         }
     }
@@ -79,6 +80,7 @@ impl Cloud {
             Resource::Job(job) => self.update_job(name, job).await,
             Resource::Schedule(schedule) => self.update_schedule(name, schedule).await,
             Resource::Channel(channel) => self.put_channel(name, channel).await,
+            Resource::Metric(metric) => self.put_metric(name, metric).await,
             Resource::Alert(alert) => self.put_alert(name, alert).await,
             // These have nothing to change: there or not.
             Resource::Api | Resource::Member(_) | Resource::Image | Resource::Bundle { .. } => {
@@ -101,6 +103,7 @@ impl Cloud {
             Resource::Job(_) => self.delete_job(name).await,
             Resource::Schedule(_) => self.delete_schedule(name).await,
             Resource::Channel(_) => self.delete_channel(name).await,
+            Resource::Metric(_) => self.delete_metric(name).await,
             Resource::Alert(_) => self.delete_alert(name).await,
         }
     }

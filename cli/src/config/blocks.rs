@@ -115,13 +115,17 @@ pub enum EgressFile {
     All,
 }
 
-/// Who is told when a run fails.
+/// Who is told when a run fails, or never begins.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlertsFile {
     /// Email addresses; nobody by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<Vec<String>>,
+    /// How long a scheduled pipeline may go without a run, up to `48h`; by default as long as its
+    /// schedule and `timeout` say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missed_after: Option<String>,
 }
 
 /// All blocks of one file.

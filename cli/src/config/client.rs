@@ -15,6 +15,7 @@ use xetl_runtime::source::declared_key;
 use super::blocks::all_labels;
 use super::clash;
 use super::error::{nearest, shown};
+use super::missed;
 use super::models::{self, Tables};
 use super::regions::check_region;
 use super::settings::{self, ClientSettings, VpcSettings, WarehouseSettings};
@@ -59,6 +60,8 @@ pub struct Pipeline {
     pub cpu: u32,
     pub memory: String,
     pub timeout: Duration,
+    /// After how long without a run somebody is told, where that is watched.
+    pub missed_after: Option<Duration>,
     pub retries: u32,
     pub parallelism: u32,
     pub env: BTreeMap<String, String>,
@@ -207,6 +210,10 @@ fn settle_pipeline(
     let cpu = file.cpu.or(defaults.cpu).unwrap_or(1);
     check_memory(at, &memory, cpu)?;
     let timeout = file.timeout.as_deref().or(defaults.timeout.as_deref());
+    let timeout = duration(at, timeout.unwrap_or("1h"))?;
+    let schedule = file.schedule.as_ref();
+    let schedule = schedule.map(|schedule| settle_schedule(at, schedule, defaults));
+    let schedule = schedule.transpose()?;
     Ok(Pipeline {
         name: name.to_owned(),
         source: file.source.clone(),
@@ -216,11 +223,11 @@ fn settle_pipeline(
         models: Vec::new(),
         manifest,
         config: file.config.clone(),
-        schedule: file
-            .schedule
-            .as_ref()
-            .map(|schedule| settle_schedule(at, schedule, defaults))
-            .transpose()?,
+        missed_after: match around.settings.emails.is_empty() {
+            true => None,
+            false => missed::after(at, schedule.as_ref(), timeout, around.settings.missed_after)?,
+        },
+        schedule,
         dataset: dataset(at, &client.client, name, file)?,
         on_overlap: file.on_overlap,
         keep_raw: file.keep_raw,
@@ -238,7 +245,7 @@ fn settle_pipeline(
         tasks,
         cpu,
         memory,
-        timeout: duration(at, timeout.unwrap_or("1h"))?,
+        timeout,
     })
 }
 

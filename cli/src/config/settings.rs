@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::ConfigError;
 use super::blocks::{
     BucketFile, EgressFile, LifecycleFile, ResourcesFile, VpcFile, WarehouseFile, all_labels,
     nearer,
 };
 use super::regions::{check_location, check_pair, check_region};
 use super::value::period;
+use super::{ConfigError, missed};
 
 /// Marks of own labels and of readers have room for that many (`resource::labels`).
 const MOST_MARKED: usize = crate::resource::labels::MOST_MARKED;
@@ -27,6 +27,8 @@ pub struct ClientSettings {
     pub keep_images: Option<u32>,
     /// Whom alerts tell.
     pub emails: BTreeSet<String>,
+    /// After how long without a run they do, where that is not left to the schedule.
+    pub missed_after: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -87,6 +89,9 @@ pub(super) fn client(
     );
     Ok(ClientSettings {
         emails: emails(at, nearer(&file.alerts.email, &defaults.alerts.email))?,
+        missed_after: nearer(&file.alerts.missed_after, &defaults.alerts.missed_after)
+            .map(|text| missed::wanted(&format!("{at}alerts.missed_after"), &text))
+            .transpose()?,
         labels: labels(at, &all_labels(&file.labels, &defaults.labels))?,
         bucket: bucket(at, &file.bucket.or(&defaults.bucket))?,
         secret_locations: locations.into_iter().collect(),

@@ -45,6 +45,7 @@ pub(crate) fn client() -> Client {
             cpu: 1,
             memory: "512Mi".to_owned(),
             timeout: Duration::from_secs(3600),
+            missed_after: None,
             retries: 1,
             parallelism: 1,
             env: Default::default(),

@@ -54,6 +54,13 @@ fn purpose(step: &Step) -> String {
         Kind::Bundle => "manifest, config and options, which a job reads first".to_owned(),
         Kind::Job => format!("runs {}", pipeline("a pipeline")),
         Kind::Channel => "alerts of the client tell this address".to_owned(),
+        Kind::Metric => "counts runs, so that one that never began is told".to_owned(),
+        Kind::Alert if step.address.name.ends_with("-missed") => {
+            format!(
+                "tells people when {} has no run in time",
+                pipeline("a pipeline")
+            )
+        }
         Kind::Alert => format!("tells people when {} fails", pipeline("a pipeline")),
         Kind::Schedule => format!("starts {} in time", pipeline("a pipeline")),
     }

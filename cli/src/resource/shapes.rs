@@ -179,19 +179,61 @@ pub struct Channel {
     pub is_shared: bool,
 }
 
-/// A Cloud Monitoring alert policy that looks at log entries.
+/// A metric of Cloud Logging that counts log entries: one a project, whichever clients use it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Metric {
+    /// The log entries it counts.
+    pub filter: String,
+    pub enabled: bool,
+    /// Whether alerts of other clients use it: then it is theirs as well.
+    #[serde(skip)]
+    pub is_shared: bool,
+}
+
+/// A Cloud Monitoring alert policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Alert {
     pub display_name: String,
     pub enabled: bool,
-    /// The log entries it tells of.
-    pub filter: String,
+    #[serde(flatten)]
+    pub condition: Condition,
     /// Whom it tells, as far as the channels are xetl's; others are in no field.
     pub emails: BTreeSet<String>,
-    /// It tells no more often than that.
-    pub tell_every_seconds: u64,
     pub auto_close_seconds: u64,
     pub owner: Owner,
+}
+
+/// What an alert tells of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Condition {
+    /// An entry of the log.
+    Entry {
+        filter: String,
+        /// It tells no more often than that.
+        tell_every_seconds: u64,
+    },
+    /// A metric that counts too few in a window, and does so for a while.
+    Silence {
+        /// The metric and whose count it is.
+        filter: String,
+        /// Fewer than that are too few.
+        fewer_than: u64,
+        window_seconds: u64,
+        hold_seconds: u64,
+        /// What no data at all is: `EVALUATION_MISSING_DATA_ACTIVE` is too few.
+        missing_data: String,
+    },
+    /// Something else, which people made of it.
+    Other { condition: String },
+}
+
+impl Default for Condition {
+    fn default() -> Condition {
+        Condition::Other {
+            condition: String::new(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 // A test may panic, and says aloud what it skips.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod changes;
 mod cloud;
 mod hardship;
 mod provision;

@@ -26,7 +26,7 @@ const THEN: &str = "pipelines:
   one: {source: things, tasks: 3, schedule: {cron: 0 3 * * *, time_zone: Europe/London}}
   three: {source: things, schedule: {cron: 0 4 * * *, time_zone: Europe/London}}
 ";
-const DESTROY: [&str; 4] = [
+pub const DESTROY: [&str; 4] = [
     "destroy",
     "--yes",
     "--delete-data",
@@ -34,22 +34,22 @@ const DESTROY: [&str; 4] = [
 ];
 
 /// Someone's workspace for one client, on a cloud that others use too.
-struct Desk<'c> {
-    cloud: &'c Arc<Cloud>,
+pub struct Desk<'c> {
+    pub cloud: &'c Arc<Cloud>,
     folder: tempfile::TempDir,
-    client: String,
+    pub client: String,
 }
 
 /// How a command ended; no code for a killed one.
-struct Done {
-    code: Option<i32>,
+pub struct Done {
+    pub code: Option<i32>,
     writes: usize,
-    said: String,
+    pub said: String,
 }
 
 impl<'c> Desk<'c> {
     /// `cache` has the packed image, which takes a while to make.
-    fn new(cloud: &'c Arc<Cloud>, cache: &Path, client: String) -> Desk<'c> {
+    pub fn new(cloud: &'c Arc<Cloud>, cache: &Path, client: String) -> Desk<'c> {
         let folder = tempfile::tempdir().unwrap();
         let desk = Desk {
             cloud,
@@ -76,13 +76,18 @@ impl<'c> Desk<'c> {
         std::fs::write(path, text).unwrap();
     }
 
-    fn declare(&self, pipelines: &str) {
+    /// Gives its source more of a manifest.
+    pub fn add_to_source(&self, more: &str) {
+        self.write("sources/things.yaml", &format!("{SOURCE}{more}"));
+    }
+
+    pub fn declare(&self, pipelines: &str) {
         let text = format!("client: {}\n{pipelines}", self.client);
         self.write(&format!("clients/{}.yaml", self.client), &text);
     }
 
     /// Runs xetl to its end, or to its death.
-    async fn xetl(&self, arguments: &[&str], death: Option<Death>) -> Done {
+    pub async fn xetl(&self, arguments: &[&str], death: Option<Death>) -> Done {
         let writes = Writes::until(death);
         let proxy = Proxy::start(self.cloud.url(), self.cloud.client(), writes.clone()).await;
         let endpoint = json!({"url": format!("http://{}", proxy.host), "pid": self.cloud.pid()});
@@ -136,7 +141,7 @@ impl<'c> Desk<'c> {
     }
 
     /// All there is that bears the client's name, with that name left out.
-    async fn inventory(&self) -> BTreeSet<String> {
+    pub async fn inventory(&self) -> BTreeSet<String> {
         let bucket = format!("{PROJECT}-xetl-{}", self.client);
         let objects = format!("/storage/v1/b/{bucket}/o");
         let mut names = BTreeSet::new();

@@ -70,6 +70,17 @@ impl Filter {
         }
     }
 
+    /// What it says a field has to be, where it says so for all that match.
+    pub fn equal_to(&self, path: &[&str]) -> Option<&str> {
+        match self {
+            Filter::All(filters) => filters.iter().find_map(|filter| filter.equal_to(path)),
+            Filter::Compare(it) if it.operator == Operator::Equal && it.path == path => {
+                Some(&it.value)
+            }
+            _ => None,
+        }
+    }
+
     /// The days that entries of this filter can be of: days outside need no reading.
     pub fn days(&self) -> (String, String) {
         let mut days = ("0".to_owned(), "9".to_owned());

@@ -1,10 +1,11 @@
-//! Cloud Logging v2: entries of tasks and clients, listed with its filter language.
+//! Cloud Logging v2: entries of tasks and clients, listed with its filter language, and metrics of them.
 //!
 //! Entries are lines of JSON in a file a day and project; there is no index.
 
 mod api;
 mod filter;
 mod line;
+mod metrics;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -13,20 +14,30 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-pub use api::routes;
+pub use filter::Filter;
 pub use line::payload;
 
+use crate::router::Route;
 use crate::store::Store;
+use metrics::Metrics;
 
-/// The entries of all projects.
+/// The entries of all projects, and the metrics of them.
 pub struct Logs {
+    pub metrics: Metrics,
     root: PathBuf,
     writing: Mutex<()>,
+}
+
+pub fn routes() -> Vec<Route> {
+    let mut routes = api::routes();
+    routes.extend(metrics::routes());
+    routes
 }
 
 impl Logs {
     pub fn open(store: &Store) -> io::Result<Logs> {
         Ok(Logs {
+            metrics: Metrics::open(store)?,
             root: store.folder("logging")?,
             writing: Mutex::new(()),
         })

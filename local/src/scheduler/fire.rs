@@ -1,4 +1,4 @@
-//! One firing of a job: attempts, deadlines, backoff, and what is remembered of them.
+//! One firing of a job: attempts, deadlines, backoff, and what is remembered and logged of them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Job;
 use super::spec::HttpTarget;
+use super::{Job, attempts};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::forms;
@@ -36,6 +36,7 @@ pub async fn fire(cloud: Arc<Cloud>, job: Job) {
             );
         }
         let failed = result.is_err();
+        attempts::log(&cloud, &job, result.as_ref().err());
         if let Err(error) = remember(&cloud, &job.name, result) {
             tracing::error!(job = job.name, %error, "an attempt could not be kept");
         }

@@ -1,6 +1,7 @@
 //! Cloud Scheduler v1: jobs that send an HTTP request when their cron is due.
 
 mod api;
+mod attempts;
 mod cron;
 mod fire;
 mod spec;

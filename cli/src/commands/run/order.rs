@@ -199,6 +199,7 @@ mod tests {
             cpu: 1,
             memory: "512Mi".to_owned(),
             timeout: Duration::from_secs(60),
+            missed_after: None,
             retries: 1,
             parallelism: 1,
             env: Default::default(),

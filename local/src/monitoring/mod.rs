@@ -1,6 +1,9 @@
 //! Cloud Monitoring v3, as far as it is kept: alert policies and notification channels.
 //!
-//! They are checked as the service does and never evaluated: nobody is told anything.
+//! They are checked as the service does. Nobody is told anything: `incidents` says who would be.
+
+mod condition;
+mod incidents;
 
 use std::io;
 use std::sync::Arc;
@@ -10,6 +13,9 @@ use axum::http::Method;
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
+use condition::Condition;
+
+use crate::clock;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::paging::Paging;
@@ -73,7 +79,7 @@ impl Monitoring {
 struct Kind {
     collection: &'static str,
     fields: &'static [&'static str],
-    check: fn(&Cloud, &Value) -> Result<(), ApiError>,
+    check: fn(&Cloud, &str, &Value) -> Result<(), ApiError>,
 }
 
 const POLICIES: Kind = Kind {
@@ -117,6 +123,15 @@ pub fn routes() -> Vec<Route> {
     routes
 }
 
+/// What Google does not have.
+pub fn own_routes() -> Vec<Route> {
+    vec![Route::new(
+        Method::GET,
+        "/_local/incidents",
+        incidents::tell,
+    )]
+}
+
 /// The project, if the caller may do `verb` there.
 fn allowed(cloud: &Cloud, request: &Request, kind: Kind, verb: &str) -> Result<String, ApiError> {
     let project = cloud.projects.id(request.var("project"))?;
@@ -144,7 +159,11 @@ async fn create(cloud: Arc<Cloud>, mut request: Request, kind: Kind) -> Reply {
     let id = uuid::Uuid::new_v4().as_u128() % 10_u128.pow(19);
     let name = name_of(&project, kind, &id.to_string());
     body.insert("name".to_owned(), json!(name));
-    let document = checked(&cloud, body, kind)?;
+    if kind.collection == POLICIES.collection {
+        let record = json!({"mutateTime": clock::now()});
+        body.insert("creationRecord".to_owned(), record);
+    }
+    let document = checked(&cloud, &project, body, kind)?;
     cloud.monitoring.kept.put(&name, document.clone())?;
     Ok(Json(document).into_response())
 }
@@ -188,7 +207,11 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request, kind: Kind) -> Reply {
         return Err(absent(&name));
     };
     match mask.is_empty() {
-        true => after = sent,
+        true => {
+            let record = after.remove("creationRecord");
+            after = sent;
+            after.extend(record.map(|it| ("creationRecord".to_owned(), it)));
+        }
         false => {
             for field in mask.split(',') {
                 match sent.get(field) {
@@ -199,7 +222,7 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request, kind: Kind) -> Reply {
         }
     }
     after.insert("name".to_owned(), json!(name));
-    let document = checked(&cloud, after, kind)?;
+    let document = checked(&cloud, &project, after, kind)?;
     cloud.monitoring.kept.put(&name, document.clone())?;
     Ok(Json(document).into_response())
 }
@@ -219,7 +242,12 @@ async fn delete(cloud: Arc<Cloud>, request: Request, kind: Kind) -> Reply {
 }
 
 /// The document with the service's defaults, if the service would take it.
-fn checked(cloud: &Cloud, mut body: Map<String, Value>, kind: Kind) -> Result<Value, ApiError> {
+fn checked(
+    cloud: &Cloud,
+    project: &str,
+    mut body: Map<String, Value>,
+    kind: Kind,
+) -> Result<Value, ApiError> {
     if let Some(field) = body.keys().find(|key| !kind.fields.contains(&key.as_str())) {
         return Err(ApiError::invalid(format!(
             "Invalid JSON payload received. Unknown name \"{field}\": Cannot find field."
@@ -227,7 +255,7 @@ fn checked(cloud: &Cloud, mut body: Map<String, Value>, kind: Kind) -> Result<Va
     }
     body.entry("enabled").or_insert(json!(true));
     let mut document = Value::Object(body);
-    (kind.check)(cloud, &document)?;
+    (kind.check)(cloud, project, &document)?;
     let name = document["name"].as_str().unwrap_or_default().to_owned();
     let conditions = document.get_mut("conditions");
     if let Some(conditions) = conditions.and_then(Value::as_array_mut) {
@@ -240,7 +268,7 @@ fn checked(cloud: &Cloud, mut body: Map<String, Value>, kind: Kind) -> Result<Va
     Ok(document)
 }
 
-fn check_policy(cloud: &Cloud, policy: &Value) -> Result<(), ApiError> {
+fn check_policy(cloud: &Cloud, project: &str, policy: &Value) -> Result<(), ApiError> {
     let conditions = policy["conditions"]
         .as_array()
         .map_or(&[][..], Vec::as_slice);
@@ -266,6 +294,9 @@ fn check_policy(cloud: &Cloud, policy: &Value) -> Result<(), ApiError> {
             "A condition_matched_log stands alone and needs alert_strategy.notification_rate_limit, which others do not take.",
         ));
     }
+    for condition in conditions {
+        check_condition(cloud, project, condition)?;
+    }
     let channels = policy["notificationChannels"].as_array();
     let names = channels.into_iter().flatten().filter_map(Value::as_str);
     for name in names {
@@ -278,7 +309,22 @@ fn check_policy(cloud: &Cloud, policy: &Value) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn check_channel(_: &Cloud, channel: &Value) -> Result<(), ApiError> {
+/// A metric is watched once Monitoring knows it, minutes after it was made.
+fn check_condition(cloud: &Cloud, project: &str, condition: &Value) -> Result<(), ApiError> {
+    let Condition::Silence(silence) = Condition::of(condition)? else {
+        return Ok(());
+    };
+    let metric = silence.metric;
+    match cloud.logs.metrics.of_type(project, &metric) {
+        Some(_) => Ok(()),
+        None => Err(ApiError::not_found(format!(
+            "Cannot find metric that matches type = \"{metric}\". If a metric was created \
+             recently, it could take up to 10 minutes to become available. Please try again soon."
+        ))),
+    }
+}
+
+fn check_channel(_: &Cloud, _: &str, channel: &Value) -> Result<(), ApiError> {
     let address = channel["labels"]["email_address"].as_str();
     match channel["type"].as_str() {
         Some("email") if address.is_some_and(|it| it.contains('@')) => Ok(()),
