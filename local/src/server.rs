@@ -292,6 +292,9 @@ impl Folder {
 }
 
 #[cfg(test)]
+mod admission;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
