@@ -163,6 +163,13 @@ impl Router {
         self
     }
 
+    /// Each method there is: who serves it, its verb and its template.
+    #[cfg(test)]
+    pub fn routes(&self) -> impl Iterator<Item = (Served, &Method, &'static str)> {
+        let routes = self.routes.iter();
+        routes.map(|route| (route.served, &route.method, route.template))
+    }
+
     /// Answers one request; unknown methods and paths get Google's 501.
     pub async fn answer(&self, cloud: Arc<Cloud>, request: axum::extract::Request) -> Response {
         let Some(fault) = cloud.faults.meet(request.method(), request.uri()) else {

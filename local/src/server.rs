@@ -293,6 +293,9 @@ impl Folder {
 }
 
 #[cfg(test)]
+mod admission;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

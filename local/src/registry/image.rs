@@ -8,6 +8,7 @@ use super::Registry;
 use super::call::{Name, Reference};
 use super::digest::Digest;
 use super::manifest::Manifest;
+use super::repository::Repository;
 
 /// A pulled image: every tag and index is resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +83,12 @@ fn split_tag(path: &str) -> Option<(&str, Reference)> {
 }
 
 impl Registry {
+    /// The repository an image's name names, if it is there.
+    pub fn repository_of(&self, image: &str) -> Option<Repository> {
+        let ImageName { name, .. } = ImageName::parse(image)?;
+        self.repositories.find(&name.project, &name.repository)
+    }
+
     /// Finds the image that `image` names now; a tag may lead elsewhere the next time.
     pub fn image(&self, image: &str) -> Result<Image, ImageError> {
         let parsed =

@@ -11,6 +11,7 @@ use crate::policy;
 
 const ACCESSOR: &str = "roles/secretmanager.secretAccessor";
 const ACCESS: &str = "secretmanager.versions.access";
+const PULL: &str = "artifactregistry.repositories.downloadArtifacts";
 
 /// `google.rpc.Code` numbers.
 const NOT_FOUND: i32 = 5;
@@ -34,7 +35,7 @@ pub fn check_account(cloud: &Cloud, template: &ExecutionTemplate) -> Result<(), 
 }
 
 /// # Errors
-/// Whoever makes or changes a job must be allowed to act as its account.
+/// Whoever makes or changes a job must be allowed to act as its account and to pull its image.
 pub fn check_author(
     cloud: &Cloud,
     caller: &Caller,
@@ -42,10 +43,12 @@ pub fn check_author(
 ) -> Result<(), ApiError> {
     check_account(cloud, template)?;
     let account = &template.template.service_account;
-    match cloud.policies.may_act_as(caller, account) {
-        true => Ok(()),
-        false => Err(not_to_act_as(account)),
+    if !cloud.policies.may_act_as(caller, account) {
+        return Err(not_to_act_as(account));
     }
+    let container = template.container();
+    let repository = container.and_then(|it| cloud.registry.repository_of(&it.image));
+    repository.map_or(Ok(()), |it| policy::require(cloud, caller, &it.name, PULL))
 }
 
 fn not_to_act_as(account: &str) -> ApiError {
