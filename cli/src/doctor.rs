@@ -18,8 +18,6 @@ pub use permissions::asked;
 pub struct Facts {
     pub project: String,
     pub region: String,
-    /// Whether its alerts tell anybody.
-    pub alerts: bool,
     /// Who calls; why nobody can, else.
     pub sign_in: Result<SignIn, CloudError>,
     /// What Google said; nothing where nobody could ask it.

@@ -179,6 +179,9 @@ fn cloud_hint(error: &CloudError) -> Option<String> {
                 "`xetl apply` enables it, or `gcloud services enable {api}`"
             ));
         }
+        CloudError::Leaving { .. } => {
+            "what had the name was deleted, and Google has not let go of it; apply again in some minutes"
+        }
         CloudError::Conflict { .. } => "somebody else changed it at the same time; try again",
         CloudError::Denied { message, .. } if grants::advice(message).is_some() => {
             return grants::advice(message);

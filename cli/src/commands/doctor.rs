@@ -71,7 +71,6 @@ async fn facts(context: &Context, session: &Session) -> Facts {
     Facts {
         project: session.client.project.clone(),
         region: session.client.region.clone(),
-        alerts: !session.client.settings.emails.is_empty(),
         sign_in: signed_in,
         cloud,
         image,

@@ -112,28 +112,6 @@ const NEEDED: [(&str, &[&str]); 12] = [
         &["logging.logEntries.list", "logging.logMetrics.get"],
     ),
     (
-        "roles/monitoring.viewer",
-        &[
-            "monitoring.alertPolicies.list",
-            "monitoring.notificationChannels.list",
-        ],
-    ),
-];
-
-/// The same of a client whose alerts tell somebody.
-const FOR_ALERTS: [(&str, &[&str]); 2] = [
-    (
-        "roles/monitoring.editor",
-        &[
-            "monitoring.alertPolicies.create",
-            "monitoring.alertPolicies.delete",
-            "monitoring.alertPolicies.update",
-            "monitoring.notificationChannels.create",
-            "monitoring.notificationChannels.delete",
-            "monitoring.notificationChannels.update",
-        ],
-    ),
-    (
         "roles/logging.configWriter",
         &[
             "logging.logMetrics.create",
@@ -145,13 +123,8 @@ const FOR_ALERTS: [(&str, &[&str]); 2] = [
 
 /// All permissions to ask for; one question takes a hundred.
 pub fn asked() -> Vec<String> {
-    let all = needed(true).flat_map(|(_, permissions)| *permissions);
+    let all = NEEDED.iter().flat_map(|(_, permissions)| *permissions);
     all.map(|&permission| permission.to_owned()).collect()
-}
-
-fn needed(alerts: bool) -> impl Iterator<Item = &'static (&'static str, &'static [&'static str])> {
-    let for_alerts = FOR_ALERTS.iter().filter(move |_| alerts);
-    NEEDED.iter().chain(for_alerts)
 }
 
 /// One finding where all is well, else one a role that is missing.
@@ -160,12 +133,12 @@ pub fn findings(facts: &Facts, held: &Result<BTreeSet<String>, CloudError>) -> V
         Ok(held) => held,
         Err(error) => return vec![unknown("permissions", error)],
     };
-    let mut findings: Vec<Finding> = needed(facts.alerts)
+    let mut findings: Vec<Finding> = NEEDED
+        .iter()
         .filter_map(|(role, permissions)| lacking(facts, held, role, permissions))
         .collect();
     if findings.is_empty() {
-        let all: usize = needed(facts.alerts).map(|(_, them)| them.len()).sum();
-        let sentence = format!("all {all} that are needed");
+        let sentence = format!("all {} that are needed", asked().len());
         findings.push(Finding::new("permissions", Level::Ok, sentence));
     }
     findings

@@ -10,7 +10,6 @@ fn denied<T>() -> Result<T, CloudError> {
 fn healthy() -> Facts {
     Facts {
         project: "acme-prod".to_owned(),
-        alerts: false,
         region: "europe-west2".to_owned(),
         sign_in: Ok(SignIn {
             kind: "a service account's key".to_owned(),
@@ -67,7 +66,7 @@ fn where_all_is_well_every_check_says_so() {
     Ok project: acme-prod is active
     Ok billing: enabled
     Ok apis: all that are needed are on
-    Ok permissions: all 57 that are needed
+    Ok permissions: all 58 that are needed
     Ok jobs: 12 of 1000 a region, europe-west2, 2 more to come
     Ok accounts: 3 of 100 a project
     Ok image: sha256:aaaaaaaaaaaa, in the repository

@@ -17,6 +17,7 @@ use crate::assets::Asset;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
+use crate::store::Collection;
 
 /// Fields that the server makes or that never change.
 const FIXED: &[&str] = &[
@@ -251,6 +252,7 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
 async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     access::for_request(&cloud, &request, "bigquery.datasets.update")?;
     let body: Object = request.json().await?;
+    accounts_live(&body)?;
     write(&cloud, &request, |dataset| {
         same_location(dataset, &body)?;
         let mut settings = dataset.settings.clone();
@@ -264,10 +266,44 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
 async fn update(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     access::for_request(&cloud, &request, "bigquery.datasets.update")?;
     let body: Object = request.json().await?;
+    accounts_live(&body)?;
     write(&cloud, &request, |dataset| {
         same_location(dataset, &body)?;
         dataset.change(writable(&body, FIXED))
     })
+}
+
+/// A list of rights cannot be written with an account that is gone, although it is read so.
+fn accounts_live(body: &Object) -> Result<(), ApiError> {
+    let access = body.get("access").and_then(Value::as_array);
+    let mut members = access.into_iter().flatten().map(|it| &it["iamMember"]);
+    match members.find_map(|it| it.as_str().filter(|it| it.starts_with("deleted:"))) {
+        None => Ok(()),
+        Some(member) => Err(ApiError::invalid(format!(
+            "IAM setPolicy failed: the account of `{member}` does not exist."
+        ))),
+    }
+}
+
+/// The rights of an account that was deleted are nobody's from now on.
+pub fn forget_account(
+    datasets: &Collection<Dataset>,
+    email: &str,
+    deleted: &str,
+) -> std::io::Result<()> {
+    for (key, _) in datasets.list("") {
+        datasets.update(&key, |dataset| {
+            let access = dataset
+                .as_mut()
+                .and_then(|it| it.settings.get_mut("access"));
+            let entries = access.and_then(Value::as_array_mut).into_iter().flatten();
+            for entry in entries.filter(|entry| entry["userByEmail"] == email) {
+                *entry = json!({"role": entry["role"], "iamMember": deleted});
+            }
+            Ok::<_, std::io::Error>(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Places are compared without regard to case: `us` is `US`.
