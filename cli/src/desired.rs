@@ -346,6 +346,7 @@ fn job_resource(
         timeout_seconds: pipeline.timeout.as_secs(),
         retries: pipeline.retries,
         vpc: pipeline.vpc.as_ref().map(vpc),
+        fault: None,
         labels: pipeline.labels.clone(),
         owner: Owner::pipeline(&client.name, &pipeline.name),
     }

@@ -23,8 +23,6 @@ pub struct Facts {
     /// Where the project is declared, such as `clients/acme.yaml:3`.
     pub place: String,
     pub region: String,
-    /// Whether its alerts tell anybody.
-    pub alerts: bool,
     /// Who calls; why nobody can, else.
     pub sign_in: Result<SignIn, CloudError>,
     /// What Google said; nothing where nobody could ask it.

@@ -189,6 +189,9 @@ fn cloud_hint(error: &CloudError) -> Option<String> {
                 "`xetl apply` enables it, or `gcloud services enable {api}`"
             ));
         }
+        CloudError::Leaving { .. } => {
+            "what had the name was deleted, and Google has not let go of it; apply again in some minutes"
+        }
         CloudError::Conflict { .. } => "somebody else changed it at the same time; try again",
         CloudError::Denied { message, .. } | CloudError::Refused { message, .. }
             if message.to_lowercase().contains("billing") =>

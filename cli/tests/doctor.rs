@@ -73,7 +73,7 @@ fn apis_that_are_off_are_named_and_enabled_on_request() {
       ok       project      acme-prod is active
       ok       billing      enabled
       ok       apis         all that are needed are on
-      ok       permissions  all 73 that are needed
+      ok       permissions  all 82 that are needed
       ok       jobs         0 of 1000 a region, europe-west2, 1 more to come
       ok       accounts     0 of 100 a project, 1 more to come
       ok       image        sha256:DIGEST, packed; `xetl apply` pushes it

@@ -11,6 +11,7 @@ use crate::bigquery::BigQuery;
 use crate::error::ApiError;
 use crate::faults::Faults;
 use crate::identity::{Caller, Identity};
+use crate::lag::Lag;
 use crate::logging::Logs;
 use crate::monitoring::Monitoring;
 use crate::operations::Operations;
@@ -33,6 +34,8 @@ pub struct Cloud {
     pub shutdown: CancellationToken,
     pub accounts: Arc<Accounts>,
     pub bigquery: BigQuery,
+    /// Names of what was deleted, until they are free.
+    pub deletions: Lag,
     pub faults: Faults,
     pub identity: Identity,
     pub logs: Logs,
@@ -84,6 +87,7 @@ impl Cloud {
             scheduler: Scheduler::open(&store)?,
             secrets: Secrets::open(&store, projects.clone())?,
             bigquery: BigQuery::open(&store)?,
+            deletions: Lag::default(),
             faults: Faults::default(),
             services: Services::open(&store)?,
             storage: Storage::open(&store)?,

@@ -1,7 +1,7 @@
 //! What is done shows only after a while, as Google's parts learn of each other by and by.
 //!
 //! `POST /_local/lag` asks for it, of new accounts, of APIs just enabled, of grants or of
-//! new metrics; `GET` tells what was asked for, `DELETE` has all show at once. It is
+//! new metrics, and of deletions: a name is free only after a while; `GET` tells what was asked for, `DELETE` has all show at once. It is
 //! kept in memory only: a restart is time enough for anything.
 
 use std::collections::HashMap;
@@ -69,6 +69,11 @@ impl Lag {
         }
     }
 
+    /// Whether it is still not seen; this is no look.
+    pub fn hides(&self, name: &str) -> bool {
+        self.state().hidden.contains_key(name)
+    }
+
     /// Whether it is seen by now; this is a look.
     pub fn shows(&self, name: &str) -> bool {
         let mut state = self.state();
@@ -102,6 +107,7 @@ enum Of {
     Apis,
     Grants,
     Metrics,
+    Deletions,
 }
 
 fn lag(cloud: &Cloud, of: Of) -> &Lag {
@@ -110,6 +116,7 @@ fn lag(cloud: &Cloud, of: Of) -> &Lag {
         Of::Apis => &cloud.services.lag,
         Of::Grants => &cloud.policies.lag,
         Of::Metrics => &cloud.logs.metrics.lag,
+        Of::Deletions => &cloud.deletions,
     }
 }
 
@@ -136,12 +143,19 @@ async fn tell(cloud: Arc<Cloud>, _: Request) -> Reply {
     let rules = json!({
         "accounts": rule(Of::Accounts), "apis": rule(Of::Apis), "grants": rule(Of::Grants),
         "metrics": rule(Of::Metrics),
+        "deletions": rule(Of::Deletions),
     });
     Ok(Json(rules).into_response())
 }
 
 async fn clear(cloud: Arc<Cloud>, request: Request) -> Reply {
-    for of in [Of::Accounts, Of::Apis, Of::Grants, Of::Metrics] {
+    for of in [
+        Of::Accounts,
+        Of::Apis,
+        Of::Grants,
+        Of::Metrics,
+        Of::Deletions,
+    ] {
         lag(&cloud, of).set(Rule::default());
     }
     tell(cloud, request).await

@@ -17,7 +17,34 @@ pub(super) fn encode(text: &str) -> String {
 
 impl Cloud {
     pub(super) async fn find_bucket(&self, name: &str) -> Result<Option<Resource>, CloudError> {
-        Ok(self.get_bucket(name).await?.as_ref().map(bucket_of))
+        let (found, owned) = futures::join!(self.get_bucket(name), self.owns_bucket(name));
+        let Some(bucket) = found? else {
+            return Ok(None);
+        };
+        match owned? {
+            true => Ok(Some(bucket_of(&bucket))),
+            false => Err(CloudError::Unusable {
+                what: format!("bucket {name}"),
+                problem: format!(
+                    "is there, but not in project {}: somebody else has the name, and would get the \
+                     client's data; give the client another name",
+                    self.project
+                ),
+            }),
+        }
+    }
+
+    /// Whether it is the project's: anybody may have taken the name, and let us write there.
+    /// Who may look at it and not list what the project has is taken at its word.
+    async fn owns_bucket(&self, name: &str) -> Result<bool, CloudError> {
+        let (project, prefix) = (encode(&self.project), encode(name));
+        let path = format!("/storage/v1/b?project={project}&prefix={prefix}");
+        let what = format!("bucket {name}");
+        match self.all_pages(&what, &path).await {
+            Ok(buckets) => Ok(buckets.iter().any(|bucket| bucket["name"] == name)),
+            Err(CloudError::Denied { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     async fn get_bucket(&self, name: &str) -> Result<Option<Value>, CloudError> {

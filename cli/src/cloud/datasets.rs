@@ -177,6 +177,12 @@ pub(super) fn entry(role: &str, email: &str) -> Value {
     json!({"role": short(role), "userByEmail": email})
 }
 
+/// Whether an entry is of an account that was deleted: BigQuery takes no list that has one.
+pub(super) fn is_of_deleted(entry: &Value) -> bool {
+    let member = entry["iamMember"].as_str();
+    member.is_some_and(|member| member.starts_with("deleted:"))
+}
+
 fn short(role: &str) -> &str {
     let known = ROLES.iter().find(|(long, _)| *long == role);
     known.map_or(role, |(_, short)| short)
@@ -303,7 +309,8 @@ fn access_with_readers(before: &Value, dataset: &Dataset) -> Option<Vec<Value>> 
             labels::is_marked(marks, &reader) && !dataset.readers.contains(&reader)
         })
     };
-    let mut access: Vec<Value> = entries(before).filter(|it| !gone(it)).cloned().collect();
+    let stays = |entry: &&Value| !gone(entry) && !is_of_deleted(entry);
+    let mut access: Vec<Value> = entries(before).filter(stays).cloned().collect();
     let there: Vec<String> = access.iter().filter_map(reader).collect();
     let missing = dataset.readers.iter().filter(|it| !there.contains(it));
     access.extend(missing.map(|member| reader_entry(member)));

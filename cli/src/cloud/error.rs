@@ -18,6 +18,9 @@ pub enum CloudError {
     NotFound { what: String, message: String },
     #[error("{what}: {message}")]
     AlreadyExists { what: String, message: String },
+    /// What had the name is deleted, and the name is not free yet.
+    #[error("{what}: the name is not free yet: {message}")]
+    Leaving { what: String, message: String },
     /// Somebody else changed it between our reading and our writing.
     #[error("{what}: {message}")]
     Conflict { what: String, message: String },
@@ -134,6 +137,14 @@ impl CloudError {
         )
     }
 
+    /// A name is taken by what is not there: it was deleted, and is not gone yet.
+    pub(super) fn leaving(self) -> CloudError {
+        match self {
+            CloudError::AlreadyExists { what, message } => CloudError::Leaving { what, message },
+            other => other,
+        }
+    }
+
     pub fn is_conflict(&self) -> bool {
         matches!(self, CloudError::Conflict { .. })
     }
@@ -165,6 +176,7 @@ impl CloudError {
             CloudError::NotFound { .. } if message.contains("cannot find metric") => {
                 Some(METRIC_LAG)
             }
+            CloudError::Leaving { .. } => Some(DELETION_LAG),
             CloudError::AlreadyExists { .. } if message.contains("delet") => Some(DELETION_LAG),
             _ => None,
         }

@@ -7,6 +7,7 @@ use google_cloud_lro::Poller;
 use google_cloud_run_v2::model::{
     Container, EnvVar, EnvVarSource, ExecutionEnvironment, ExecutionReference, ExecutionTemplate,
     Job as RunJob, ResourceRequirements, SecretKeySelector, TaskTemplate, VpcAccess,
+    condition::State,
     env_var::Values,
     execution_reference::CompletionStatus,
     task_template::Retries,
@@ -38,19 +39,24 @@ impl Cloud {
         let list = self.jobs().await?.list_jobs();
         let list = list.set_parent(self.in_region("")).set_page_size(PAGE);
         let mut items = list.by_item();
-        self.listed(
+        let all = self.listed(
             "jobs",
             async || items.next().await,
-            |job| (last_part(&job.name), listed(&job)),
-        )
-        .await
+            |job| {
+                let stays = job.delete_time.is_none();
+                (last_part(&job.name), stays.then(|| listed(&job)))
+            },
+        );
+        let all = all.await?.into_iter();
+        Ok(all.filter_map(|(name, job)| Some((name, job?))).collect())
     }
 
     pub(super) async fn find_run_job(&self, name: &str) -> Result<Option<RunJob>, CloudError> {
         let get = self.jobs().await?.get_job();
         let found = get.set_name(self.job_name(name)).send().await;
         match found.map_err(self.failed(&format!("job {name}"))) {
-            Ok(job) => Ok(Some(job)),
+            // One under deletion is to be made anew.
+            Ok(job) => Ok(Some(job).filter(|job| job.delete_time.is_none())),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
         }
@@ -257,9 +263,16 @@ pub(super) fn job_of(job: &RunJob) -> Job {
             _ => 3,
         },
         vpc: task.vpc_access.as_ref().map(vpc_of),
+        fault: fault_of(job),
         labels: labels::own(&all),
         owner: Owner::of_labels(&all),
     }
+}
+
+/// Why Cloud Run does not run it, where it could not be made as it was sent.
+fn fault_of(job: &RunJob) -> Option<String> {
+    let condition = job.terminal_condition.as_ref()?;
+    (condition.state == State::ConditionFailed).then(|| condition.message.clone())
 }
 
 #[cfg(test)]
@@ -287,6 +300,7 @@ mod tests {
                 connector: None,
                 egress: "ALL_TRAFFIC".to_owned(),
             }),
+            fault: None,
             labels: Labels::from([("team".to_owned(), "data".to_owned())]),
             owner: Owner::pipeline("acme", "xero"),
         };

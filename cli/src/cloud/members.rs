@@ -165,6 +165,7 @@ fn member_name(account: &str) -> String {
 /// Gives or takes the member; `false` where that is so already.
 fn change_policy(policy: &mut Policy, member: &Member, has: bool) -> bool {
     let name = member_name(&member.account);
+    let former = format!("deleted:{name}?uid=");
     let binding = policy
         .bindings
         .iter_mut()
@@ -174,7 +175,11 @@ fn change_policy(policy: &mut Policy, member: &Member, has: bool) -> bool {
         .is_some_and(|binding| binding.members.contains(&name));
     match (binding, has) {
         _ if had == has => return false,
-        (Some(binding), true) => binding.members.push(name),
+        (Some(binding), true) => {
+            // The account that had the name before; it never comes back.
+            binding.members.retain(|it| !it.starts_with(&former));
+            binding.members.push(name);
+        }
         (Some(binding), false) => binding.members.retain(|member| *member != name),
         (None, _) => {
             let binding = Binding::new().set_role(&member.role).set_members([name]);
@@ -201,6 +206,7 @@ fn change_access(access: &mut Vec<Value>, member: &Member, has: bool) -> bool {
         true => access.push(entry),
         false => access.retain(|other| !same(other)),
     }
+    access.retain(|entry| !datasets::is_of_deleted(entry));
     true
 }
 
@@ -246,6 +252,19 @@ mod tests {
         assert!(!change_policy(&mut policy, &member(), false));
         assert!(change_policy(&mut policy, &member(), true));
         assert_eq!(policy.bindings.len(), 2);
+    }
+
+    #[test]
+    fn an_account_that_was_deleted_leaves_its_rights_to_the_one_of_its_name() {
+        let former = "deleted:serviceAccount:a@p?uid=1";
+        let there = Binding::new().set_role("r").set_members([former, "user:u"]);
+        let mut policy = Policy::new().set_bindings([there]);
+        assert!(change_policy(&mut policy, &member(), true));
+        assert_eq!(policy.bindings[0].members, ["user:u", "serviceAccount:a@p"]);
+
+        let mut access = vec![serde_json::json!({"role": "r", "iamMember": former})];
+        assert!(change_access(&mut access, &member(), true));
+        assert_eq!(access, [datasets::entry("r", "a@p")]);
     }
 
     #[test]

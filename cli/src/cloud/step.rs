@@ -2,7 +2,18 @@
 
 use super::{Cloud, CloudError};
 use crate::plan::{Change, Step};
-use crate::resource::{Address, Resource};
+use crate::resource::{Address, Kind, Resource};
+
+/// Kinds that can be looked up by their names.
+const KNOWN: [Kind; 7] = [
+    Kind::ServiceAccount,
+    Kind::Bucket,
+    Kind::Secret,
+    Kind::Repository,
+    Kind::Dataset,
+    Kind::Job,
+    Kind::Schedule,
+];
 
 impl Cloud {
     /// Does what the step says. Done already is done; images are `image`'s business.
@@ -116,7 +127,10 @@ impl Cloud {
         error: CloudError,
     ) -> Result<(), CloudError> {
         let Some(found) = self.find(address).await? else {
-            return Err(error);
+            return Err(match KNOWN.contains(&address.kind) {
+                true => error.leaving(),
+                false => error,
+            });
         };
         if found == *after {
             return Ok(());
@@ -130,7 +144,6 @@ impl Cloud {
     }
 
     async fn find(&self, address: &Address) -> Result<Option<Resource>, CloudError> {
-        use crate::resource::Kind;
         let name = &address.name;
         let found = match address.kind {
             Kind::ServiceAccount => self.find_account(name).await?,

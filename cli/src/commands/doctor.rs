@@ -167,7 +167,6 @@ async fn facts(sessions: &[&Session]) -> Facts {
         project: session.client.project.clone(),
         place: session.workspace.place_of_project(&session.client.name),
         region: session.client.region.clone(),
-        alerts: !session.client.settings.emails.is_empty(),
         sign_in: signed_in,
         cloud,
         images,

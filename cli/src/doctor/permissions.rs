@@ -7,7 +7,7 @@ use super::{Facts, Finding, Level};
 use crate::cloud::CloudError;
 
 /// Permissions by the smallest predefined role that has them all.
-const NEEDED: [(&str, &[&str]); 12] = [
+const NEEDED: [(&str, &[&str]); 15] = [
     (
         "roles/serviceusage.serviceUsageAdmin",
         &[
@@ -130,19 +130,6 @@ const NEEDED: [(&str, &[&str]); 12] = [
         "roles/logging.viewer",
         &["logging.logEntries.list", "logging.logMetrics.get"],
     ),
-];
-
-/// Besides, of a client without alerts: every plan looks whether there are some.
-const WITHOUT_ALERTS: [(&str, &[&str]); 1] = [(
-    "roles/monitoring.viewer",
-    &[
-        "monitoring.alertPolicies.list",
-        "monitoring.notificationChannels.list",
-    ],
-)];
-
-/// Besides, of a client whose alerts tell somebody.
-const WITH_ALERTS: [(&str, &[&str]); 3] = [
     (
         "roles/monitoring.alertPolicyEditor",
         &[
@@ -173,16 +160,8 @@ const WITH_ALERTS: [(&str, &[&str]); 3] = [
 
 /// All permissions to ask for; one question takes a hundred.
 pub fn asked() -> Vec<String> {
-    let all = needed(true).flat_map(|(_, permissions)| *permissions);
+    let all = NEEDED.iter().flat_map(|(_, permissions)| *permissions);
     all.map(|&permission| permission.to_owned()).collect()
-}
-
-fn needed(alerts: bool) -> impl Iterator<Item = &'static (&'static str, &'static [&'static str])> {
-    let besides = match alerts {
-        true => WITH_ALERTS.iter(),
-        false => WITHOUT_ALERTS.iter(),
-    };
-    NEEDED.iter().chain(besides)
 }
 
 /// One finding where all is well, else one a role that is missing.
@@ -191,12 +170,12 @@ pub fn findings(facts: &Facts, held: &Result<BTreeSet<String>, CloudError>) -> V
         Ok(held) => held,
         Err(error) => return vec![unknown("permissions", error)],
     };
-    let mut findings: Vec<Finding> = needed(facts.alerts)
+    let mut findings: Vec<Finding> = NEEDED
+        .iter()
         .filter_map(|(role, permissions)| lacking(facts, held, role, permissions))
         .collect();
     if findings.is_empty() {
-        let all: usize = needed(facts.alerts).map(|(_, them)| them.len()).sum();
-        let sentence = format!("all {all} that are needed");
+        let sentence = format!("all {} that are needed", asked().len());
         findings.push(Finding::new("permissions", Level::Ok, sentence));
     }
     findings

@@ -11,7 +11,6 @@ fn healthy() -> Facts {
     Facts {
         project: "acme-prod".to_owned(),
         place: "xetl.yaml:2".to_owned(),
-        alerts: false,
         region: "europe-west2".to_owned(),
         sign_in: Ok(SignIn {
             kind: "a service account's key".to_owned(),
@@ -68,7 +67,7 @@ fn where_all_is_well_every_check_says_so() {
     Ok project: acme-prod is active
     Ok billing: enabled
     Ok apis: all that are needed are on
-    Ok permissions: all 73 that are needed
+    Ok permissions: all 82 that are needed
     Ok jobs: 12 of 1000 a region, europe-west2, 2 more to come
     Ok accounts: 3 of 100 a project
     Ok image: sha256:aaaaaaaaaaaa, in the repository

@@ -117,6 +117,8 @@ pub struct Job {
     pub timeout_seconds: u64,
     pub retries: u32,
     pub vpc: Option<Vpc>,
+    /// Why it does not run although it is there; no job is declared with one.
+    pub fault: Option<String>,
     pub labels: Labels,
     pub owner: Owner,
 }

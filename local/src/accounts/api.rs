@@ -158,6 +158,9 @@ async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
     cloud
         .policies
         .rename_member(&member(&account), &deleted_member(&account))?;
+    cloud
+        .bigquery
+        .forget_account(&account.email, &deleted_member(&account))?;
     Ok(Json(json!({})).into_response())
 }
 

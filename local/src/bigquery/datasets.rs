@@ -18,6 +18,7 @@ use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::identity::Caller;
 use crate::router::{Reply, Request, Route};
+use crate::store::Collection;
 
 /// Fields that the server makes or that never change.
 const FIXED: &[&str] = &[
@@ -280,6 +281,7 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
 /// What a change sends, if the caller may make it: who has access is a right by itself.
 async fn changes(cloud: &Cloud, request: &mut Request) -> Result<Object, ApiError> {
     let body: Object = request.json().await?;
+    accounts_live(&body)?;
     if body.contains_key("access") {
         access::for_request(cloud, request, "bigquery.datasets.setIamPolicy")?;
     }
@@ -308,6 +310,39 @@ async fn update(cloud: Arc<Cloud>, mut request: Request) -> Reply {
         same_location(dataset, &body)?;
         dataset.change(writable(&body, FIXED))
     })
+}
+
+/// A list of rights cannot be written with an account that is gone, although it is read so.
+fn accounts_live(body: &Object) -> Result<(), ApiError> {
+    let access = body.get("access").and_then(Value::as_array);
+    let mut members = access.into_iter().flatten().map(|it| &it["iamMember"]);
+    match members.find_map(|it| it.as_str().filter(|it| it.starts_with("deleted:"))) {
+        None => Ok(()),
+        Some(member) => Err(ApiError::invalid(format!(
+            "IAM setPolicy failed: the account of `{member}` does not exist."
+        ))),
+    }
+}
+
+/// The rights of an account that was deleted are nobody's from now on.
+pub fn forget_account(
+    datasets: &Collection<Dataset>,
+    email: &str,
+    deleted: &str,
+) -> std::io::Result<()> {
+    for (key, _) in datasets.list("") {
+        datasets.update(&key, |dataset| {
+            let access = dataset
+                .as_mut()
+                .and_then(|it| it.settings.get_mut("access"));
+            let entries = access.and_then(Value::as_array_mut).into_iter().flatten();
+            for entry in entries.filter(|entry| entry["userByEmail"] == email) {
+                *entry = json!({"role": entry["role"], "iamMember": deleted});
+            }
+            Ok::<_, std::io::Error>(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Places are compared without regard to case: `us` is `US`.

@@ -86,6 +86,11 @@ impl BigQuery {
             .ok_or_else(|| datasets::not_found(reference))
     }
 
+    /// The rights of an account that was deleted are nobody's from now on.
+    pub fn forget_account(&self, email: &str, deleted: &str) -> io::Result<()> {
+        datasets::forget_account(&self.datasets, email, deleted)
+    }
+
     fn table(&self, reference: &TableRef) -> Result<Table, ApiError> {
         self.live(reference)
             .ok_or_else(|| tables::not_found(reference))

@@ -106,6 +106,9 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
         update_time: now,
         settings: Settings::parse(body)?.checked()?,
     };
+    if !cloud.deletions.shows(&repository.name) {
+        return Err(ApiError::already_exists("the repository already exists"));
+    }
     cloud.registry.repositories.create(repository.clone())?;
     let response = any(KIND, repository.view(0));
     let operation = cloud
@@ -155,6 +158,7 @@ async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
     let registry = &cloud.registry;
     // First the name, so that no image is pulled or pushed while its bytes go.
     registry.repositories.remove(&repository.name)?;
+    cloud.deletions.made(&repository.name);
     registry.images.remove_repository(project, id)?;
     registry.blobs.remove_repository(project, id)?;
     cloud.policies.forget(&repository.name)?;

@@ -26,6 +26,9 @@ pub struct Job {
     #[serde(default)]
     pub execution_count: u32,
     pub latest: Option<LatestExecution>,
+    /// Deleted, and not gone yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_time: Option<String>,
 }
 
 /// `ExecutionReference` of the API.
@@ -99,6 +102,7 @@ impl Job {
             ready: Condition::new("Ready", "CONDITION_RECONCILING"),
             execution_count: 0,
             latest: None,
+            delete_time: None,
         }
     }
 
@@ -170,6 +174,10 @@ impl Job {
         }
         if self.execution_count > 0 {
             view["executionCount"] = json!(self.execution_count);
+        }
+        if let Some(time) = &self.delete_time {
+            view["deleteTime"] = json!(time);
+            view["reconciling"] = json!(true);
         }
         if let Some(latest) = &self.latest {
             view["latestCreatedExecution"] = json!(latest);

@@ -11,6 +11,7 @@ use super::job::{Job, KIND};
 use super::spec::JobSpec;
 use super::start::{RunRequest, start};
 use super::{access, check, executor};
+use crate::clock;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::forms;
@@ -79,7 +80,19 @@ fn name(request: &Request) -> String {
 pub(super) fn named(cloud: &Cloud, request: &Request, permission: &str) -> Result<Job, ApiError> {
     let name = name(request);
     policy::require(cloud, &request.caller, &name, permission)?;
-    cloud.run.jobs.get(&name).ok_or_else(|| no_job(&name))
+    present(cloud, &name)?.ok_or_else(|| no_job(&name))
+}
+
+/// The job of that name; one that was deleted is there until its name is free.
+fn present(cloud: &Cloud, name: &str) -> Result<Option<Job>, ApiError> {
+    let job = cloud.run.jobs.get(name);
+    match &job {
+        Some(job) if job.delete_time.is_some() && cloud.deletions.shows(name) => {
+            remove(cloud, job)?;
+            Ok(None)
+        }
+        _ => Ok(job),
+    }
 }
 
 pub(super) fn no_job(name: &str) -> ApiError {
@@ -99,7 +112,7 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     check::check_name(&id)?;
     let body: Map<String, Value> = request.json().await?;
     let name = format!("{parent}/jobs/{id}");
-    if cloud.run.jobs.get(&name).is_some() {
+    if present(&cloud, &name)?.is_some() {
         return Err(taken(&id));
     }
     let spec = check::with_defaults(JobSpec::parse(body)?);
@@ -217,12 +230,27 @@ async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
     job.check_etag(request.query("etag").unwrap_or(""))?;
     let shown = any(KIND, job.view());
     if !flag(&request, "validateOnly") {
-        remove(&cloud, &job)?;
+        cloud.deletions.made(&job.name);
+        match cloud.deletions.hides(&job.name) {
+            true => leave(&cloud, &job)?,
+            false => remove(&cloud, &job)?,
+        }
     }
     let operation = cloud
         .operations
         .done(&parent(&request), shown.clone(), Ok(shown))?;
     Ok(Json(operation).into_response())
+}
+
+/// Marks a job as deleted; it goes when its name is free.
+fn leave(cloud: &Cloud, job: &Job) -> Result<(), ApiError> {
+    remove_executions(cloud, &job.name)?;
+    cloud.run.jobs.update(&job.name, |job| {
+        if let Some(job) = job {
+            job.delete_time = Some(clock::now());
+        }
+        Ok(())
+    })
 }
 
 /// Removes a job with all that is its own.

@@ -17,6 +17,9 @@ use crate::policy::{self, Policy, require};
 use crate::premises::missing_for;
 use crate::router::{Reply, Request, Route};
 
+const TAKEN: &str = "The requested bucket name is not available. The bucket namespace is shared by \
+    all users of the system. Please select a different name and try again.";
+
 pub fn routes() -> Vec<Route> {
     const ALL: &str = "/storage/v1/b";
     const ONE: &str = "/storage/v1/b/{bucket}";
@@ -51,8 +54,7 @@ impl Storage {
                 let message = if present.project == bucket.project {
                     "Your previous request to create the named bucket succeeded and you already own it."
                 } else {
-                    "The requested bucket name is not available. The bucket namespace is shared by \
-                     all users of the system. Please select a different name and try again."
+                    TAKEN
                 };
                 return Err(ApiError::already_exists(message).reason("conflict"));
             }
@@ -121,6 +123,9 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
         metageneration: 1,
         settings: settings::new_bucket(&sent)?,
     };
+    if !cloud.deletions.shows(&resource_of(&bucket)) {
+        return Err(ApiError::already_exists(TAKEN).reason("conflict"));
+    }
     cloud.storage.create_bucket(&bucket)?;
     cloud
         .policies
@@ -285,6 +290,7 @@ async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {
     cloud
         .storage
         .delete_bucket(&bucket.name, &Conditions::of(&request)?)?;
+    cloud.deletions.made(&resource_of(&bucket));
     cloud.policies.forget(&resource_of(&bucket))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
