@@ -87,6 +87,11 @@ fn permissions(role: &str) -> &'static [&'static str] {
             "bigquery.tables.list",
         ],
         "roles/bigquery.admin" => &["bigquery.*"],
+        "roles/cloudkms.cryptoKeyEncrypterDecrypter" => &[
+            "cloudkms.cryptoKeyVersions.useToDecrypt",
+            "cloudkms.cryptoKeyVersions.useToEncrypt",
+        ],
+        "roles/cloudkms.admin" => &["cloudkms.cryptoKeys.*", "cloudkms.keyRings.*"],
         "roles/artifactregistry.reader" => &[
             "artifactregistry.repositories.downloadArtifacts",
             "artifactregistry.repositories.get",
