@@ -9,6 +9,7 @@ mod clash;
 mod client;
 mod error;
 mod file;
+mod keys;
 mod models;
 mod regions;
 mod settings;
@@ -34,6 +35,7 @@ pub use file::{
     ClientFile, Defaults, KeptModel, ModelFile, PipelineFile, ScheduleFile, StateBackend,
     StateFile, TargetKind, WorkspaceFile,
 };
+pub use regions::unknown_places;
 pub use settings::{BucketSettings, ClientSettings, Lifecycle, VpcSettings, WarehouseSettings};
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use source_text::SourceText;

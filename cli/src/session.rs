@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::apply::{Apply, Observer, PushImage, SecretValues};
 use crate::cloud::{Actual, Cloud, Connection, Inventory};
-use crate::config::{Client, Workspace};
+use crate::config::{Client, Workspace, unknown_places};
 use crate::desired::{self, Image};
 use crate::failure::Failure;
 use crate::images;
@@ -119,9 +119,15 @@ impl Session {
             project: &self.client.project,
             region: &self.client.region,
         };
+        let mut warnings = unknown_places(&self.client);
+        warnings.extend(quota::warnings(
+            &actual.usage,
+            &place,
+            std::iter::once(&plan),
+        ));
         Ok(Proposal {
             client: self.client.name.clone(),
-            warnings: quota::warnings(&actual.usage, &place, std::iter::once(&plan)),
+            warnings,
             plan,
             missing: self.missing_values(&actual),
             declared,
