@@ -9,8 +9,11 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use google_cloud_auth::credentials::anonymous;
 use objects::{Script, Seen};
 use world::{World, python, wait_for};
+use xetl_runtime::google::storage::{Bucket, Precondition};
+use xetl_runtime::google::{Endpoints, Google};
 
 /// Of google-cloud-storage's system tests, those of what the local cloud serves at least in
 /// part. Not here: HMAC keys, notifications, signed URLs, Rapid (gRPC), and telemetry.
@@ -233,4 +236,82 @@ fn another_emulator_answers_object_calls_alike() {
     let differ = differ.map(|(ours, theirs)| format!("{ours:?}\n    {theirs:?}"));
     let told: Vec<String> = differ.chain(stale).collect();
     assert!(told.is_empty(), "{}", told.join("\n"));
+}
+
+/// A new bucket of the server, as the runtime has it.
+async fn runtime_bucket(server: &str) -> Bucket {
+    let bucket = serde_json::json!({"name": "runtime"});
+    let buckets = format!("{server}/storage/v1/b?project=local-project");
+    let made = reqwest::Client::new().post(buckets).json(&bucket).send();
+    assert!(made.await.unwrap().status().is_success());
+    let google = Google {
+        endpoints: Endpoints::all_at(server),
+        credentials: anonymous::Builder::new().build(),
+    };
+    google.storage().bucket("runtime")
+}
+
+async fn put(bucket: &Bucket, name: &str, bytes: &[u8], condition: Precondition) -> Option<i64> {
+    let bytes = bytes.to_vec().into();
+    match bucket.put(name, "text/plain", bytes, condition).await {
+        Ok(generation) => Some(generation),
+        Err(error) if error.is_lost_race() => None,
+        Err(error) => panic!("{name}: {error}"),
+    }
+}
+
+/// What the runtime does with a bucket: whole objects and large ones in chunks, their last
+/// bytes, listings and deletes.
+async fn keeps_objects(bucket: &Bucket) {
+    let large: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let generation = put(bucket, "p/large", &large, Precondition::None).await;
+    let there = bucket.get("p/large").await.unwrap().unwrap();
+    assert!(there.bytes == large && Some(there.generation) == generation);
+    let end = bucket.end("p/large", 4).await.unwrap().unwrap();
+    assert_eq!(&end[..], &large[large.len() - 4..]);
+    put(bucket, "p/small", b"abc", Precondition::None).await;
+    put(bucket, "q", b"", Precondition::None).await;
+    let listed = bucket.list("p/").await.unwrap();
+    let listed = listed.iter().map(|it| (it.name.as_str(), it.size));
+    let listed: Vec<_> = listed.collect();
+    assert_eq!(listed, [("p/large", 20_000_000), ("p/small", 3)]);
+    for name in ["p/large", "q"] {
+        bucket.delete(name, Precondition::None).await.unwrap();
+        assert_eq!(bucket.get(name).await.unwrap(), None);
+    }
+    bucket.delete("q", Precondition::None).await.unwrap();
+}
+
+/// An object is replaced as it was read, or not at all; small ones go at once, large in chunks.
+async fn keeps_conditions(bucket: &Bucket) {
+    for size in [3, 9 << 20] {
+        let name = format!("state-{size}");
+        let (one, other) = (vec![b'1'; size], vec![b'2'; size]);
+        let first = put(bucket, &name, &one, Precondition::Absent)
+            .await
+            .unwrap();
+        assert_eq!(put(bucket, &name, &other, Precondition::Absent).await, None);
+        let read = Precondition::Generation(first);
+        let second = put(bucket, &name, &other, read).await.unwrap();
+        assert_ne!(first, second);
+        assert_eq!(put(bucket, &name, &one, read).await, None);
+    }
+}
+
+#[test]
+fn the_runtime_keeps_objects_in_either_emulator() {
+    let Some(fake) = FakeGcs::start() else { return };
+    let world = World::new();
+    world.ok(&["init"]);
+    world.ok(&["local", "up"]);
+    let status = world.json(&["local", "status"]);
+    let ours = status["status"]["endpoint"].as_str().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (ours, theirs) = (runtime_bucket(ours).await, runtime_bucket(&fake.url).await);
+        keeps_objects(&ours).await;
+        keeps_objects(&theirs).await;
+        // fake-gcs-server looks at the conditions of multipart uploads only.
+        keeps_conditions(&ours).await;
+    });
 }
