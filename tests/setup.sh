@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up what tests need: the judges in .venv: Google's Python clients and the declarative reference.
+# Sets up what tests need: the judges in .venv: Google's Python clients, the tests one of them has, and the
+# declarative reference.
 # Without Python or a package index the tests that need them skip loudly, but not in CI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,11 +30,26 @@ install_packages() {
 if [ "${CI:-}" = true ] && [ ${#packages[@]} -gt 0 ]; then install_packages "${packages[@]}"; fi
 
 stamp=.venv/installed
-if cmp -s tests/requirements.txt "$stamp"; then exit 0; fi
+suite=.venv/suites/google-cloud-storage
+if cmp -s tests/requirements.txt "$stamp" && [ -d $suite ]; then exit 0; fi
+
+# The tests that google-cloud-storage is released with judge the local cloud's Storage.
+unpack_suite() {
+    local release source
+    release=$(grep '^google-cloud-storage==' tests/requirements.txt) &&
+        source=$(mktemp -d) &&
+        .venv/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+            --dest "$source" "$release" &&
+        tar -xzf "$source"/*.tar.gz -C "$source" &&
+        rm -rf $suite && mkdir -p $suite &&
+        mv "$source"/google_cloud_storage-*/tests $suite/ &&
+        rm -rf "$source"
+}
 
 install() {
     python3 -m venv .venv &&
         .venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt &&
+        unpack_suite &&
         cp tests/requirements.txt "$stamp"
 }
 

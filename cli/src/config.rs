@@ -9,6 +9,7 @@ mod clash;
 mod client;
 mod error;
 mod file;
+mod keys;
 mod missed;
 mod models;
 mod regions;
@@ -36,6 +37,7 @@ pub use file::{
     StateFile, TargetKind, WorkspaceFile,
 };
 pub use missed::LONGEST_WATCHED;
+pub use regions::unknown_places;
 pub use settings::{BucketSettings, ClientSettings, Lifecycle, VpcSettings, WarehouseSettings};
 pub use source::{Manifest, SecretField, built_in_sources};
 pub use source_text::SourceText;

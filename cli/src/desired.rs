@@ -211,6 +211,7 @@ fn repository(client: &Client) -> Repository {
     Repository {
         cleanup: client.settings.keep_images.map(cleanup).unwrap_or_default(),
         cleanup_dry_run: false,
+        kms_key: client.settings.repository_kms_key.clone(),
         labels: client.settings.labels.clone(),
         owner: Owner::client(&client.name),
     }
@@ -267,6 +268,7 @@ pub fn secret(client: &Client, pipeline: &Pipeline) -> Secret {
             true => Replication::Automatic,
             false => Replication::In(locations.clone()),
         },
+        kms_keys: client.settings.secret_kms_keys.clone(),
         labels: pipeline.labels.clone(),
         owner: Owner::pipeline(&client.name, &pipeline.name),
     }

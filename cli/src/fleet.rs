@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt};
 
 use crate::cloud::{Cloud, CloudError, Connection, Inventory, ListedJob};
-use crate::config::{Client, Workspace, shared_datasets};
+use crate::config::{Client, Workspace, shared_datasets, unknown_places};
 use crate::context::Context;
 use crate::desired::Image;
 use crate::failure::{Failure, Kind as FailureKind};
@@ -260,7 +260,7 @@ impl Fleet {
             .await
     }
 
-    /// Limits of Google's that the plans together would go beyond.
+    /// Places nobody knows, and limits of Google's that the plans together would go beyond.
     pub fn warnings(&self, outcomes: &[Outcome<Planned>]) -> Vec<String> {
         let mut places: BTreeMap<(&str, &str), Vec<&Plan>> = BTreeMap::new();
         for planned in outcomes.iter().filter_map(|it| it.result.as_ref().ok()) {
@@ -275,7 +275,9 @@ impl Fleet {
             let usage = inventory.map(|it| it.usage(region)).unwrap_or_default();
             quota::warnings(&usage, &Place { project, region }, plans.into_iter())
         });
-        warnings.collect()
+        let clients = self.sessions.iter().map(|session| &session.client);
+        let unknown: BTreeSet<String> = clients.flat_map(unknown_places).collect();
+        unknown.into_iter().chain(warnings).collect()
     }
 
     /// The jobs of a client's pipelines that are there, where its project could be listed.

@@ -28,6 +28,9 @@ const ROLES: [(&str, &str); 16] = [
 
 /// The command that grants what a refusal says is missing; `None` where it does not say.
 pub fn advice(message: &str) -> Option<String> {
+    if message.contains("Cloud KMS") || message.contains("cloudkms.") {
+        return Some(of_a_key(message));
+    }
     let (permission, role) = permission(message)?;
     let project = project(message);
     let shown = project.unwrap_or("PROJECT");
@@ -41,6 +44,24 @@ pub fn advice(message: &str) -> Option<String> {
                 "{grant}; or there is no project `{shown}`, which the client's file or xetl.yaml names as `project`"
             ),
         },
+    )
+}
+
+/// A key is used by the account of the service that keeps the data, which a message may name.
+fn of_a_key(message: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.@/:".contains(c);
+    let mut words = message.split(|c: char| !is_part(c));
+    let key = words.clone().find(|word| word.contains("/cryptoKeys/"));
+    let account = words.find(|word| word.contains('@'));
+    format!(
+        "a service's own account may not use the key: `gcloud kms keys add-iam-policy-binding {} \
+         --member=serviceAccount:{} --role=roles/cloudkms.cryptoKeyEncrypterDecrypter`{}",
+        key.unwrap_or("KEY"),
+        account.unwrap_or("ACCOUNT").trim_end_matches('.'),
+        match account {
+            Some(_) => "",
+            None => "; `gcloud storage service-agent` names Storage's",
+        }
     )
 }
 
@@ -103,6 +124,18 @@ mod tests {
             assert_eq!(role(message).as_deref(), Some(expected), "{message}");
         }
         assert_eq!(role("You may not do this at www.example.com."), None);
+    }
+
+    #[test]
+    fn a_key_is_granted_to_the_services_account() {
+        let message = "Permission 'cloudkms.cryptoKeyVersions.useToEncrypt' denied on resource 'projects/p/locations/l/keyRings/r/cryptoKeys/k' (or it may not exist). Please grant Cloud KMS CryptoKey Encrypter/Decrypter role to BigQuery service account: bq-1@bigquery-encryption.iam.gserviceaccount.com";
+        insta::assert_snapshot!(advice(message).unwrap(), @"a service's own account may not use the key: `gcloud kms keys add-iam-policy-binding projects/p/locations/l/keyRings/r/cryptoKeys/k --member=serviceAccount:bq-1@bigquery-encryption.iam.gserviceaccount.com --role=roles/cloudkms.cryptoKeyEncrypterDecrypter`");
+        let message = "Permission denied on Cloud KMS key. Please ensure that your Cloud Storage service account has been authorized to use this key.";
+        assert!(
+            advice(message)
+                .unwrap()
+                .contains("gcloud storage service-agent")
+        );
     }
 
     #[test]

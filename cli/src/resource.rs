@@ -209,6 +209,10 @@ impl Resource {
     pub fn fixed(&self) -> Option<(&'static str, String)> {
         match self {
             Resource::Secret(secret) => Some(("replication", secret.replication.to_string())),
+            Resource::Repository(repository) => {
+                let key = repository.kms_key.as_deref();
+                Some(("kms_key", key.unwrap_or("Google's").to_owned()))
+            }
             other => Some(("location", other.location()?.to_owned())),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::apply::{Apply, Observer, PushImage, SecretValues};
 use crate::cloud::{Actual, Cloud, CloudError, Connection, Inventory};
-use crate::config::{Client, Workspace};
+use crate::config::{Client, Workspace, unknown_places};
 use crate::desired::{self, Image};
 use crate::failure::Failure;
 use crate::images;
@@ -131,12 +131,16 @@ impl Session {
             project: &self.client.project,
             region: &self.client.region,
         };
+        let mut warnings = unknown_places(&self.client);
+        warnings.extend(quota::warnings(
+            &actual.usage,
+            &place,
+            std::iter::once(&plan),
+        ));
+        warnings.extend(desired::unwatched(&self.client));
         Ok(Proposal {
             client: self.client.name.clone(),
-            warnings: quota::warnings(&actual.usage, &place, std::iter::once(&plan))
-                .into_iter()
-                .chain(desired::unwatched(&self.client))
-                .collect(),
+            warnings,
             plan,
             missing: self.missing_values(&actual),
             declared,

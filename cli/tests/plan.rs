@@ -125,3 +125,25 @@ fn assert_fits(schema: &Value, document: &Value) {
         .collect();
     assert!(problems.is_empty(), "{problems:?}");
 }
+
+#[test]
+fn a_region_that_may_be_new_is_taken_and_the_plan_says_so() {
+    let world = World::new();
+    world.ok(&["init"]);
+    world.write("sources/things.yaml", THINGS);
+    let client = "client: acme\nregion: europe-west15\npipelines:\n  things: {source: things}\n";
+    world.write("clients/acme.yaml", client);
+    let plan = world.json(&["plan", "--client", "acme"]);
+    let warnings = plan["warnings"].as_array().unwrap();
+    let warning = warnings[0].as_str().unwrap();
+    assert!(warning.contains("`europe-west15`"), "{warning}");
+    world.ok(&["apply", "--client", "acme", "--yes"]);
+
+    world.write("clients/acme.yaml", &client.replace("west15", "wset1"));
+    let refused = world.xetl(&["plan", "--client", "acme"]);
+    assert!(
+        refused.stderr.contains("did you mean `europe-west1`?"),
+        "{}",
+        refused.stderr
+    );
+}

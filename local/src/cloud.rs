@@ -11,6 +11,7 @@ use crate::bigquery::BigQuery;
 use crate::error::ApiError;
 use crate::faults::Faults;
 use crate::identity::{Caller, Identity};
+use crate::kms::Keys;
 use crate::lag::Lag;
 use crate::logging::Logs;
 use crate::monitoring::Monitoring;
@@ -38,6 +39,7 @@ pub struct Cloud {
     pub deletions: Lag,
     pub faults: Faults,
     pub identity: Identity,
+    pub kms: Keys,
     pub logs: Logs,
     pub monitoring: Monitoring,
     pub operations: Operations,
@@ -83,6 +85,7 @@ impl Cloud {
             registry: Registry::open(&store)?,
             run: Runs::open(&store)?,
             identity: Identity::open(&store, &endpoint)?,
+            kms: Keys::open(&store)?,
             policies: Policies::open(&store, accounts.clone())?,
             scheduler: Scheduler::open(&store)?,
             secrets: Secrets::open(&store, projects.clone())?,

@@ -14,6 +14,7 @@ pub mod error;
 pub mod faults;
 pub mod forms;
 pub mod identity;
+mod kms;
 pub mod lag;
 pub mod logging;
 pub mod metadata;

@@ -236,6 +236,11 @@ fn storage(name: &str) -> &'static [&'static str] {
 fn observing(service: &str, name: &str) -> &'static [&'static str] {
     match (service, name) {
         ("cloudasset", "viewer") => &["cloudasset.assets.*"],
+        ("cloudkms", "admin") => &["cloudkms.cryptoKeys.*", "cloudkms.keyRings.*"],
+        ("cloudkms", "cryptoKeyEncrypterDecrypter") => &[
+            "cloudkms.cryptoKeyVersions.useToDecrypt",
+            "cloudkms.cryptoKeyVersions.useToEncrypt",
+        ],
         ("logging", "viewer") => &[
             "logging.logEntries.list",
             "logging.logMetrics.get",

@@ -48,6 +48,12 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Whether a boolean query parameter is on; clients write it in either case.
+    pub fn flag(&self, name: &str) -> bool {
+        self.query(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     /// All values of a repeated query parameter.
     pub fn queries<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.query

@@ -19,8 +19,9 @@ use crate::record::Record;
 use crate::router::{Router, Served, served_by, service};
 use crate::store::Store;
 use crate::{
-    accounts, assets, bigquery, billing, faults, lag, logging, metadata, monitoring, operations,
-    policy, premises, projects, registry, run, scheduler, secrets, services, status, storage,
+    accounts, assets, bigquery, billing, faults, kms, lag, logging, metadata, monitoring,
+    operations, policy, premises, projects, registry, run, scheduler, secrets, services, status,
+    storage,
 };
 
 /// How long requests under way may take once the end is asked for.
@@ -121,6 +122,7 @@ fn router() -> Router {
         .with(service("secretmanager.googleapis.com", secrets::routes()))
         .with(service("storage.googleapis.com", storage::routes()))
         .with(service("iam.googleapis.com", accounts::routes()))
+        .with(service("cloudkms.googleapis.com", kms::routes()))
         .with(service("monitoring.googleapis.com", monitoring::routes()))
         .with(service("cloudasset.googleapis.com", assets::routes()))
         .with(service(

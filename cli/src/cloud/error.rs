@@ -164,7 +164,10 @@ impl CloudError {
                 Some(ACCOUNT_LAG)
             }
             CloudError::Denied { .. } | CloudError::Refused { status: 400, .. }
-                if message.contains("secret") && message.contains("permission") =>
+                if message.contains("secret")
+                    && message.contains("permission")
+                    // A key is no grant of ours; nobody is giving it.
+                    && !message.contains("cloudkms.") =>
             {
                 Some(GRANT_LAG)
             }

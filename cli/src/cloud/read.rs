@@ -90,6 +90,8 @@ impl Cloud {
                 Ok(versions.iter().any(|version| !version.destroyed))
             }
             Kind::Dataset => self.dataset_has_tables(name).await,
+            // At least the image that the jobs run.
+            Kind::Repository => Ok(true),
             _ => {
                 let objects = self.list_objects(name, "").await?;
                 Ok(objects.iter().any(|object| !is_bundle(object)))

@@ -47,7 +47,8 @@ impl Cloud {
             .set_mode(Mode::StandardRepository)
             .set_labels(labels::written(&repository.owner, &repository.labels))
             .set_cleanup_policies(policies(repository)?)
-            .set_cleanup_policy_dry_run(repository.cleanup_dry_run);
+            .set_cleanup_policy_dry_run(repository.cleanup_dry_run)
+            .set_kms_key_name(repository.kms_key.clone().unwrap_or_default());
         self.repositories()
             .await?
             .create_repository()
@@ -133,6 +134,7 @@ pub(super) fn repository_of(model: &Model) -> Resource {
             .map(|(id, policy)| (id.clone(), policy_of(policy)))
             .collect(),
         cleanup_dry_run: model.cleanup_policy_dry_run,
+        kms_key: Some(model.kms_key_name.clone()).filter(|key| !key.is_empty()),
         labels: labels::own(&all),
         owner: Owner::of_labels(&all),
     };
@@ -186,6 +188,7 @@ mod tests {
                 ),
             ]),
             cleanup_dry_run: false,
+            kms_key: Some("k".to_owned()),
             labels: Labels::from([("team".to_owned(), "data".to_owned())]),
             owner: Owner::client("acme"),
         };
@@ -193,6 +196,7 @@ mod tests {
         let policies = policies(&repository).unwrap();
         let model = Model::new()
             .set_labels(labels)
+            .set_kms_key_name("k")
             .set_cleanup_policies(policies);
         assert_eq!(repository_of(&model), repository.into());
     }

@@ -8,7 +8,7 @@ use google_cloud_secretmanager_v1::model::replication::user_managed::Replica;
 use google_cloud_secretmanager_v1::model::replication::{Automatic, UserManaged};
 use google_cloud_secretmanager_v1::model::secret_version::State;
 use google_cloud_secretmanager_v1::model::{
-    Replication as Model, Secret as SecretModel, SecretPayload,
+    CustomerManagedEncryption, Replication as Model, Secret as SecretModel, SecretPayload,
 };
 use google_cloud_wkt::FieldMask;
 use secrecy::{ExposeSecret, SecretString};
@@ -77,7 +77,7 @@ impl Cloud {
             .set_secret_id(name)
             .set_secret(
                 SecretModel::new()
-                    .set_replication(replication(&secret.replication))
+                    .set_replication(replication(secret))
                     .set_labels(labels::written(&secret.owner, &secret.labels)),
             )
             .send()
@@ -96,15 +96,20 @@ impl Cloud {
         };
         let there: Labels = before.labels.clone().into_iter().collect();
         let after = labels::rewritten(&there, &secret.owner, &secret.labels);
-        let changed = SecretModel::new()
+        let mut changed = SecretModel::new()
             .set_name(self.secret_name(name))
-            .set_etag(before.etag)
             .set_labels(after);
+        let mut mask = vec!["labels"];
+        if before.replication.as_ref().map(keys).unwrap_or_default() != secret.kms_keys {
+            changed = changed.set_replication(replication(secret));
+            mask.push("replication");
+        }
+        let changed = changed.set_etag(before.etag);
         self.secrets()
             .await?
             .update_secret()
             .set_secret(changed)
-            .set_update_mask(FieldMask::default().set_paths(["labels"]))
+            .set_update_mask(FieldMask::default().set_paths(mask))
             .send()
             .await
             .map_err(self.failed(&format!("secret {name}")))?;
@@ -243,6 +248,7 @@ pub(super) fn resource(secret: &SecretModel) -> Resource {
             Some(managed) => Replication::In(locations(managed)),
             None => Replication::Automatic,
         },
+        kms_keys: replication.map(keys).unwrap_or_default(),
         labels: labels::own(&all),
         owner: Owner::of_labels(&all),
     };
@@ -254,13 +260,34 @@ fn locations(managed: &UserManaged) -> BTreeSet<String> {
     replicas.map(|replica| replica.location.clone()).collect()
 }
 
-fn replication(replication: &Replication) -> Model {
-    match replication {
-        Replication::Automatic => Model::new().set_automatic(Automatic::new()),
+/// The customer's keys in it.
+fn keys(replication: &Model) -> BTreeSet<String> {
+    let automatic = replication.automatic().into_iter();
+    let automatic = automatic.filter_map(|it| it.customer_managed_encryption.as_ref());
+    let managed = replication.user_managed().into_iter();
+    let replicas = managed.flat_map(|managed| &managed.replicas);
+    let replicas = replicas.filter_map(|it| it.customer_managed_encryption.as_ref());
+    let keys = automatic.chain(replicas);
+    keys.map(|encryption| encryption.kms_key_name.clone())
+        .collect()
+}
+
+fn replication(secret: &Secret) -> Model {
+    let encryption = |key: &String| CustomerManagedEncryption::new().set_kms_key_name(key);
+    match &secret.replication {
+        Replication::Automatic => {
+            let key = secret.kms_keys.first().map(encryption);
+            Model::new()
+                .set_automatic(Automatic::new().set_or_clear_customer_managed_encryption(key))
+        }
         Replication::In(locations) => {
-            let replicas = locations
-                .iter()
-                .map(|location| Replica::new().set_location(location));
+            let replicas = locations.iter().map(|location| {
+                let within = format!("/locations/{location}/");
+                let key = secret.kms_keys.iter().find(|key| key.contains(&within));
+                Replica::new()
+                    .set_location(location)
+                    .set_or_clear_customer_managed_encryption(key.map(encryption))
+            });
             Model::new().set_user_managed(UserManaged::new().set_replicas(replicas))
         }
     }
@@ -308,15 +335,22 @@ mod tests {
 
     #[test]
     fn a_secret_is_read_back_as_it_was_written() {
-        let places = ["r1".to_owned(), "r2".to_owned()];
-        for places in [Replication::Automatic, Replication::In(places.into())] {
+        let places = Replication::In(["r1".to_owned(), "r2".to_owned()].into());
+        let key = |place: &str| format!("projects/p/locations/{place}/keyRings/r/cryptoKeys/k");
+        for (places, keys) in [
+            (Replication::Automatic, vec![]),
+            (Replication::Automatic, vec![key("global")]),
+            (places.clone(), vec![]),
+            (places, vec![key("r1"), key("r2")]),
+        ] {
             let secret = Secret {
                 replication: places,
+                kms_keys: keys.into_iter().collect(),
                 labels: Labels::from([("team".to_owned(), "data".to_owned())]),
                 owner: Owner::pipeline("acme", "xero"),
             };
             let model = SecretModel::new()
-                .set_replication(replication(&secret.replication))
+                .set_replication(replication(&secret))
                 .set_labels(labels::written(&secret.owner, &secret.labels));
             assert_eq!(resource(&model), secret.into());
         }

@@ -54,6 +54,10 @@ pub struct SecretManagerFile {
     /// Versions of a secret that stay when a new value is stored; 5 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_versions: Option<u32>,
+    /// Key of Cloud KMS that encrypts them: in `global`, or in the location of `locations`; of
+    /// several locations, `{location}` in the key's name stands for each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
 }
 
 /// The client's image repository.
@@ -63,6 +67,9 @@ pub struct RepositoryFile {
     /// Newest images that always stay; older ones go after 30 days. All stay by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_images: Option<u32>,
+    /// Key of Cloud KMS in the client's region that encrypts it; never changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
 }
 
 /// Datasets.

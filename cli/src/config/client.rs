@@ -150,6 +150,7 @@ pub(super) fn settle(
     check_region(&at("region"), &region)?;
     let defaults = workspace.file.defaults.resources();
     let settings = settings::client(&at(""), &file.resources(), &defaults)?;
+    settings.check_keys(&at(""), &region)?;
     let whole = file;
     let pipelines = file
         .pipelines

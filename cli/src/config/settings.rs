@@ -7,6 +7,7 @@ use super::blocks::{
     BucketFile, EgressFile, LifecycleFile, ResourcesFile, VpcFile, WarehouseFile, all_labels,
     nearer,
 };
+use super::keys;
 use super::regions::{check_location, check_pair, check_region};
 use super::value::period;
 use super::{ConfigError, missed};
@@ -24,7 +25,10 @@ pub struct ClientSettings {
     /// Where secrets are kept; empty is where Google chooses.
     pub secret_locations: BTreeSet<String>,
     pub keep_versions: u32,
+    /// A key for each of the secrets' locations; empty is Google's.
+    pub secret_kms_keys: BTreeSet<String>,
     pub keep_images: Option<u32>,
+    pub repository_kms_key: Option<String>,
     /// Whom alerts tell.
     pub emails: BTreeSet<String>,
     /// After how long without a run they do, where that is not left to the schedule.
@@ -72,6 +76,22 @@ pub struct VpcSettings {
     pub all_traffic: bool,
 }
 
+impl ClientSettings {
+    /// Keys have to be where what they encrypt is.
+    pub(super) fn check_keys(&self, at: &str, region: &str) -> Result<(), ConfigError> {
+        let bucket = &self.bucket;
+        let place = bucket.location.as_deref().unwrap_or(region);
+        keys::of_place(
+            &format!("{at}bucket.kms_key"),
+            bucket.kms_key.clone(),
+            place,
+        )?;
+        let key = self.repository_kms_key.clone();
+        keys::of_place(&format!("{at}repository.kms_key"), key, region)?;
+        Ok(())
+    }
+}
+
 pub(super) fn client(
     at: &str,
     file: &ResourcesFile,
@@ -83,6 +103,9 @@ pub(super) fn client(
     for location in &locations {
         check_region(&format!("{at}secret_manager.locations"), location)?;
     }
+    let key = nearer(&secrets.kms_key, &defaults.secret_manager.kms_key);
+    let secret_kms_keys =
+        keys::of_secrets(&format!("{at}secret_manager.kms_key"), key, &locations)?;
     let keep = nearer(
         &secrets.keep_versions,
         &defaults.secret_manager.keep_versions,
@@ -95,6 +118,11 @@ pub(super) fn client(
         labels: labels(at, &all_labels(&file.labels, &defaults.labels))?,
         bucket: bucket(at, &file.bucket.or(&defaults.bucket))?,
         secret_locations: locations.into_iter().collect(),
+        secret_kms_keys,
+        repository_kms_key: keys::well_formed(
+            &format!("{at}repository.kms_key"),
+            nearer(&file.repository.kms_key, &defaults.repository.kms_key),
+        )?,
         keep_versions: at_least_one(&format!("{at}secret_manager.keep_versions"), keep)?
             .unwrap_or(5),
         keep_images: at_least_one(
@@ -179,7 +207,7 @@ fn bucket(at: &str, file: &BucketFile) -> Result<BucketSettings, ConfigError> {
         storage_class: class,
         soft_delete,
         lifecycle: rules.collect::<Result<_, _>>()?,
-        kms_key: kms_key(&format!("{at}.kms_key"), &file.kms_key)?,
+        kms_key: keys::well_formed(&format!("{at}.kms_key"), file.kms_key.clone())?,
     })
 }
 
@@ -232,27 +260,6 @@ fn lifecycle(at: &str, file: &LifecycleFile) -> Result<Lifecycle, ConfigError> {
     })
 }
 
-fn kms_key(at: &str, key: &Option<String>) -> Result<Option<String>, ConfigError> {
-    let parts = |key: &String| {
-        let words: Vec<&str> = key.split('/').collect();
-        let named = [
-            (0, "projects"),
-            (2, "locations"),
-            (4, "keyRings"),
-            (6, "cryptoKeys"),
-        ];
-        words.len() == 8 && named.iter().all(|&(at, word)| words[at] == word)
-    };
-    match key {
-        Some(key) if !parts(key) => {
-            let problem =
-                format!("`{key}` must be `projects/P/locations/L/keyRings/R/cryptoKeys/K`");
-            Err(ConfigError::invalid(at, problem))
-        }
-        key => Ok(key.clone()),
-    }
-}
-
 /// A pipeline's dataset; it has to be where the bucket's files can be loaded from.
 pub(super) fn warehouse(
     at: &str,
@@ -282,7 +289,7 @@ pub(super) fn warehouse(
         table_expiry: expiry("table_expiry", &file.table_expiry)?,
         partition_expiry: expiry("partition_expiry", &file.partition_expiry)?,
         readers,
-        kms_key: kms_key(&format!("{at}.kms_key"), &file.kms_key)?,
+        kms_key: keys::of_place(&format!("{at}.kms_key"), file.kms_key.clone(), dataset)?,
     })
 }
 

@@ -39,6 +39,9 @@ pub struct Bucket {
 pub struct Secret {
     /// Never changes.
     pub replication: Replication,
+    /// The customer's key of each of its locations; values stored from then on are encrypted with it.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub kms_keys: BTreeSet<String>,
     pub labels: Labels,
     pub owner: Owner,
 }
@@ -77,6 +80,8 @@ pub struct Repository {
     pub cleanup: BTreeMap<String, Value>,
     /// Whether the policies only say what they would delete.
     pub cleanup_dry_run: bool,
+    /// Never changes.
+    pub kms_key: Option<String>,
     pub labels: Labels,
     pub owner: Owner,
 }

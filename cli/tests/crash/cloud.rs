@@ -160,7 +160,7 @@ impl Drop for Cloud {
         let _ = self.server.kill();
         let _ = self.server.wait();
         if !std::thread::panicking() {
-            wire::judge(&self.folder.path().join("wire.jsonl"));
+            wire::judge(&self.folder.path().join("wire.jsonl"), &[]);
         }
     }
 }

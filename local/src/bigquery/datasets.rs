@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::access;
+use super::encryption;
 use super::reference::DatasetRef;
 use super::resource::{
     Object, check_labels, check_match, etag, matches_filter, merge, now_ms, page, writable,
@@ -226,6 +227,7 @@ async fn insert(cloud: Arc<Cloud>, mut request: Request) -> Reply {
         settings: tidy(settings)?,
         reference,
     };
+    encryption::check(&cloud, &dataset)?;
     cloud
         .bigquery
         .datasets
@@ -370,7 +372,11 @@ fn write(
         .update(&reference.key(), |present| {
             let dataset = present.as_mut().ok_or_else(|| not_found(&reference))?;
             check_match(request, &dataset.etag())?;
+            let before = encryption::key(dataset).map(str::to_owned);
             change(dataset)?;
+            if encryption::key(dataset) != before.as_deref() {
+                encryption::check(cloud, dataset)?;
+            }
             Ok::<_, ApiError>(dataset.clone())
         })?;
     Ok(Json(dataset.view(&cloud.endpoint)).into_response())

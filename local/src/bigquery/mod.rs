@@ -9,6 +9,7 @@ mod commit;
 mod conform;
 mod copy;
 mod datasets;
+mod encryption;
 mod engine;
 mod export;
 mod extract;

@@ -35,7 +35,7 @@ pub fn tidy(policy: Policy) -> Result<Policy, ApiError> {
     let conditional = bindings.iter().any(|binding| binding.condition.is_some());
     if conditional && policy.version != 3 {
         return Err(ApiError::invalid(
-            "A policy with conditions must be sent with version 3.",
+            "A policy with conditions must be sent with a version of at least 3.",
         ));
     }
     if bindings
@@ -100,6 +100,8 @@ fn tidy_member(member: &str) -> Result<String, ApiError> {
 /// Accounts Google keeps in its own projects: service agents and the defaults.
 pub fn is_google_managed(email: &str) -> bool {
     email.starts_with("service-") && email.ends_with(".iam.gserviceaccount.com")
+        || email.starts_with("bq-")
+            && email.ends_with("@bigquery-encryption.iam.gserviceaccount.com")
         || email.ends_with("-compute@developer.gserviceaccount.com")
         || email.ends_with("@appspot.gserviceaccount.com")
         || email.ends_with("@cloudbuild.gserviceaccount.com")

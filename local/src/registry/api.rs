@@ -13,6 +13,7 @@ use crate::clock;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::forms;
+use crate::kms;
 use crate::operations::{any, empty};
 use crate::paging::Paging;
 use crate::policy;
@@ -108,6 +109,11 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     };
     if !cloud.deletions.shows(&repository.name) {
         return Err(ApiError::already_exists("the repository already exists"));
+    }
+    let key = &repository.settings.kms_key_name;
+    if !key.is_empty() {
+        let (location, project) = (repository.location(), repository.project());
+        kms::check(&cloud, key, location, project, "artifactregistry")?;
     }
     cloud.registry.repositories.create(repository.clone())?;
     let response = any(KIND, repository.view(0));

@@ -23,6 +23,9 @@ pub struct Settings {
     pub mode: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// Never changes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kms_key_name: String,
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub labels: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Value, json};
 
 use super::filter::Filter;
-use super::{Secret, State, Version, check_etag, draft};
+use super::{Secret, State, Version, check_etag, draft, encryption};
 use crate::assets::Asset;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
@@ -102,7 +102,9 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     check_id(&id)?;
     let name = format!("{project}/secrets/{id}");
     let sent: Value = request.json().await?;
-    let secret = cloud.secrets.create(&name, draft::create(&sent)?)?;
+    let secret = draft::create(&sent)?;
+    encryption::check(&cloud, request.var("project"), &secret.replication)?;
+    let secret = cloud.secrets.create(&name, secret)?;
     Ok(Json(view(&cloud, &name, &secret)?).into_response())
 }
 
@@ -170,7 +172,11 @@ async fn patch(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     let sent: Value = request.json().await?;
     let secret = cloud.secrets.change(&name, |secret| {
         check_etag(sent["etag"].as_str().unwrap_or(""), &secret.etag)?;
+        let before = secret.replication.clone();
         draft::patch(secret, &sent, &mask)?;
+        if secret.replication != before {
+            encryption::check(&cloud, request.var("project"), &secret.replication)?;
+        }
         Ok(secret.clone())
     })?;
     Ok(Json(view(&cloud, &name, &secret)?).into_response())
@@ -392,7 +398,7 @@ fn version_view(
         "name": format!("{}/versions/{number}", cloud.projects.by_number(name)?),
         "createTime": version.create_time,
         "state": version.state.name(),
-        "replicationStatus": secret.replication,
+        "replicationStatus": version.status.as_ref().unwrap_or(&secret.replication),
         "etag": version.etag,
     });
     if version.checksum_sent {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Secret, new_etag};
+use super::{Secret, encryption, new_etag};
 use crate::clock::now;
 use crate::error::ApiError;
 
@@ -53,9 +53,8 @@ pub fn patch(secret: &mut Secret, sent: &Value, mask: &str) -> Result<(), ApiErr
             field => field,
         };
         if field == "replication" {
-            return Err(ApiError::invalid(
-                "The replication of a secret cannot be changed.",
-            ));
+            secret.replication = rewritten(&secret.replication, &sent)?;
+            continue;
         }
         // `labels.team` writes one key and leaves the others.
         match field.split_once('.') {
@@ -133,15 +132,18 @@ fn replication(sent: &Map<String, Value>) -> Result<Value, ApiError> {
             "The secret's replication is required: `automatic` or `userManaged` with locations.",
         ));
     }
-    if replication
-        .to_string()
-        .contains("customerManagedEncryption")
-    {
-        return Err(ApiError::unimplemented(
-            "the local cloud does not serve customer-managed encryption of secrets",
-        ));
-    }
     Ok(replication.clone())
+}
+
+/// The keys of a replication may change, its places not.
+fn rewritten(before: &Value, sent: &Map<String, Value>) -> Result<Value, ApiError> {
+    let after = replication(sent)?;
+    match encryption::places(before) == encryption::places(&after) {
+        true => Ok(after),
+        false => Err(ApiError::invalid(
+            "The locations of a secret's replication cannot be changed.",
+        )),
+    }
 }
 
 fn labels(value: &Value) -> Result<BTreeMap<String, String>, ApiError> {
@@ -218,6 +220,8 @@ mod tests {
         assert!(create(&json!({"replication": {"userManaged": {"replicas": []}}})).is_err());
         let mut secret = create(&json!({"replication": {"automatic": {}}})).unwrap();
         assert!(patch(&mut secret, &json!({}), "replication").is_err());
+        let elsewhere = json!({"replication": {"userManaged": {"replicas": [{"location": "a"}]}}});
+        assert!(patch(&mut secret, &elsewhere, "replication").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod api;
 mod draft;
+mod encryption;
 mod filter;
 
 use std::collections::BTreeMap;
@@ -53,6 +54,9 @@ struct Version {
     destroy_time: Option<String>,
     etag: String,
     checksum_sent: bool,
+    /// Where it was stored, which the secret may have changed since.
+    #[serde(default)]
+    status: Option<Value>,
     /// Base64; gone once destroyed.
     payload: Option<String>,
 }
@@ -132,9 +136,11 @@ impl Secrets {
         check_payload(payload)?;
         self.change(name, |secret| {
             secret.last_version += 1;
+            let status = encryption::status(&secret.replication);
             secret.versions.insert(
                 secret.last_version,
                 Version {
+                    status: Some(status),
                     state: State::Enabled,
                     create_time: now(),
                     destroy_time: None,

@@ -7,7 +7,9 @@ use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
-use super::{Bucket, Storage, admitted, conditions::Conditions, names, no_bucket, settings, view};
+use super::{
+    Bucket, Storage, admitted, conditions::Conditions, encryption, names, no_bucket, settings, view,
+};
 use crate::assets::Asset;
 use crate::clock::now;
 use crate::cloud::Cloud;
@@ -81,7 +83,7 @@ impl Storage {
 
     fn delete_bucket(&self, name: &str, conditions: &Conditions) -> Result<(), ApiError> {
         let _changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.objects.list(&super::key(name, "")).is_empty() {
+        if !self.is_empty(name) {
             return Err(
                 ApiError::already_exists("The bucket you tried to delete is not empty.")
                     .reason("conflict"),
@@ -126,6 +128,7 @@ async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     if !cloud.deletions.shows(&resource_of(&bucket)) {
         return Err(ApiError::already_exists(TAKEN).reason("conflict"));
     }
+    encryption::check_bucket(&cloud, &bucket)?;
     cloud.storage.create_bucket(&bucket)?;
     cloud
         .policies
@@ -276,7 +279,14 @@ async fn write(
     }
     let bucket = cloud
         .storage
-        .change_bucket(&bucket.name, &conditions, |bucket| change(bucket, &sent))?;
+        .change_bucket(&bucket.name, &conditions, |bucket| {
+            change(bucket, &sent)?;
+            // A key that was taken before may be out of reach now; only a new one is asked for.
+            match sent.contains_key("encryption") {
+                true => encryption::check_bucket(&cloud, bucket),
+                false => Ok(()),
+            }
+        })?;
     Ok(Json(view::bucket(&cloud, &bucket)?).into_response())
 }
 
@@ -317,6 +327,8 @@ async fn set_policy(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     sent.remove("resourceId");
     let policy: Policy = serde_json::from_value(sent.into())
         .map_err(|error| ApiError::invalid(format!("Invalid policy: {error}")))?;
+    check_public(&bucket, &policy)?;
+    check_conditions(&bucket, &policy)?;
     let policy = cloud
         .policies
         .set(&resource_of(&bucket), policy)
@@ -326,6 +338,37 @@ async fn set_policy(cloud: Arc<Cloud>, mut request: Request) -> Reply {
             _ => error,
         })?;
     Ok(Json(policy_view(&bucket, policy)).into_response())
+}
+
+/// # Errors
+/// 412 where everybody would get at a bucket that prevents public access.
+fn check_public(bucket: &Bucket, policy: &Policy) -> Result<(), ApiError> {
+    let prevention = bucket.settings.get("iamConfiguration");
+    let prevention = prevention.and_then(|iam| iam.get("publicAccessPrevention")?.as_str());
+    let mut members = policy.bindings.iter().flat_map(|binding| &binding.members);
+    let is_public = members.any(|it| matches!(it.as_str(), "allUsers" | "allAuthenticatedUsers"));
+    if !is_public || prevention != Some("enforced") {
+        return Ok(());
+    }
+    Err(ApiError::condition_not_met(
+        "The member bindings allUsers and allAuthenticatedUsers are not allowed since public \
+         access prevention is enforced.",
+    ))
+}
+
+/// # Errors
+/// 412 for conditions on a bucket whose access lists could grant past them.
+fn check_conditions(bucket: &Bucket, policy: &Policy) -> Result<(), ApiError> {
+    let uniform = |iam: &Value| iam["uniformBucketLevelAccess"]["enabled"] == true;
+    let is_uniform = bucket.settings.get("iamConfiguration").is_some_and(uniform);
+    let mut bindings = policy.bindings.iter();
+    if is_uniform || bindings.all(|binding| binding.condition.is_none()) {
+        return Ok(());
+    }
+    Err(ApiError::condition_not_met(
+        "A policy to update specified conditions, but the bucket's access is not uniform. To use \
+         conditions, enable uniform bucket-level access.",
+    ))
 }
 
 fn policy_view(bucket: &Bucket, policy: Policy) -> Value {

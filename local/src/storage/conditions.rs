@@ -1,4 +1,4 @@
-//! Preconditions on generations: `ifGenerationMatch` and its kin.
+//! Preconditions: on generations (`ifGenerationMatch` and its kin) and, in reads, on etags.
 
 use super::Object;
 use crate::error::ApiError;
@@ -45,6 +45,11 @@ impl Conditions {
         }
     }
 
+    /// The one generation the call is about.
+    pub fn only(&self) -> Option<i64> {
+        self.only
+    }
+
     /// # Errors
     /// 404 for another generation than asked for, 412 for a condition that does not hold.
     pub fn check_write(&self, present: Option<&Object>) -> Result<(), ApiError> {
@@ -62,10 +67,7 @@ impl Conditions {
             return Err(not_met());
         }
         if !self.differs(present) {
-            return Err(ApiError {
-                code: 304,
-                ..not_met()
-            });
+            return Err(not_modified());
         }
         Ok(())
     }
@@ -107,6 +109,25 @@ impl Conditions {
     }
 }
 
+/// `If-Match` and `If-None-Match`, as HTTP has them; Google's clients send etags without quotes.
+///
+/// # Errors
+/// 412 for another etag than asked for, 304 for one the caller has.
+pub fn check_etag(request: &Request, etag: &str) -> Result<(), ApiError> {
+    let names = |header: &str| {
+        let sent = request.header(header)?;
+        let mut tags = sent.split(',').map(|tag| tag.trim().trim_matches('"'));
+        Some(tags.any(|tag| tag == "*" || tag == etag))
+    };
+    if names("if-match") == Some(false) {
+        return Err(not_met());
+    }
+    match names("if-none-match") {
+        Some(true) => Err(not_modified()),
+        _ => Ok(()),
+    }
+}
+
 fn numbers(present: Option<&Object>) -> (i64, i64) {
     present.map_or((0, 0), |object| (object.generation, object.metageneration))
 }
@@ -118,6 +139,13 @@ fn number(request: &Request, name: &str) -> Result<Option<i64>, ApiError> {
             .parse()
             .map(Some)
             .map_err(|_| ApiError::invalid(format!("Invalid long value for {name}: '{text}'"))),
+    }
+}
+
+fn not_modified() -> ApiError {
+    ApiError {
+        code: 304,
+        ..not_met()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Objects made of objects: copy, rewrite and compose.
+//! Objects made of objects: copy, rewrite, move and compose.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 
 use super::conditions::Conditions;
 use super::upload::{Sink, Target};
-use super::{Content, Object, admitted, no_object, settings, view};
+use super::{Content, Object, admitted, encryption, no_object, settings, view};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
@@ -34,6 +34,11 @@ pub fn routes() -> Vec<Route> {
         ),
         Route::new(
             Method::POST,
+            "/storage/v1/b/{bucket}/o/{sourceObject}/moveTo/o/{object}",
+            move_to,
+        ),
+        Route::new(
+            Method::POST,
             "/storage/v1/b/{bucket}/o/{object}/compose",
             compose,
         ),
@@ -41,13 +46,15 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn copy(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let object = duplicate(&cloud, request).await?;
+    let source = source(&cloud, &request, request.var("sourceBucket"))?;
+    let object = duplicate(&cloud, request, &source).await?;
     Ok(Json(view::object(&cloud, &object)).into_response())
 }
 
 /// A rewrite is done at once here, so it never answers a token.
 async fn rewrite(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let object = duplicate(&cloud, request).await?;
+    let source = source(&cloud, &request, request.var("sourceBucket"))?;
+    let object = duplicate(&cloud, request, &source).await?;
     Ok(Json(json!({
         "kind": "storage#rewriteResponse",
         "done": true,
@@ -58,15 +65,35 @@ async fn rewrite(cloud: Arc<Cloud>, request: Request) -> Reply {
     .into_response())
 }
 
-async fn duplicate(cloud: &Cloud, mut request: Request) -> Result<Object, ApiError> {
-    let source = {
-        let (bucket, name) = (request.var("sourceBucket"), request.var("sourceObject"));
-        admitted(cloud, &request.caller, bucket, "storage.objects.get")?;
-        let source = cloud.storage.object(bucket, name);
-        let source = source.ok_or_else(|| no_object(bucket, name))?;
-        Conditions::of_source(&request)?.check_read(Some(&source))?;
-        source
-    };
+/// Within a bucket, the name and the generation are new and the rest stays.
+async fn move_to(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let bucket = request.var("bucket");
+    admitted(&cloud, &request.caller, bucket, "storage.objects.delete")?;
+    let source = source(&cloud, &request, bucket)?;
+    let object = duplicate(&cloud, request, &source).await?;
+    if object.name != source.name {
+        remove_all(&cloud, &[source])?;
+    }
+    Ok(Json(view::object(&cloud, &object)).into_response())
+}
+
+/// The object a copy reads, if its conditions hold.
+fn source(cloud: &Cloud, request: &Request, bucket: &str) -> Result<Object, ApiError> {
+    let name = request.var("sourceObject");
+    let found = admitted(cloud, &request.caller, bucket, "storage.objects.get")?;
+    let conditions = Conditions::of_source(request)?;
+    let source = cloud.storage.generation(bucket, name, conditions.only());
+    let source = source.ok_or_else(|| no_object(bucket, name))?;
+    conditions.check_read(Some(&source))?;
+    encryption::check_read(cloud, &found, &source)?;
+    Ok(source)
+}
+
+async fn duplicate(
+    cloud: &Cloud,
+    mut request: Request,
+    source: &Object,
+) -> Result<Object, ApiError> {
     let mut sent: Map<String, Value> = request.json().await?;
     // Metadata that is sent replaces the source's as a whole.
     if sent.is_empty() {
@@ -78,8 +105,8 @@ async fn duplicate(cloud: &Cloud, mut request: Request) -> Result<Object, ApiErr
     let content = Content {
         path,
         size: source.size,
-        crc32c: sum_of(&source)?,
-        md5: md5_of(&source),
+        crc32c: sum_of(source)?,
+        md5: md5_of(source),
     };
     put(cloud, content, target, source.component_count)
 }
@@ -103,6 +130,7 @@ fn put(
         settings: settings::new_object(&target.sent)?,
         bucket: target.bucket,
         name: target.name,
+        kms_key_name: target.kms_key_name,
         component_count,
         ..Object::default()
     };
@@ -167,24 +195,24 @@ struct Preconditions {
 async fn compose(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     let bucket = request.var("bucket").to_owned();
     let composition: Composition = request.json().await?;
-    if composition.delete_source_objects {
-        return Err(ApiError::unimplemented(
-            "the local cloud does not serve `deleteSourceObjects` of a compose",
-        ));
-    }
     if !(1..=MOST_SOURCES).contains(&composition.source_objects.len()) {
         return Err(ApiError::invalid(format!(
             "The number of source components provided must be between 1 and {MOST_SOURCES}."
         )));
     }
-    admitted(&cloud, &request.caller, &bucket, "storage.objects.get")?;
+    let found = admitted(&cloud, &request.caller, &bucket, "storage.objects.get")?;
+    if composition.delete_source_objects {
+        admitted(&cloud, &request.caller, &bucket, "storage.objects.delete")?;
+    }
     let target = target(&cloud, &request, composition.destination)?;
     let mut sink = Sink::new(&cloud.storage).await?;
-    let mut count = 0;
+    let (mut count, mut poured) = (0, Vec::new());
     for source in &composition.source_objects {
         let object = present(&cloud, &bucket, source)?;
+        encryption::check_read(&cloud, &found, &object)?;
         count += object.component_count.unwrap_or(1);
         pour(&object, &mut sink).await?;
+        poured.push(object);
     }
     // A composed object has no MD5.
     let content = Content {
@@ -192,7 +220,23 @@ async fn compose(cloud: Arc<Cloud>, mut request: Request) -> Reply {
         ..sink.close().await?
     };
     let object = put(&cloud, content, target, Some(count))?;
+    if composition.delete_source_objects {
+        poured.retain(|source| source.name != object.name);
+        remove_all(&cloud, &poured)?;
+    }
     Ok(Json(view::object(&cloud, &object)).into_response())
+}
+
+/// Removes the generations objects were made of, for good; another one stays.
+fn remove_all(cloud: &Cloud, sources: &[Object]) -> Result<(), ApiError> {
+    for source in sources {
+        let as_read = Conditions::generation(None, Some(source.generation));
+        match cloud.storage.delete(&source.bucket, &source.name, &as_read) {
+            Err(error) if error.code != 404 => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn present(cloud: &Cloud, bucket: &str, source: &Source) -> Result<Object, ApiError> {

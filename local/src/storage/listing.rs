@@ -1,17 +1,11 @@
 //! A listing of objects: prefixes, delimiters and pages.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use glob::{MatchOptions, Pattern};
+use regex::Regex;
 
 use super::Object;
-
-/// `*` ends at a `/`.
-const SEGMENTS: MatchOptions = MatchOptions {
-    case_sensitive: true,
-    require_literal_separator: true,
-    require_literal_leading_dot: false,
-};
 
 /// What a listing asks for.
 #[derive(Debug, Clone, Default)]
@@ -20,11 +14,13 @@ pub struct Wanted {
     pub delimiter: String,
     pub start: String,
     pub end: String,
-    /// The last name of the page before.
+    /// The last position of the page before.
     pub after: Option<String>,
     /// What names must match.
-    pub glob: Option<Pattern>,
+    pub glob: Option<Regex>,
     pub most: usize,
+    /// `objects` hold several generations of a name.
+    pub versions: bool,
     pub include_trailing_delimiter: bool,
 }
 
@@ -32,11 +28,11 @@ pub struct Wanted {
 pub struct Listed<'a> {
     pub items: Vec<&'a Object>,
     pub prefixes: Vec<String>,
-    /// The name the next page comes after.
+    /// The position the next page comes after.
     pub next: Option<String>,
 }
 
-/// One page of `objects`, which are in order of their names.
+/// One page of `objects`, which are in order of their names and generations.
 pub fn page<'a>(objects: &'a [Object], wanted: &Wanted) -> Listed<'a> {
     let mut listed = Listed::default();
     let mut last = None;
@@ -45,12 +41,13 @@ pub fn page<'a>(objects: &'a [Object], wanted: &Wanted) -> Listed<'a> {
         .filter(|object| wanted.covers(object))
         .try_for_each(|object| {
             let entry = wanted.entry(&object.name);
+            let position = wanted.position(&entry, object);
             // A page ends behind a whole prefix, so the next one skips all of it.
             let seen = wanted
                 .after
                 .as_ref()
-                .is_some_and(|after| entry.name() <= after.as_str());
-            let repeated = last.as_deref() == Some(entry.name()) && entry.is_prefix();
+                .is_some_and(|after| *position <= *after.as_str());
+            let repeated = last.as_deref() == Some(&*position) && entry.is_prefix();
             if !seen && !repeated && listed.len() == wanted.most {
                 return ControlFlow::Break(());
             }
@@ -62,7 +59,7 @@ pub fn page<'a>(objects: &'a [Object], wanted: &Wanted) -> Listed<'a> {
                 listed.items.push(object);
             }
             if !seen {
-                last = Some(entry.name().to_owned());
+                last = Some(position.into_owned());
             }
             ControlFlow::Continue(())
         });
@@ -95,7 +92,17 @@ impl Wanted {
             && self
                 .glob
                 .as_ref()
-                .is_none_or(|glob| glob.matches_with(&object.name, SEGMENTS))
+                .is_none_or(|glob| glob.is_match(&object.name))
+    }
+
+    /// Where a page may end: behind a name, or behind one of its generations.
+    fn position<'a>(&self, entry: &Entry<'a>, object: &Object) -> Cow<'a, str> {
+        match entry {
+            Entry::Item(name) if self.versions => {
+                Cow::Owned(format!("{name}\0{:020}", object.generation))
+            }
+            Entry::Item(name) | Entry::Prefix(name) => Cow::Borrowed(name),
+        }
     }
 
     fn entry<'a>(&self, name: &'a str) -> Entry<'a> {
@@ -164,20 +171,27 @@ mod tests {
     }
 
     #[test]
-    fn a_star_of_a_glob_ends_at_a_slash() {
-        let objects = objects(&[
-            "p/bundle/a.json",
-            "p/bundle/b/c.json",
-            "p/s/bundle/d.json",
-            "x",
-        ]);
-        let wanted = Wanted {
-            glob: Some(Pattern::new("*/bundle/*.json").unwrap()),
-            ..wanted("", "", 100)
+    fn a_page_of_generations_may_end_within_a_name() {
+        let of = |name: &str, generation| Object {
+            name: name.to_owned(),
+            generation,
+            ..Object::default()
         };
-        let listed = page(&objects, &wanted);
-        let names: Vec<_> = listed.items.iter().map(|it| it.name.as_str()).collect();
-        assert_eq!(names, ["p/bundle/a.json"]);
+        let objects = [of("a", 1), of("a", 2), of("b", 3)];
+        let mut wanted = Wanted {
+            versions: true,
+            ..wanted("", "", 1)
+        };
+        let mut generations = Vec::new();
+        loop {
+            let listed = page(&objects, &wanted);
+            generations.extend(listed.items.iter().map(|object| object.generation));
+            wanted.after = listed.next;
+            if wanted.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(generations, [1, 2, 3]);
     }
 
     proptest! {

@@ -2,16 +2,20 @@
 //!
 //! What is known of an object is a document, its bytes are a file of their own
 //! that never changes: a new generation is a new file, put in place only whole.
-//! Object versioning, soft delete, holds and retention are not served.
+//! Soft delete, holds and retention are not served.
 
+mod agent;
 mod buckets;
 mod conditions;
 mod copy;
 mod download;
+mod encryption;
+mod generations;
 mod listing;
 pub(crate) mod multipart;
 mod names;
 mod objects;
+mod pattern;
 mod resumable;
 mod settings;
 mod upload;
@@ -21,19 +25,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::identity::Caller;
-use crate::router::Route;
+use crate::router::{Request, Route};
 use crate::store::{Collection, Store};
 pub use buckets::assets;
-use conditions::Conditions;
 
 /// A bucket; its settings are kept as they were sent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,7 +54,7 @@ pub struct Bucket {
     pub settings: Map<String, Value>,
 }
 
-/// An object's present generation.
+/// A generation of an object.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Object {
@@ -66,8 +68,14 @@ pub struct Object {
     /// Base64; composed objects have none.
     pub md5_hash: Option<String>,
     pub component_count: Option<u32>,
+    /// The version of the customer's key it is encrypted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key_name: Option<String>,
     pub time_created: String,
     pub updated: String,
+    /// When it stopped being the present generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_deleted: Option<String>,
     /// What a caller may write: contentType, metadata, cacheControl and so on.
     pub settings: Map<String, Value>,
     /// Where the bytes are.
@@ -89,6 +97,8 @@ pub struct Storage {
     buckets: Collection<Bucket>,
     /// By `bucket/name`; no bucket's name has a slash.
     objects: Collection<Object>,
+    /// Generations that were replaced or deleted in a bucket that keeps them.
+    noncurrent: Collection<Object>,
     sessions: Collection<resumable::Session>,
     busy: resumable::Busy,
     bytes: PathBuf,
@@ -103,6 +113,7 @@ impl Storage {
         let storage = Storage {
             buckets: store.collection("buckets")?,
             objects: store.collection("objects")?,
+            noncurrent: store.collection("noncurrent-objects")?,
             sessions: store.collection("uploads")?,
             busy: resumable::Busy::default(),
             bytes: store.folder("object-bytes")?,
@@ -117,136 +128,29 @@ impl Storage {
         self.buckets.get(name)
     }
 
-    pub fn object(&self, bucket: &str, name: &str) -> Option<Object> {
-        let object = self.objects.get(&key(bucket, name))?;
-        Some(self.located(object))
-    }
-
-    /// The objects of a bucket whose names start with `prefix`, in order of their names.
-    pub fn list(&self, bucket: &str, prefix: &str) -> Vec<Object> {
-        let found = self.objects.list(&key(bucket, prefix));
-        found
-            .into_iter()
-            .map(|(_, object)| self.located(object))
-            .collect()
-    }
-
     /// How many buckets and objects there are.
     pub fn counts(&self) -> (usize, usize) {
         (self.buckets.count(), self.objects.count())
     }
 
-    fn located(&self, object: Object) -> Object {
-        Object {
-            path: self.bytes.join(&object.file),
-            ..object
-        }
-    }
-
     /// Clears what a killed process left: bytes no object has, uploads nobody can go on with.
     fn mend(&self) -> io::Result<()> {
-        let objects = self.objects.list("").into_iter();
-        let files: HashSet<String> = objects.map(|(_, object)| object.file).collect();
+        let objects = self.objects.list("");
+        for (_, object) in &objects {
+            // Killed while it was kept before it was replaced.
+            self.noncurrent.remove(&generations::old_key(object))?;
+        }
+        let files = objects.into_iter().chain(self.noncurrent.list(""));
+        let files: HashSet<String> = files.map(|(_, object)| object.file).collect();
         clear(&self.bytes, |name| files.contains(name))?;
         resumable::forget_old(&self.sessions)?;
         clear(&self.incoming, |name| self.sessions.get(name).is_some())
     }
-
-    /// Makes arrived bytes the present generation of an object.
-    fn commit(
-        &self,
-        content: Content,
-        object: Object,
-        conditions: &Conditions,
-    ) -> Result<Object, ApiError> {
-        let mut last = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.buckets.get(&object.bucket).is_none() {
-            return Err(no_bucket(&object.bucket));
-        }
-        let key = key(&object.bucket, &object.name);
-        let present = self.objects.get(&key);
-        conditions.check_write(present.as_ref())?;
-        let generation = next_generation(&mut last, present.as_ref());
-        let file = uuid::Uuid::new_v4().to_string();
-        content
-            .path
-            .persist(self.bytes.join(&file))
-            .map_err(|error| ApiError::from(error.error))?;
-        let now = crate::clock::now();
-        let object = Object {
-            generation,
-            metageneration: 1,
-            size: content.size,
-            crc32c: names::crc32c_text(content.crc32c),
-            md5_hash: content.md5.map(names::base64_text),
-            time_created: now.clone(),
-            updated: now,
-            file,
-            ..object
-        };
-        self.objects.put(&key, object.clone())?;
-        if let Some(replaced) = present {
-            self.drop_bytes(&replaced)?;
-        }
-        Ok(self.located(object))
-    }
-
-    /// Makes a file of this machine the present generation of an object.
-    pub async fn put(
-        &self,
-        bucket: &str,
-        name: &str,
-        path: tempfile::TempPath,
-    ) -> Result<Object, ApiError> {
-        let content = upload::content_of(path).await?;
-        let object = Object {
-            bucket: bucket.to_owned(),
-            name: name.to_owned(),
-            ..Object::default()
-        };
-        self.commit(content, object, &Conditions::default())
-    }
-
-    /// Changes what is known of an object, under its conditions.
-    fn change(
-        &self,
-        bucket: &str,
-        name: &str,
-        conditions: &Conditions,
-        change: impl FnOnce(&mut Object) -> Result<(), ApiError>,
-    ) -> Result<Object, ApiError> {
-        let changed = self.objects.update(&key(bucket, name), |object| {
-            conditions.check_write(object.as_ref())?;
-            let object = object.as_mut().ok_or_else(|| no_object(bucket, name))?;
-            change(object)?;
-            object.metageneration += 1;
-            object.updated = crate::clock::now();
-            Ok::<_, ApiError>(object.clone())
-        })?;
-        Ok(self.located(changed))
-    }
-
-    fn delete(&self, bucket: &str, name: &str, conditions: &Conditions) -> Result<(), ApiError> {
-        let _changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let deleted = self.objects.update(&key(bucket, name), |object| {
-            conditions.check_write(object.as_ref())?;
-            object.take().ok_or_else(|| no_object(bucket, name))
-        })?;
-        self.drop_bytes(&deleted)?;
-        Ok(())
-    }
-
-    /// Removes the bytes of a generation that is gone; whoever reads them keeps them open.
-    fn drop_bytes(&self, object: &Object) -> io::Result<()> {
-        match fs::remove_file(self.bytes.join(&object.file)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
 }
 
 pub fn routes() -> Vec<Route> {
-    let mut routes = buckets::routes();
+    let mut routes = agent::routes();
+    routes.extend(buckets::routes());
     routes.extend(copy::routes());
     routes.extend(objects::routes());
     routes.extend(upload::routes());
@@ -302,15 +206,22 @@ fn admit(
     )))
 }
 
-fn key(bucket: &str, name: &str) -> String {
-    format!("{bucket}/{name}")
+/// A key that comes with the request would have to come again to read the object.
+fn refuse_customer_key(request: &Request) -> Result<(), ApiError> {
+    let headers = [
+        "x-goog-encryption-algorithm",
+        "x-goog-copy-source-encryption-algorithm",
+    ];
+    if headers.iter().all(|name| request.header(name).is_none()) {
+        return Ok(());
+    }
+    Err(ApiError::unimplemented(
+        "the local cloud does not serve keys that callers bring (x-goog-encryption-key)",
+    ))
 }
 
-/// Microseconds, as Google's are; always more than any before.
-fn next_generation(last: &mut i64, present: Option<&Object>) -> i64 {
-    let floor = present.map_or(0, |object| object.generation).max(*last);
-    *last = Timestamp::now().as_microsecond().max(floor + 1);
-    *last
+fn key(bucket: &str, name: &str) -> String {
+    format!("{bucket}/{name}")
 }
 
 fn clear(folder: &std::path::Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {

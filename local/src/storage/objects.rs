@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
-use glob::Pattern;
+use regex::Regex;
 use serde_json::{Map, Value, json};
 
+use super::conditions::{self, Conditions};
 use super::listing::{self, Wanted};
-use super::{Object, admitted, conditions::Conditions, download, no_object, settings, view};
+use super::{Object, admitted, download, encryption, no_object, settings, view};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::paging;
@@ -41,7 +42,10 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
         "storage.objects.list",
     )?;
     let wanted = wanted(&request)?;
-    let objects = cloud.storage.list(&bucket.name, &wanted.prefix);
+    let objects = match wanted.versions {
+        true => cloud.storage.list_versions(&bucket.name, &wanted.prefix),
+        false => cloud.storage.list(&bucket.name, &wanted.prefix),
+    };
     let listed = listing::page(&objects, &wanted);
     let items: Vec<Value> = listed
         .items
@@ -67,6 +71,11 @@ fn wanted(request: &Request) -> Result<Wanted, ApiError> {
             "the local cloud does not serve `filter` of a listing",
         ));
     }
+    if request.flag("softDeleted") {
+        return Err(ApiError::unimplemented(
+            "the local cloud keeps no soft-deleted objects",
+        ));
+    }
     let text = |name: &str| request.query(name).unwrap_or("").to_owned();
     let most = match request.query("maxResults").map(str::parse::<usize>) {
         None | Some(Ok(0)) => MOST_LISTED,
@@ -84,12 +93,12 @@ fn wanted(request: &Request) -> Result<Wanted, ApiError> {
         },
         most,
         glob: glob(request)?,
-        include_trailing_delimiter: request.query("includeTrailingDelimiter") == Some("true"),
+        versions: request.flag("versions"),
+        include_trailing_delimiter: request.flag("includeTrailingDelimiter"),
     })
 }
 
-/// `*` ends at a `/`, `**` does not.
-fn glob(request: &Request) -> Result<Option<Pattern>, ApiError> {
+fn glob(request: &Request) -> Result<Option<Regex>, ApiError> {
     let Some(glob) = request.query("matchGlob").filter(|it| !it.is_empty()) else {
         return Ok(None);
     };
@@ -99,15 +108,19 @@ fn glob(request: &Request) -> Result<Option<Pattern>, ApiError> {
     {
         return Err(ApiError::invalid("matchGlob takes no delimiter but `/`."));
     }
-    let pattern = Pattern::new(glob);
-    let pattern = pattern.map_err(|error| ApiError::invalid(format!("Invalid matchGlob: {error}")));
-    Ok(Some(pattern?))
+    Ok(Some(super::pattern::pattern(glob)?))
 }
 
 async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
     let object = present(&cloud, &request, "storage.objects.get")?;
     Conditions::of(&request)?.check_read(Some(&object))?;
+    let etag = view::etag(object.generation, object.metageneration);
+    conditions::check_etag(&request, &etag)?;
+    super::refuse_customer_key(&request)?;
     if request.query("alt") == Some("media") {
+        if let Some(bucket) = cloud.storage.bucket(&object.bucket) {
+            encryption::check_read(&cloud, &bucket, &object)?;
+        }
         return download::reply(&object, request.header("range")).await;
     }
     Ok(Json(view::object(&cloud, &object)).into_response())
@@ -117,9 +130,10 @@ async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
 fn present(cloud: &Cloud, request: &Request, permission: &str) -> Result<Object, ApiError> {
     let (bucket, name) = (request.var("bucket"), request.var("object"));
     admitted(cloud, &request.caller, bucket, permission)?;
+    let generation = Conditions::of(request)?.only();
     cloud
         .storage
-        .object(bucket, name)
+        .generation(bucket, name, generation)
         .ok_or_else(|| no_object(bucket, name))
 }
 

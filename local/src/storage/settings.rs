@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::encryption;
 use crate::clock::now;
 use crate::error::ApiError;
 
@@ -29,7 +30,7 @@ const BUCKET_OUTPUT: [&str; 19] = [
     "softDeleteTime",
     "hardDeleteTime",
 ];
-const BUCKET_KEPT: [&str; 11] = [
+const BUCKET_KEPT: [&str; 12] = [
     "labels",
     "iamConfiguration",
     "softDeletePolicy",
@@ -41,12 +42,12 @@ const BUCKET_KEPT: [&str; 11] = [
     "billing",
     "rpo",
     "versioning",
+    "encryption",
 ];
 /// Would change what happens to objects.
-const BUCKET_NOT_SERVED: [&str; 8] = [
+const BUCKET_NOT_SERVED: [&str; 7] = [
     "retentionPolicy",
     "defaultEventBasedHold",
-    "encryption",
     "autoclass",
     "objectRetention",
     "hierarchicalNamespace",
@@ -63,13 +64,7 @@ const OBJECT_KEPT: [&str; 8] = [
     "storageClass",
     "customTime",
 ];
-const OBJECT_NOT_SERVED: [&str; 5] = [
-    "temporaryHold",
-    "eventBasedHold",
-    "retention",
-    "kmsKeyName",
-    "contexts",
-];
+const OBJECT_NOT_SERVED: [&str; 4] = ["temporaryHold", "eventBasedHold", "retention", "contexts"];
 
 type Settings = Map<String, Value>;
 
@@ -103,13 +98,16 @@ pub fn patch_bucket(settings: &mut Settings, sent: &Settings) -> Result<(), ApiE
         if BUCKET_OUTPUT.contains(&field) {
             continue;
         }
-        if BUCKET_NOT_SERVED.contains(&field) || field == "versioning" {
+        if BUCKET_NOT_SERVED.contains(&field) {
             refuse_active("bucket", field, value)?;
+        }
+        if field == "encryption" {
+            encryption::check_setting(value)?;
         }
         if field == "lifecycle" {
             settings.remove(field);
         }
-        if BUCKET_KEPT.contains(&field) {
+        if BUCKET_KEPT.contains(&field) || field == "hierarchicalNamespace" {
             merge(settings, field, value);
         } else if !BUCKET_NOT_SERVED.contains(&field) {
             return Err(unknown("bucket", field));
@@ -170,19 +168,39 @@ fn stamp(settings: &mut Settings, field: &str, time: &str) {
 }
 
 fn check_bucket(settings: &Settings) -> Result<(), ApiError> {
-    let retention = settings
+    check_public_access(settings)?;
+    check_soft_delete(settings)?;
+    check_labels(settings)
+}
+
+fn check_public_access(settings: &Settings) -> Result<(), ApiError> {
+    let prevention = settings.get("iamConfiguration");
+    let prevention = prevention.and_then(|iam| iam.get("publicAccessPrevention")?.as_str());
+    match prevention {
+        None | Some("enforced" | "inherited" | "unspecified") => Ok(()),
+        Some(other) => Err(ApiError::invalid(format!(
+            "Invalid argument: publicAccessPrevention '{other}'."
+        ))),
+    }
+}
+
+fn check_soft_delete(settings: &Settings) -> Result<(), ApiError> {
+    let seconds = settings
         .get("softDeletePolicy")
         .map(|policy| &policy["retentionDurationSeconds"])
         .filter(|seconds| !seconds.is_null());
-    if let Some(seconds) = retention {
-        let seconds = seconds.as_u64().or_else(|| seconds.as_str()?.parse().ok());
-        if !seconds.is_some_and(|seconds| seconds == 0 || (604_800..=7_776_000).contains(&seconds))
-        {
-            return Err(ApiError::invalid(
-                "Soft delete's retentionDurationSeconds must be 0 or between 604800 and 7776000.",
-            ));
-        }
+    let Some(seconds) = seconds else {
+        return Ok(());
+    };
+    match seconds.as_u64().or_else(|| seconds.as_str()?.parse().ok()) {
+        Some(0 | 604_800..=7_776_000) => Ok(()),
+        _ => Err(ApiError::invalid(
+            "Soft delete's retentionDurationSeconds must be 0 or between 604800 and 7776000.",
+        )),
     }
+}
+
+fn check_labels(settings: &Settings) -> Result<(), ApiError> {
     let labels: BTreeMap<String, String> = match settings.get("labels") {
         Some(labels) => serde_json::from_value(labels.clone())
             .map_err(|_| ApiError::invalid("Labels map text to text."))?,
@@ -295,9 +313,9 @@ mod tests {
 
     #[test]
     fn what_would_change_objects_is_refused_when_on() {
-        let on = map(json!({"versioning": {"enabled": true}}));
+        let on = map(json!({"autoclass": {"enabled": true}}));
         assert_eq!(new_bucket(&on).unwrap_err().code, 501);
-        assert!(new_bucket(&map(json!({"versioning": {"enabled": false}}))).is_ok());
+        assert!(new_bucket(&map(json!({"autoclass": {"enabled": false}}))).is_ok());
         assert_eq!(
             new_bucket(&map(json!({"lables": {}}))).unwrap_err().code,
             400

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::conditions::Conditions;
 use super::multipart::Parts;
-use super::{Content, Object, Storage, admitted, names, resumable, settings, view};
+use super::{Content, Object, Storage, admitted, encryption, names, resumable, settings, view};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::router::{Reply, Request, Route};
@@ -71,6 +71,8 @@ pub struct Target {
     pub name: String,
     /// The object's metadata as it was sent, checksums included.
     pub sent: Map<String, Value>,
+    #[serde(default)]
+    pub kms_key_name: Option<String>,
     pub conditions: Conditions,
 }
 
@@ -88,9 +90,10 @@ impl Target {
             .ok_or_else(|| ApiError::invalid("Required parameter: name").reason("required"))?
             .to_owned();
         names::check_object(&name)?;
+        super::refuse_customer_key(request)?;
         let bucket = request.var("bucket").to_owned();
         let present = cloud.storage.object(&bucket, &name);
-        admitted(cloud, &request.caller, &bucket, "storage.objects.create")?;
+        let found = admitted(cloud, &request.caller, &bucket, "storage.objects.create")?;
         if present.is_some() {
             admitted(cloud, &request.caller, &bucket, "storage.objects.delete")?;
         }
@@ -109,6 +112,7 @@ impl Target {
         let conditions = Conditions::of(request)?;
         conditions.check_write(present.as_ref())?;
         Ok(Target {
+            kms_key_name: encryption::version(cloud, &found, request)?,
             bucket,
             name,
             sent,
@@ -128,11 +132,13 @@ fn own_type(request: &Request) -> Option<String> {
 
 /// Checks the bytes against the sums that came with them and makes them an object.
 pub fn finish(cloud: &Cloud, content: Content, target: Target, sums: &Sums) -> Reply {
-    sums.clone().or_of(&target.sent).check(&content)?;
+    sums.check(&content)?;
+    Sums::of(&target.sent).check(&content)?;
     let object = Object {
         settings: settings::new_object(&target.sent)?,
         bucket: target.bucket,
         name: target.name,
+        kms_key_name: target.kms_key_name,
         ..Object::default()
     };
     let object = cloud.storage.commit(content, object, &target.conditions)?;
@@ -165,15 +171,15 @@ pub fn sums(request: &Request) -> Sums {
 }
 
 impl Sums {
-    /// Sums may also be in the metadata.
-    fn or_of(self, sent: &Map<String, Value>) -> Sums {
+    /// Sums may also be in the metadata; both must be right.
+    fn of(sent: &Map<String, Value>) -> Sums {
         let text = |field: &str| {
             let text = sent.get(field)?.as_str()?;
             (!text.is_empty()).then(|| text.to_owned())
         };
         Sums {
-            crc32c: self.crc32c.or_else(|| text("crc32c")),
-            md5: self.md5.or_else(|| text("md5Hash")),
+            crc32c: text("crc32c"),
+            md5: text("md5Hash"),
         }
     }
 

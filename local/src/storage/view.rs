@@ -57,6 +57,12 @@ pub fn object(cloud: &Cloud, object: &Object) -> Value {
     if let Some(md5) = &object.md5_hash {
         view["md5Hash"] = md5.as_str().into();
     }
+    if let Some(deleted) = &object.time_deleted {
+        view["timeDeleted"] = deleted.as_str().into();
+    }
+    if let Some(key) = &object.kms_key_name {
+        view["kmsKeyName"] = key.as_str().into();
+    }
     if let Some(count) = object.component_count {
         view["componentCount"] = count.into();
     }

@@ -19,11 +19,12 @@ pub use exchange::{Exchange, exchanges};
 use document::Document;
 
 /// The documents of the APIs that the local cloud serves, by the host that serves them.
-const DOCUMENTS: [(&str, &[&str]); 14] = [
+const DOCUMENTS: [(&str, &[&str]); 15] = [
     ("artifactregistry.googleapis.com", &["artifactregistry.v1"]),
     ("bigquery.googleapis.com", &["bigquery.v2"]),
     ("cloudasset.googleapis.com", &["cloudasset.v1"]),
     ("cloudbilling.googleapis.com", &["cloudbilling.v1"]),
+    ("cloudkms.googleapis.com", &["cloudkms.v1"]),
     (
         "cloudresourcemanager.googleapis.com",
         &["cloudresourcemanager.v1", "cloudresourcemanager.v3"],
