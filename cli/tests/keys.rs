@@ -165,6 +165,9 @@ fn a_client_with_its_own_keys_is_deployed_once_they_may_be_used_and_runs() {
         !objects.is_empty() && objects.iter().all(with),
         "{objects:#?}"
     );
+    let table = api.get("/bigquery/v2/projects/local-project/datasets/acme_things/tables/things");
+    let used = &table["encryptionConfiguration"]["kmsKeyName"];
+    assert_eq!(used, key(REGION, "k").as_str(), "{table:#}");
     a_key_changes_where_it_can(&world, &api);
 }
 

@@ -56,7 +56,7 @@ pub fn apply(
                 &dataset.location,
                 Schema::default(),
             );
-            table.settings = tables::with_expiration(change.settings.clone(), dataset);
+            table.settings = tables::with_defaults(change.settings.clone(), dataset);
             table
         });
         if change.write == Write::Empty && table.rows() > 0 {

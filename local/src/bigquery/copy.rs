@@ -102,7 +102,7 @@ pub fn run(cloud: &Cloud, copy: &Copy, job: &str) -> Result<Object, ApiError> {
                     &dataset.location,
                     first.schema.clone(),
                 );
-                table.settings = tables::with_expiration(taken(first), &dataset);
+                table.settings = tables::with_defaults(taken(first), &dataset);
                 table
             }
         };
@@ -142,6 +142,7 @@ fn source_table(cloud: &Cloud, source: &TableRef, location: &str) -> Result<Tabl
 fn taken(source: &Table) -> Object {
     let mut settings = source.settings.clone();
     settings.remove("expirationTime");
+    settings.remove("encryptionConfiguration");
     settings
 }
 

@@ -1,6 +1,9 @@
 //! The customer-managed key of a dataset: new tables would be encrypted with it.
 
+use serde_json::json;
+
 use super::datasets::Dataset;
+use super::resource::Object;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::kms::{self, KeyName};
@@ -10,6 +13,17 @@ pub fn key(dataset: &Dataset) -> Option<&str> {
     let setting = dataset.settings.get("defaultEncryptionConfiguration")?;
     let key = setting.get("kmsKeyName")?.as_str();
     key.filter(|key| !key.is_empty())
+}
+
+/// Gives a new table its dataset's key, unless it has one; views and external tables hold nothing.
+pub fn inherit(settings: &mut Object, dataset: &Dataset) {
+    let holds_nothing = ["view", "externalDataConfiguration"]
+        .iter()
+        .any(|kind| settings.contains_key(*kind));
+    if let (Some(key), false) = (key(dataset), holds_nothing) {
+        let entry = settings.entry("encryptionConfiguration");
+        entry.or_insert_with(|| json!({"kmsKeyName": key}));
+    }
 }
 
 /// # Errors

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::access;
 use super::datasets::Dataset;
+use super::encryption;
 use super::layout;
 use super::load;
 use super::reference::{DatasetRef, TableRef};
@@ -151,7 +152,7 @@ async fn build(
     };
     check_settings(&settings, &schema)?;
     let mut table = Table::new(reference, kind, &dataset.location, schema);
-    table.settings = with_expiration(settings, dataset);
+    table.settings = with_defaults(settings, dataset);
     Ok(table)
 }
 
@@ -161,7 +162,9 @@ pub fn check_settings(settings: &Object, schema: &Schema) -> Result<(), ApiError
     layout::check(settings, schema)
 }
 
-pub fn with_expiration(mut settings: Object, dataset: &Dataset) -> Object {
+/// What a dataset gives its new tables: an expiration and a customer's key.
+pub fn with_defaults(mut settings: Object, dataset: &Dataset) -> Object {
+    encryption::inherit(&mut settings, dataset);
     let default = dataset
         .settings
         .get("defaultTableExpirationMs")

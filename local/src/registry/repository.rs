@@ -118,7 +118,13 @@ impl Settings {
         let mut settings = self.clone();
         for field in mask.split(',').map(str::trim) {
             match field {
-                "*" => return Ok(from.clone()),
+                "*" => {
+                    let kms_key_name = self.kms_key_name.clone();
+                    return Ok(Settings {
+                        kms_key_name,
+                        ..from.clone()
+                    });
+                }
                 "description" => from.description.clone_into(&mut settings.description),
                 "labels" => from.labels.clone_into(&mut settings.labels),
                 "dockerConfig"
@@ -324,6 +330,9 @@ mod tests {
         assert_eq!(masked.description, "old");
         assert_eq!(masked.labels["a"], "b");
         assert!(before.masked(&after, "format").is_err());
+        let keyed = settings(json!({"format": "DOCKER", "kmsKeyName": "k"})).unwrap();
+        assert_eq!(keyed.masked(&after, "*").unwrap().kms_key_name, "k");
+        assert!(keyed.masked(&after, "kmsKeyName").is_err());
     }
 
     #[test]

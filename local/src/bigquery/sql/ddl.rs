@@ -126,7 +126,7 @@ impl Context<'_> {
                 tables::check_settings(&settings, &schema)?;
                 let dataset = self.tables().dataset(&target.dataset())?;
                 let mut table = Table::new(target.clone(), Kind::Native, &dataset.location, schema);
-                table.settings = tables::with_expiration(settings, &dataset);
+                table.settings = tables::with_defaults(settings, &dataset);
                 table.commit(super::commit(self.job, &statistics));
                 self.cloud.bigquery.tables.put(&target.key(), table)?;
                 Ok(statistics)
@@ -156,8 +156,9 @@ impl Context<'_> {
         );
         let mut taken = source.settings;
         taken.remove("expirationTime");
+        taken.remove("encryptionConfiguration");
         taken.extend(settings);
-        table.settings = tables::with_expiration(taken, &dataset);
+        table.settings = tables::with_defaults(taken, &dataset);
         if with_rows {
             table.files = source.files;
         }
