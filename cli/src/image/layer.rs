@@ -12,8 +12,8 @@ use super::{BlobInfo, ImageError, digest};
 pub const PROGRAM: &str = "/app/xetl-runtime";
 pub const CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Of the runtime, level 6 makes 7 % less in two and a half times the time.
-const LEVEL: u32 = 2;
+/// Of the runtime, level 2 makes 7 % more in half a second of two thirds; what is packed once is pulled every night.
+const LEVEL: u32 = 6;
 
 /// A packed layer.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ mod tests {
     /// compresses: then all images move, and this number with them.
     #[test]
     fn the_digest_is_the_same_everywhere() {
-        insta::assert_snapshot!(pack(b"binary").unwrap().info.digest, @"sha256:94bc041e65cd2ca8755e26438e08f111404159c8ebba0757b08fbde0e966d293");
+        insta::assert_snapshot!(pack(b"binary").unwrap().info.digest, @"sha256:0b98e7540370d165a4c78d66d59e35125b9f351c6bd2472761289d424d7076ef");
     }
 
     #[test]
