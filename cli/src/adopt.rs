@@ -10,7 +10,8 @@ use serde_json::Value;
 use xetl_runtime::bundle::{Bundle, HASH_KEY, STATE_PASSWORD, StateStore};
 
 use crate::config::{
-    ClientFile, KeptModel, Manifest, ModelFile, PipelineFile, ScheduleFile, StateBackend, StateFile,
+    AlertsFile, ClientFile, KeptModel, Manifest, ModelFile, PipelineFile, ScheduleFile,
+    StateBackend, StateFile,
 };
 use crate::resource::{Job, Schedule};
 
@@ -45,6 +46,8 @@ pub struct Around<'a> {
     pub region: Option<String>,
     /// The source of pipelines that do not tell it.
     pub source: Option<String>,
+    /// Whom its alerts tell.
+    pub emails: Vec<String>,
     /// The sources there are.
     pub known: &'a BTreeMap<String, Manifest>,
 }
@@ -68,6 +71,10 @@ pub fn adopt(found: &[Found], around: &Around<'_>) -> Result<Adopted, AdoptError
             client: around.client.to_owned(),
             project: around.project.clone(),
             region: around.region.clone(),
+            alerts: AlertsFile {
+                email: (!around.emails.is_empty()).then(|| around.emails.clone()),
+                ..AlertsFile::default()
+            },
             ..ClientFile::default()
         },
         sources: BTreeMap::new(),
@@ -274,6 +281,7 @@ mod tests {
             project: None,
             region: None,
             source: source.map(str::to_owned),
+            emails: Vec::new(),
             known,
         }
     }

@@ -198,4 +198,10 @@ fn a_fleet_shares_them_too() {
     let plan: Value = world.json(&["plan", "--all"]);
     assert_eq!(plan["summary"]["create"], 0, "{plan:#}");
     assert_eq!(plan["summary"]["update"], 0, "{plan:#}");
+
+    // Whom they tell is found again where the file is lost.
+    std::fs::remove_file(world.path().join("clients/acme.yaml")).unwrap();
+    world.ok(&["adopt", "--client", "acme"]);
+    let plan = world.json(&["plan", "--client", "acme"]);
+    assert_eq!(plan["empty"], true, "{:#}", plan["steps"]);
 }

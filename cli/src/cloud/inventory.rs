@@ -22,7 +22,7 @@ use super::jobs::ListedJob;
 use super::repositories::repository_of;
 use super::{Cloud, CloudError, Connection, last_part, secrets};
 use crate::plan::quota::Usage;
-use crate::resource::{Holder, Owner, Resource, Schedule};
+use crate::resource::{Holder, Owner, Resource, Resources, Schedule};
 
 /// What there is in a project, by name; of all clients, and of others.
 #[derive(Debug, Default)]
@@ -96,6 +96,16 @@ impl Inventory {
 
     pub fn has_dataset(&self, name: &str) -> bool {
         self.datasets.contains_key(name)
+    }
+
+    /// Whom the alerts of a client tell, as far as xetl made the channels.
+    pub fn emails(&self, client: &str) -> BTreeSet<String> {
+        let alerts = self.alerts.of(client, &Resources::new());
+        let alerts = alerts.into_values().filter_map(|it| match it {
+            Resource::Alert(alert) => Some(alert.emails),
+            _ => None,
+        });
+        alerts.flatten().collect()
     }
 
     /// A job of a region.

@@ -67,6 +67,7 @@ pub async fn run(context: &Context, view: &mut View, args: &AdoptArgs) -> Result
             project: (file.project.as_ref() != Some(&project)).then(|| project.clone()),
             region: (file.region.as_ref() != Some(&region)).then(|| region.clone()),
             source: args.source.clone(),
+            emails: inventory.emails(&args.client).into_iter().collect(),
             known: &known,
         },
     )
