@@ -150,11 +150,7 @@ const NEEDED: [(&str, &[&str]); 15] = [
     ),
     (
         "roles/logging.configWriter",
-        &[
-            "logging.logMetrics.create",
-            "logging.logMetrics.delete",
-            "logging.logMetrics.update",
-        ],
+        &["logging.logMetrics.delete", "logging.logMetrics.update"],
     ),
 ];
 
