@@ -150,7 +150,11 @@ const NEEDED: [(&str, &[&str]); 15] = [
     ),
     (
         "roles/logging.configWriter",
-        &["logging.logMetrics.delete", "logging.logMetrics.update"],
+        &[
+            "logging.logMetrics.create",
+            "logging.logMetrics.delete",
+            "logging.logMetrics.update",
+        ],
     ),
 ];
 
