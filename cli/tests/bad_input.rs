@@ -7,15 +7,9 @@ use std::process::Stdio;
 
 use world::{Done, World, wait_for};
 
-/// A command that has to fail with this exit code; returns what it said.
+/// What a command says that has to fail with this exit code.
 fn refused(world: &World, code: i32, arguments: &[&str]) -> String {
-    let Done {
-        code: found,
-        stdout,
-        stderr,
-    } = world.xetl(arguments);
-    assert_eq!(found, Some(code), "xetl {arguments:?}\n{stdout}\n{stderr}");
-    stderr
+    world.refused(code, arguments).stderr
 }
 
 fn workspace() -> World {

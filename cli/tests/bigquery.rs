@@ -26,8 +26,7 @@ impl Source {
         let world = World::new();
         world.ok(&["init"]);
         world.ok(&["local", "up"]);
-        let status = world.json(&["local", "status"]);
-        let endpoint = status["status"]["endpoint"].as_str().unwrap().to_owned();
+        let endpoint = world.endpoint();
         let source = Source { world, endpoint };
         source.place("billing", "EU");
         source

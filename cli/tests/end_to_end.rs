@@ -161,8 +161,7 @@ fn a_client_goes_from_nothing_to_rows_and_back() {
 /// What xetl made, read back by clients we did not write.
 fn judged_by_googles_clients(world: &World) {
     let Some(python) = python() else { return };
-    let status = world.json(&["local", "status"]);
-    let endpoint = status["status"]["endpoint"].as_str().unwrap();
+    let endpoint = world.endpoint();
     let client = world.json(&["status", "--client", "acme"]);
     let script = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -173,7 +172,7 @@ fn judged_by_googles_clients(world: &World) {
         client["region"].as_str().unwrap(),
     );
     let output = Command::new(python)
-        .args([script, endpoint, project, region, "acme", "xero"])
+        .args([script, &endpoint, project, region, "acme", "xero"])
         .output()
         .unwrap();
     assert!(

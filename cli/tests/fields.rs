@@ -74,26 +74,11 @@ fn workspace(client: &str) -> (World, Api) {
         world.xetl(&["apply", "--client", "acme", "--yes"]).code,
         Some(4)
     );
-    let key = world.write("key", "k1");
-    let key = key.display().to_string();
-    world.ok(&[
-        "secrets",
-        "set",
-        "--client",
-        "acme",
-        "key",
-        "--from-file",
-        &key,
-    ]);
+    world.set_secret("acme", "key", "k1");
     world.ok(&["apply", "--client", "acme", "--yes"]);
-    assert_nothing_to_do(&world);
+    world.assert_as_declared("acme");
     let api = Api::of(&world);
     (world, api)
-}
-
-fn assert_nothing_to_do(world: &World) {
-    let plan = world.json(&["plan", "--client", "acme"]);
-    assert_eq!(plan["empty"], true, "{:#}", plan["steps"]);
 }
 
 /// Fields that cannot be changed by hand, or whose change is another's matter.
@@ -114,7 +99,7 @@ const ELSEWHERE: [(&str, &str); 7] = [
 fn what_others_own_is_no_change_and_each_managed_field_is_put_back() {
     let (world, api) = workspace(CLIENT);
     touch_what_others_own(&api);
-    assert_nothing_to_do(&world);
+    world.assert_as_declared("acme");
 
     let managed = managed_fields(&world);
     assert!(managed.len() > 45, "{managed:?}");
@@ -127,7 +112,7 @@ fn what_others_own_is_no_change_and_each_managed_field_is_put_back() {
         "changed by hand, but not in the plan: {hidden:?}"
     );
     world.ok(&["apply", "--client", "acme", "--yes"]);
-    assert_nothing_to_do(&world);
+    world.assert_as_declared("acme");
     assert_eq!(api.get(BUCKET)["labels"]["theirs"], "x");
 }
 
@@ -297,7 +282,7 @@ fn alerts_go_with_what_declared_them_and_a_channel_with_its_last_user() {
 
     world.write("clients/acme.yaml", &client(""));
     world.ok(&["apply", "--client", "acme", "--yes"]);
-    assert_nothing_to_do(&world);
+    world.assert_as_declared("acme");
     assert_eq!(counts(), (1, 1));
     world.write("clients/twin.yaml", &client("").replace("acme", "twin"));
     world.ok(&["apply", "--client", "twin", "--yes"]);
@@ -354,16 +339,7 @@ fn of_a_secrets_versions_the_newest_stay() {
     let client = "client: acme\nsecret_manager: {keep_versions: 2}\npipelines:\n  things: {source: things}\n";
     let (world, api) = workspace(client);
     for value in ["k2", "k3", "k3"] {
-        let file = world.write("key", value).display().to_string();
-        world.ok(&[
-            "secrets",
-            "set",
-            "--client",
-            "acme",
-            "key",
-            "--from-file",
-            &file,
-        ]);
+        world.set_secret("acme", "key", value);
     }
     let versions = api.get(&format!("{SECRET}/versions"));
     let states: Vec<_> = versions["versions"]
@@ -388,7 +364,7 @@ fn what_never_changes_is_made_anew_while_it_is_empty_and_refused_once_it_holds_d
     let plan = world.json(&["plan", "--client", "acme"]);
     assert_eq!(plan["summary"]["replace"], 2, "{plan:#}");
     world.ok(&["apply", "--client", "acme", "--yes"]);
-    assert_nothing_to_do(&world);
+    world.assert_as_declared("acme");
     assert_eq!(api.get(BUCKET)["location"], "EU");
 
     let upload = "/upload/storage/v1/b/local-project-xetl-acme/o?uploadType=media&name=things/state/things.json";

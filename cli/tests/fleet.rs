@@ -87,8 +87,7 @@ impl Clients {
     }
 
     fn call(&self, method: Method, path: &str, body: Value) -> Value {
-        let status = self.world.json(&["local", "status"]);
-        let endpoint = status["status"]["endpoint"].as_str().unwrap().to_owned();
+        let endpoint = self.world.endpoint();
         self.runtime.block_on(async {
             let request = reqwest::Client::new()
                 .request(method, format!("{endpoint}{path}"))

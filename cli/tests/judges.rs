@@ -92,9 +92,8 @@ fn conforms(script: &str) {
     let world = World::new();
     world.ok(&["init"]);
     world.ok(&["local", "up"]);
-    let status = world.json(&["local", "status"]);
     let script = repository().join("local/tests").join(script);
-    let endpoint = status["status"]["endpoint"].as_str().unwrap();
+    let endpoint = world.endpoint();
     succeeded(
         &Command::new(python)
             .arg(script)
@@ -134,12 +133,11 @@ fn gcloud_uses(world: &World, services: &[&str], image: &str) {
     let Some(documents) = world::wire::documents() else {
         return;
     };
-    let status = world.json(&["local", "status"]);
-    let url = status["status"]["endpoint"].as_str().unwrap();
+    let url = world.endpoint();
     let script = repository().join("local/tests/conformance_gcloud.sh");
     let use_it = |service: &str| {
         let mut command = Command::new(&script);
-        command.args([url, service]).arg(&documents).arg(image);
+        command.args([&*url, service]).arg(&documents).arg(image);
         succeeded(&command.output().unwrap());
     };
     std::thread::scope(|scope| {

@@ -90,25 +90,6 @@ fn things() -> String {
     url
 }
 
-fn set_key(world: &World) {
-    let file = world.write("key", "k1").display().to_string();
-    let set = [
-        "secrets",
-        "set",
-        "--client",
-        "acme",
-        "key",
-        "--from-file",
-        &file,
-    ];
-    world.ok(&set);
-}
-
-fn assert_nothing_to_do(world: &World) {
-    let plan = world.json(&["plan", "--client", "acme"]);
-    assert_eq!(plan["empty"], true, "{:#}", plan["steps"]);
-}
-
 /// A workspace whose client declares keys that are there and nobody may use.
 fn workspace() -> (World, Api) {
     let world = World::new();
@@ -150,9 +131,9 @@ fn a_client_with_its_own_keys_is_deployed_once_they_may_be_used_and_runs() {
         world.xetl(&["apply", "--client", "acme", "--yes"]).code,
         Some(4)
     );
-    set_key(&world);
+    world.set_secret("acme", "key", "k1");
     world.ok(&["apply", "--client", "acme", "--yes"]);
-    assert_nothing_to_do(&world);
+    world.assert_as_declared("acme");
 
     let run = world.json(&["run", "--client", "acme", "--wait"]);
     assert_eq!(run["execution"]["state"], "succeeded", "{run:#}");
@@ -180,7 +161,7 @@ fn a_key_changes_where_it_can(world: &World, api: &Api) {
     let plan = world.json(&["plan", "--client", "acme"]);
     assert_eq!(plan["summary"]["update"], 2, "{plan:#}");
     world.ok(&["apply", "--client", "acme", "--yes"]);
-    assert_nothing_to_do(world);
+    world.assert_as_declared("acme");
     assert_eq!(
         api.get(BUCKET)["encryption"]["defaultKmsKeyName"],
         bucket.as_str()

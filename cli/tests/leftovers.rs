@@ -7,16 +7,8 @@ mod world;
 
 use serde_json::{Value, json};
 use world::api::Api;
-use world::{THINGS, World};
+use world::{SECRET_KEY, THINGS, World};
 
-const SECRET: &str = "
-spec:
-  type: Spec
-  connection_specification:
-    type: object
-    required: [key]
-    properties: {key: {type: string, airbyte_secret: true}}
-";
 const BUCKET: &str = "/storage/v1/b/local-project-xetl-acme";
 const DATASET: &str = "/bigquery/v2/projects/local-project/datasets/acme_things";
 const SECRET_OF: &str = "/v1/projects/local-project/secrets/acme-things-key";
@@ -27,28 +19,15 @@ fn declare(world: &World, more: &str) {
     world.write("clients/acme.yaml", &text);
 }
 
-fn set_value(world: &World) {
-    let key = world.write("key", "k1").display().to_string();
-    world.ok(&[
-        "secrets",
-        "set",
-        "--client",
-        "acme",
-        "key",
-        "--from-file",
-        &key,
-    ]);
-}
-
 /// A client that is as it is declared.
 fn workspace() -> (World, Api) {
     let world = World::new();
     world.ok(&["init"]);
-    world.write("sources/things.yaml", &format!("{THINGS}{SECRET}"));
+    world.write("sources/things.yaml", &format!("{THINGS}{SECRET_KEY}"));
     declare(&world, "");
     let first = world.xetl(&["apply", "--client", "acme", "--yes"]);
     assert_eq!(first.code, Some(4), "{}", first.stderr);
-    set_value(&world);
+    world.set_secret("acme", "key", "k1");
     apply(&world);
     let api = Api::of(&world);
     (world, api)
@@ -175,7 +154,7 @@ fn a_value_that_is_disabled_is_as_good_as_none_and_said_so() {
     api.post(&format!("{SECRET_OF}/versions/1:disable"), &json!({}));
     let plan = world.json(&["plan", "--client", "acme"]);
     assert_eq!(plan["missing_secrets"][0]["path"], "key", "{plan:#}");
-    set_value(&world);
+    world.set_secret("acme", "key", "k1");
     let plan = world.json(&["plan", "--client", "acme"]);
     assert_eq!(
         plan["missing_secrets"].as_array().map_or(0, Vec::len),

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use world::api::Api;
-use world::{Done, World, wait_for};
+use world::{World, wait_for};
 
 const CLIENT: &str = "client: NAME\npipelines:\n  things: {source: things}\n";
 
@@ -34,15 +34,10 @@ fn say(world: &World, of_projects: &Value) -> Api {
     api
 }
 
-/// A command that has to fail with this exit code; returns what it said.
+/// What a command says that has to fail with this exit code.
 fn refused(world: &World, code: i32, arguments: &[&str]) -> String {
-    let Done {
-        code: found,
-        stdout,
-        stderr,
-    } = world.xetl(arguments);
-    assert_eq!(found, Some(code), "xetl {arguments:?}\n{stdout}\n{stderr}");
-    format!("{stdout}{stderr}")
+    let done = world.refused(code, arguments);
+    done.stdout + &done.stderr
 }
 
 fn must_be_empty(api: &Api) {

@@ -59,7 +59,6 @@ fn the_tests_of_googles_python_client_pass() {
     world.tolerate("(501, sent by gcloud-python): no API of Google's has this method");
     world.ok(&["init"]);
     world.ok(&["local", "up"]);
-    let status = world.json(&["local", "status"]);
     let ours = repository().join("tests/storage").canonicalize().unwrap();
     let output = Command::new(std::path::absolute(python).unwrap())
         .args([
@@ -75,10 +74,7 @@ fn the_tests_of_googles_python_client_pass() {
         .current_dir(suite)
         .env("PYTHONPATH", ours)
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env(
-            "STORAGE_EMULATOR_HOST",
-            status["status"]["endpoint"].as_str().unwrap(),
-        )
+        .env("STORAGE_EMULATOR_HOST", world.endpoint())
         .env("GOOGLE_CLOUD_PROJECT", "local-project")
         .output()
         .unwrap();
@@ -215,9 +211,8 @@ fn another_emulator_answers_object_calls_alike() {
     let world = World::new();
     world.ok(&["init"]);
     world.ok(&["local", "up"]);
-    let status = world.json(&["local", "status"]);
-    let ours = status["status"]["endpoint"].as_str().unwrap();
-    let both = async { (Script::run(ours).await, Script::run(&fake.url).await) };
+    let ours = world.endpoint();
+    let both = async { (Script::run(&ours).await, Script::run(&fake.url).await) };
     let (ours, theirs) = tokio::runtime::Runtime::new().unwrap().block_on(both);
     assert_eq!(ours.len(), theirs.len());
     let pairs = ours.iter().zip(&theirs);
@@ -304,11 +299,10 @@ fn the_runtime_keeps_objects_in_either_emulator() {
     let world = World::new();
     world.ok(&["init"]);
     world.ok(&["local", "up"]);
-    let status = world.json(&["local", "status"]);
-    let ours = status["status"]["endpoint"].as_str().unwrap();
+    let ours = world.endpoint();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let (ours, theirs) = (runtime_bucket(ours).await, runtime_bucket(&fake.url).await);
+        let (ours, theirs) = (runtime_bucket(&ours).await, runtime_bucket(&fake.url).await);
         keeps_objects(&ours).await;
         keeps_objects(&theirs).await;
         // fake-gcs-server looks at the conditions of multipart uploads only.

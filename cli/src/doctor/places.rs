@@ -23,9 +23,11 @@ pub struct Alike {
     pub projects: Vec<String>,
 }
 
+type Found<'a> = (&'a Place, &'a Finding);
+
 /// What is not well, the worst first, then what concerns most.
 pub fn alike(places: &[Place]) -> Vec<Alike> {
-    let mut alike: BTreeMap<(String, Option<String>), Vec<(&Place, &Finding)>> = BTreeMap::new();
+    let mut alike: BTreeMap<_, Vec<Found<'_>>> = BTreeMap::new();
     for place in places {
         for finding in place.findings.iter().filter(|it| it.level != Level::Ok) {
             let general = |text: &str| text.replace(&place.project, PROJECT);
@@ -43,7 +45,7 @@ pub fn alike(places: &[Place]) -> Vec<Alike> {
 }
 
 /// In the words of the one project it is true of, or of any.
-fn told(found: Vec<(&Place, &Finding)>) -> Alike {
+fn told(found: Vec<Found<'_>>) -> Alike {
     let mut projects: Vec<String> = found.iter().map(|(it, _)| it.project.clone()).collect();
     projects.dedup();
     let (place, finding) = found[0];

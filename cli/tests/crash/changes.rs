@@ -17,14 +17,6 @@ use crate::proxy::Moment;
 
 /// Of these only what there is matters, so nothing is wrong with a client that has no secret's value.
 const LACKS_A_VALUE: i32 = 4;
-const SECRET: &str = "
-spec:
-  type: Spec
-  connection_specification:
-    type: object
-    required: [key]
-    properties: {key: {type: string, airbyte_secret: true}}
-";
 const HERE: &str = "pipelines:\n  one: {source: things}\n";
 const ELSEWHERE: &str = "bucket: {location: EU}
 warehouse: {location: EU}
@@ -78,7 +70,7 @@ fn what_is_made_anew_elsewhere_outlives_any_death() {
         let cloud = Cloud::start().await;
         let cache = tempfile::tempdir().unwrap();
         let desk = Desk::new(&cloud, cache.path(), "mover".to_owned());
-        desk.add_to_source(SECRET);
+        desk.add_to_source(include_str!("../world/secret.yaml"));
         apply(&desk, HERE, LACKS_A_VALUE).await;
         let here = places(&desk).await;
         apply(&desk, ELSEWHERE, LACKS_A_VALUE).await;

@@ -13,8 +13,7 @@ pub struct Api {
 
 impl Api {
     pub fn of(world: &World) -> Api {
-        let status = world.json(&["local", "status"]);
-        Api::at(status["status"]["endpoint"].as_str().unwrap())
+        Api::at(&world.endpoint())
     }
 
     pub fn at(url: &str) -> Api {

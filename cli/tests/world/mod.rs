@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A source that no test runs: it has one stream and asks nobody.
 pub const THINGS: &str = include_str!("things.yaml");
+/// The end of it where it is to need a secret.
+pub const SECRET_KEY: &str = include_str!("secret.yaml");
 
 pub struct World {
     folder: tempfile::TempDir,
@@ -147,6 +149,37 @@ impl World {
     }
 
     /// Ends the sandbox: who asks it hears nothing.
+    /// A command that has to fail with this exit code.
+    pub fn refused(&self, code: i32, arguments: &[&str]) -> Done {
+        let done = self.xetl(arguments);
+        let Done { stdout, stderr, .. } = &done;
+        assert_eq!(
+            done.code,
+            Some(code),
+            "xetl {arguments:?}\n{stdout}\n{stderr}"
+        );
+        done
+    }
+
+    /// Stores the value of a client's secret field.
+    pub fn set_secret(&self, client: &str, path: &str, value: &str) {
+        let file = self.write("secret-value", value).display().to_string();
+        let set = ["secrets", "set", "--client", client, path, "--from-file"];
+        self.ok(&[&set[..], &[&file]].concat());
+    }
+
+    /// All is as the client's file declares.
+    pub fn assert_as_declared(&self, client: &str) {
+        let plan = self.json(&["plan", "--client", client]);
+        assert_eq!(plan["empty"], true, "{:#}", plan["steps"]);
+    }
+
+    /// Where the local cloud answers, `http://127.0.0.1:PORT`.
+    pub fn endpoint(&self) -> String {
+        let status = self.json(&["local", "status"]);
+        status["status"]["endpoint"].as_str().unwrap().to_owned()
+    }
+
     pub fn stop_sandbox(&mut self) {
         if let Some(mut sandbox) = self.sandbox.take() {
             sandbox.kill().unwrap();

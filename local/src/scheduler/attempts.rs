@@ -73,19 +73,11 @@ fn entry(job: &Job, failure: Option<&Status>, now: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scheduler::spec::JobSpec;
+    use crate::scheduler::tests::job;
 
     #[test]
     fn a_refused_start_is_an_error_of_the_schedule() {
-        let job = Job {
-            name: "projects/p/locations/l/jobs/j".into(),
-            spec: JobSpec::default(),
-            paused: false,
-            user_update_time: String::new(),
-            due: None,
-            last_attempt: None,
-            status: None,
-        };
+        let job = job();
         let refused = Status {
             code: 7,
             message: "HTTP 403: no".to_owned(),

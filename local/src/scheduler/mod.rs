@@ -102,7 +102,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn job() -> Job {
+    pub(super) fn job() -> Job {
         let job = Job {
             name: "projects/p/locations/l/jobs/j".into(),
             spec: JobSpec::default(),
