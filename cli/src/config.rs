@@ -12,6 +12,7 @@ mod file;
 mod keys;
 mod missed;
 mod models;
+mod pipeline;
 mod regions;
 mod settings;
 mod source;
@@ -29,7 +30,7 @@ pub use blocks::{
     WarehouseFile,
 };
 pub use clash::shared_datasets;
-pub use client::{Client, Pipeline, Schedule};
+pub use client::Client;
 pub use error::ConfigError;
 pub(crate) use error::{nearest, shown};
 pub use file::{
@@ -37,6 +38,7 @@ pub use file::{
     StateFile, TargetKind, WorkspaceFile,
 };
 pub use missed::LONGEST_WATCHED;
+pub use pipeline::{Pipeline, Schedule};
 pub use regions::unknown_places;
 pub use settings::{BucketSettings, ClientSettings, Lifecycle, VpcSettings, WarehouseSettings};
 pub use source::{Manifest, SecretField, built_in_sources};
