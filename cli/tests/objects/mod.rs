@@ -31,11 +31,18 @@ enum Look {
     Range,
 }
 
+/// Either server closes a connection whose request it answered before its end, which one that
+/// is kept for the next call may learn too late.
+fn fresh_connections() -> Client {
+    let client = Client::builder().pool_max_idle_per_host(0);
+    client.build().unwrap()
+}
+
 impl Script {
     /// Makes all of it of a server.
     pub async fn run(server: &str) -> Vec<Seen> {
         let mut script = Script {
-            client: Client::new(),
+            client: fresh_connections(),
             server: server.to_owned(),
             seen: Vec::new(),
         };
