@@ -19,7 +19,7 @@ mod bundle;
 #[cfg(test)]
 mod tests;
 
-pub use alerts::unwatched;
+pub use alerts::{not_watched, unwatched};
 use bundle::bundle_resource;
 
 /// APIs a client needs. Disabling them is nobody's business but the project's.

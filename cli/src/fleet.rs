@@ -11,7 +11,7 @@ use futures::stream::{self, StreamExt};
 use crate::cloud::{Cloud, CloudError, Connection, Inventory, ListedJob};
 use crate::config::{Client, Workspace, shared_datasets, unknown_places};
 use crate::context::Context;
-use crate::desired::Image;
+use crate::desired::{Image, not_watched, unwatched};
 use crate::failure::{Failure, Kind as FailureKind};
 use crate::images::Images;
 use crate::names;
@@ -260,7 +260,8 @@ impl Fleet {
             .await
     }
 
-    /// Places nobody knows, and limits of Google's that the plans together would go beyond.
+    /// Places nobody knows, runs nobody watches, and limits of Google's that the plans together
+    /// would go beyond.
     pub fn warnings(&self, outcomes: &[Outcome<Planned>]) -> Vec<String> {
         let mut places: BTreeMap<(&str, &str), Vec<&Plan>> = BTreeMap::new();
         for planned in outcomes.iter().filter_map(|it| it.result.as_ref().ok()) {
@@ -275,9 +276,15 @@ impl Fleet {
             let usage = inventory.map(|it| it.usage(region)).unwrap_or_default();
             quota::warnings(&usage, &Place { project, region }, plans.into_iter())
         });
-        let clients = self.sessions.iter().map(|session| &session.client);
-        let unknown: BTreeSet<String> = clients.flat_map(unknown_places).collect();
-        unknown.into_iter().chain(warnings).collect()
+        let clients = || self.sessions.iter().map(|session| &session.client);
+        let unknown: BTreeSet<String> = clients().flat_map(unknown_places).collect();
+        let unwatched: Vec<String> = clients().flat_map(unwatched).collect();
+        let unwatched = not_watched(&unwatched).into_iter();
+        unknown
+            .into_iter()
+            .chain(unwatched)
+            .chain(warnings)
+            .collect()
     }
 
     /// The jobs of a client's pipelines that are there, where its project could be listed.

@@ -81,6 +81,16 @@ fn cut(name: String, longest: usize) -> String {
     format!("{head}-{}", &hash[..6])
 }
 
+/// The first few names.
+pub fn first_few(names: &[String]) -> String {
+    const MOST: usize = 5;
+    let first = names[..names.len().min(MOST)].join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

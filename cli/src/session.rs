@@ -137,7 +137,8 @@ impl Session {
             &place,
             std::iter::once(&plan),
         ));
-        warnings.extend(desired::unwatched(&self.client));
+        let unwatched: Vec<String> = desired::unwatched(&self.client).collect();
+        warnings.extend(desired::not_watched(&unwatched));
         Ok(Proposal {
             client: self.client.name.clone(),
             warnings,

@@ -127,7 +127,9 @@ fn what_runs_too_rarely_to_be_watched_is_said_and_what_is_paused_misses_nothing(
     let (world, api) = workspace();
     declare(&world, "acme", "email: [ops@example.com]", "0 2 * * 1");
     let plan = world.json(&["plan", "--client", "acme"]);
-    insta::assert_snapshot!(plan["warnings"][0].as_str().unwrap(), @"no alert tells when a run of pipeline `things` never began: its runs are further apart than the 48h that Cloud Monitoring can watch; a start that is refused does tell");
+    insta::assert_snapshot!(plan["warnings"][0].as_str().unwrap(), @"no alert tells when a run of acme-things never began: Cloud Monitoring cannot watch runs more than 48h apart; a start that is refused does tell");
+    let many = world.json(&["plan", "--all"]);
+    assert_eq!(many["warnings"], plan["warnings"]);
     apply(&world, "acme");
     assert_eq!(there(&api), (1, 0, 1));
 

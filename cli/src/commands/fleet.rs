@@ -12,6 +12,7 @@ use crate::failure::{Failure, Kind};
 use crate::files;
 use crate::fleet::{Fleet, KeptPlans, Outcome, Planned, Selection, guard};
 use crate::images::Images;
+use crate::names::first_few;
 use crate::plan::{Change, Plan};
 use crate::resource::Kind as ResourceKind;
 use crate::session::Session;
@@ -239,7 +240,7 @@ pub fn failed<T>(outcomes: &[Outcome<T>]) -> Result<(), Failure> {
         count => format!(
             "{count} of {} clients failed: {}",
             outcomes.len(),
-            guard::shown(&names)
+            first_few(&names)
         ),
     };
     let failure = Failure::new(Kind::Incomplete, sentence);

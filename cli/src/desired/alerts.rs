@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{Client, LONGEST_WATCHED, Pipeline};
-use crate::names;
+use crate::names::{self, first_few};
 use crate::resource::{
     Address, Alert, Channel, Condition, Kind, Metric, Owner, Resource, Resources,
 };
@@ -42,22 +42,25 @@ pub(super) fn alerts(client: &Client, resources: &mut Resources) {
     }
 }
 
-/// A sentence for each scheduled pipeline whose runs are too far apart to be watched.
-pub fn unwatched(client: &Client) -> Vec<String> {
+/// The jobs of scheduled pipelines whose runs are too far apart to be watched.
+pub fn unwatched(client: &Client) -> impl Iterator<Item = String> {
     let told = !client.settings.emails.is_empty();
-    let pipelines = client.pipelines.iter().filter(|pipeline| {
+    let pipelines = client.pipelines.iter().filter(move |pipeline| {
         let schedule = pipeline.schedule.as_ref();
         told && pipeline.missed_after.is_none() && schedule.is_some_and(|it| !it.paused)
     });
+    pipelines.map(|pipeline| names::job(&client.name, &pipeline.name))
+}
+
+/// What is to be said of jobs that are not watched, where there are some.
+pub fn not_watched(jobs: &[String]) -> Option<String> {
     let hours = LONGEST_WATCHED.as_secs() / 3600;
-    pipelines
-        .map(|pipeline| {
-            format!(
-                "no alert tells when a run of pipeline `{}` never began: its runs are further apart than the {hours}h that Cloud Monitoring can watch; a start that is refused does tell",
-                pipeline.name
-            )
-        })
-        .collect()
+    (!jobs.is_empty()).then(|| {
+        format!(
+            "no alert tells when a run of {} never began: Cloud Monitoring cannot watch runs more than {hours}h apart; a start that is refused does tell",
+            first_few(jobs)
+        )
+    })
 }
 
 /// Counts runs by their jobs, which Logging tells apart by itself.

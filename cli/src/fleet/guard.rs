@@ -1,5 +1,6 @@
 //! What a plan for many clients may take away without being asked twice. Pure.
 
+use crate::names::first_few;
 use crate::plan::{Change, Plan};
 use crate::resource::Kind;
 
@@ -8,7 +9,10 @@ const ONE_IN: usize = 10;
 
 /// A plan that would stop too many clients.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the plan deletes jobs of {losing} of {all} clients: {}", shown(names))]
+#[error(
+    "the plan deletes jobs of {losing} of {all} clients: {}",
+    first_few(names)
+)]
 pub struct TooMuch {
     pub losing: usize,
     pub all: usize,
@@ -46,16 +50,6 @@ fn loses_a_job(plan: &Plan) -> bool {
     plan.steps
         .iter()
         .any(|step| step.address.kind == Kind::Job && matches!(step.change, Change::Delete { .. }))
-}
-
-/// The first few names.
-pub fn shown(names: &[String]) -> String {
-    const MOST: usize = 5;
-    let first = names[..names.len().min(MOST)].join(", ");
-    match names.len().saturating_sub(MOST) {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    }
 }
 
 #[cfg(test)]

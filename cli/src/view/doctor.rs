@@ -9,7 +9,7 @@ use super::fleet::failures;
 use super::{BOLD, DIM, GREEN, RED, View, YELLOW};
 use crate::doctor::{Alike, Finding, Level, Place, alike, count};
 use crate::fleet::Outcome;
-use crate::fleet::guard::shown;
+use crate::names::first_few;
 
 /// Findings told of many clients; the rest is counted.
 const MOST_LINES: usize = 10;
@@ -54,7 +54,7 @@ impl View {
         let alike = alike(places);
         for Alike { finding, projects } in alike.iter().take(MOST_LINES) {
             self.finding_line(finding)?;
-            self.line(format!("{:24}{DIM}{}{DIM:#}", "", shown(projects)))?;
+            self.line(format!("{:24}{DIM}{}{DIM:#}", "", first_few(projects)))?;
         }
         if alike.len() > MOST_LINES {
             let more = alike.len() - MOST_LINES;

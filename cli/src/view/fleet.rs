@@ -14,8 +14,8 @@ use super::progress::style;
 use super::{BOLD, DIM, GREEN, RED, View};
 use crate::apply::{ApplyError, Observer};
 use crate::failure::Failure;
-use crate::fleet::guard::shown;
 use crate::fleet::{Outcome, Planned, Shape};
+use crate::names::first_few;
 use crate::plan::document::PlanDocument;
 use crate::plan::{Step, Summary};
 
@@ -124,7 +124,7 @@ fn lines(picture: &FleetPicture<'_>) -> Vec<String> {
             format!(
                 "  {}: {shape}  {DIM}{}{DIM:#}",
                 counted(clients.len()),
-                shown(clients)
+                first_few(clients)
             )
         })
         .collect();
@@ -138,7 +138,7 @@ fn lines(picture: &FleetPicture<'_>) -> Vec<String> {
         lines.push(format!(
             "  {}: secrets without a value  {DIM}{}{DIM:#}",
             counted(without_value.len()),
-            shown(&without_value)
+            first_few(&without_value)
         ));
     }
     lines.extend(warnings(&picture.warnings).map(|line| format!("  {line}")));
