@@ -77,14 +77,14 @@ pub async fn apply(
     }
     let images = fleet.images()?;
     let mut outcomes = proposed(view, &fleet, &images).await;
-    let is_too_much = guard::check(named_plans(&outcomes), how.allow_deletions);
+    let all = plans(&outcomes).count();
     if let Some(kept) = kept {
         outcomes = kept.standing(outcomes);
     }
     if !view.is_json() {
         view.fleet_plan(&picture(&fleet, &outcomes))?;
     }
-    is_too_much?;
+    guard::check(named_plans(&outcomes), all, how.allow_deletions)?;
     let is_empty = plans(&outcomes).all(|planned| planned.proposal.plan.is_empty());
     if !is_empty && !agree(view, how.yes, "Do this?")? {
         return Ok(());

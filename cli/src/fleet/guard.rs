@@ -19,22 +19,18 @@ pub struct TooMuch {
     pub names: Vec<String>,
 }
 
-/// Refuses plans that delete jobs of more than `allowed` clients; by default of a tenth
-/// of them, and of one in any case.
+/// Refuses plans that delete jobs of more than `allowed` clients; by default of a tenth of
+/// `all` there are, and of one in any case.
 ///
 /// # Errors
 /// `TooMuch` names them.
 pub fn check<'a>(
     plans: impl Iterator<Item = (&'a str, &'a Plan)>,
+    all: usize,
     allowed: Option<usize>,
 ) -> Result<(), TooMuch> {
-    let (mut all, mut names) = (0, Vec::new());
-    for (client, plan) in plans {
-        all += 1;
-        if loses_a_job(plan) {
-            names.push(client.to_owned());
-        }
-    }
+    let losing = plans.filter(|(_, plan)| loses_a_job(plan));
+    let names: Vec<String> = losing.map(|(client, _)| client.to_owned()).collect();
     let allowed = allowed.unwrap_or_else(|| (all / ONE_IN).max(1));
     match names.len() > allowed {
         true => Err(TooMuch {
@@ -74,7 +70,7 @@ mod tests {
     fn checked(losing: usize, all: usize, allowed: Option<usize>) -> Result<(), TooMuch> {
         let (loses, keeps) = (deleting(Kind::Job), deleting(Kind::Bundle));
         let plans = (0..all).map(|at| ("c", if at < losing { &loses } else { &keeps }));
-        check(plans, allowed)
+        check(plans, all, allowed)
     }
 
     #[test]
