@@ -373,8 +373,7 @@ fn what_never_changes_is_made_anew_while_it_is_empty_and_refused_once_it_holds_d
     let plan = world.json(&["plan", "--client", "acme"]);
     let summary = (&plan["summary"]["replace"], &plan["summary"]["refuse"]);
     assert_eq!(summary, (&json!(1), &json!(1)), "{plan:#}");
-    let refused = world.xetl(&["apply", "--client", "acme", "--yes"]);
-    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    let refused = world.refused(1, &["apply", "--client", "acme", "--yes"]);
     assert!(
         refused
             .stderr

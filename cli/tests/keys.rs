@@ -113,8 +113,7 @@ fn workspace() -> (World, Api) {
 #[test]
 fn a_client_with_its_own_keys_is_deployed_once_they_may_be_used_and_runs() {
     let (world, api) = workspace();
-    let refused = world.xetl(&["apply", "--client", "acme", "--yes"]);
-    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    let refused = world.refused(4, &["apply", "--client", "acme", "--yes"]);
     assert!(
         refused
             .stderr
