@@ -66,11 +66,15 @@ pub(super) fn settle(
                 hint: Some(format!("add `{key}: ...` to xetl.yaml")),
             })
     };
+    let set_at = |key: &str, own: &Option<String>| match own {
+        Some(_) => at(key),
+        None => format!("xetl.yaml: {key}"),
+    };
     let state = state::settle(workspace, path, file)?;
     let project = wanted("project", &file.project, &workspace.file.project)?;
-    check_project(&at("project"), &project)?;
+    check_project(&set_at("project", &file.project), &project)?;
     let region = wanted("region", &file.region, &workspace.file.region)?;
-    check_region(&at("region"), &region)?;
+    check_region(&set_at("region", &file.region), &region)?;
     let defaults = workspace.file.defaults.resources();
     let settings = settings::client(&at(""), &file.resources(), &defaults)?;
     settings.check_keys(&at(""), &region)?;

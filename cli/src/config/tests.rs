@@ -41,6 +41,21 @@ fn told(pipeline: &str) -> String {
 }
 
 #[test]
+fn a_wrong_region_is_told_where_it_is_written() {
+    let told = |shared: &str, own: &str| {
+        let (folder, _) = workspace(&format!("client: acme\n{own}pipelines: {}\n", "{}"));
+        let file = format!("target: local\nproject: acme-prod\nregion: {shared}\n");
+        fs::write(folder.path().join("xetl.yaml"), file).unwrap();
+        let workspace = Workspace::find(folder.path()).unwrap();
+        workspace.client("acme").unwrap_err().to_string()
+    };
+    let shared = told("europe-wset1", "");
+    assert!(shared.starts_with("xetl.yaml: region:"), "{shared}");
+    let own = told("us-east1", "region: europe-wset1\n");
+    assert!(own.contains("clients/acme.yaml: region:"), "{own}");
+}
+
+#[test]
 fn a_client_is_settled_with_the_workspaces_defaults() {
     let (_folder, workspace) = workspace(
         "client: acme\npipelines:\n  xero:\n    source: tiny\n    schedule: {cron: '0 2 * * *'}\n",
