@@ -3,6 +3,7 @@
 //! What a request holds is put together in `inputs`, what follows from a reply is
 //! decided in `judge`; only `wire` speaks to the network.
 
+mod body;
 mod cache;
 mod inputs;
 mod judge;

@@ -14,6 +14,7 @@ use reqwest::header::{
 use reqwest::{Client, Method};
 use url::Url;
 
+use super::body::Body;
 use crate::source::budget::Call;
 use crate::source::component::Component;
 use crate::source::response::Response;
@@ -22,8 +23,6 @@ use crate::stream::SourceError;
 
 /// As `requests`; more is a circle.
 const MOST_REDIRECTS: usize = 30;
-/// A reply is held as a whole, and a small packed one can hide an endless one.
-const LONGEST: usize = 1024 * 1024 * 1024;
 
 /// A request as it goes out.
 #[derive(Debug, Clone)]
@@ -215,20 +214,12 @@ async fn read(response: reqwest::Response, url: &Url) -> Result<Response, WireEr
     Ok(Response::new(status, url.to_string(), headers, body))
 }
 
-/// The body, held once; one that has no end is refused.
 async fn body(mut response: reqwest::Response) -> Result<Bytes, WireError> {
-    let announced = response.content_length().unwrap_or_default();
-    let announced = usize::try_from(announced).unwrap_or(LONGEST);
-    let mut body = Vec::with_capacity(announced.min(LONGEST));
+    let mut body = Body::new(response.content_length());
     while let Some(part) = response.chunk().await.map_err(failed)? {
-        if body.len() + part.len() > LONGEST {
-            return Err(WireError::Final(format!(
-                "the reply is longer than {LONGEST} bytes; ask for less at once"
-            )));
-        }
-        body.extend_from_slice(&part);
+        body.push(&part).map_err(WireError::Final)?;
     }
-    Ok(body.into())
+    Ok(body.joined())
 }
 
 fn failed(error: reqwest::Error) -> WireError {
