@@ -3,6 +3,8 @@
 //! Looks at what is there, asks `commit` what to do, does it, and looks again. `tables`
 //! makes tables ready for it.
 
+mod error;
+mod jobs;
 mod tables;
 
 use std::collections::HashMap;
@@ -10,105 +12,20 @@ use std::time::Duration;
 
 use crate::commit::{self, Action, Attempts, Facts, Job, job_id};
 use crate::google::ApiError;
-use crate::google::bigquery::{Changes, Dataset, JobState, Load, Query, Table};
+use crate::google::bigquery::{Dataset, JobState, Load, Query, Table};
 use crate::google::storage::{Bucket, Precondition};
 use crate::layout::TableLayout;
 use crate::lease::{Now, Tenure};
 use crate::options::{Mode, Target};
-use crate::schema::bigquery::Mismatch;
 use crate::schema::{EXTRACTED_AT, RESCUED, RUN_ID};
 use crate::state::{self, Checkpoint, Layout, Pending, StoreError, Stored};
 use crate::store::Store;
 
+pub use error::CommitError;
+use jobs::{Jobs, failure, tell_given_up, tell_merged};
+
 /// Others may change an external table at the same time; but not for ever.
 const MOST_POINTS: usize = 5;
-
-/// Why the rows of a stream are not in its table.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(
-        "cannot add to table `{table}`: {mismatch}. Change the column back, or load into another dataset"
-    )]
-    Mismatch { table: String, mismatch: Mismatch },
-    #[error(
-        "table `{table}` is gone, but its state {state} is not. To load all of it again, run with --full-refresh"
-    )]
-    TableGone { table: String, state: String },
-    #[error("`{table}` is a view where the rows should go. Rename or delete it")]
-    ViewInTheWay { table: String },
-    #[error(
-        "`{table}` is {there} where {wanted} should be. Rename or delete it and run with --full-refresh, \
-         or change `load` back"
-    )]
-    OtherTable {
-        table: String,
-        there: &'static str,
-        wanted: &'static str,
-    },
-    #[error(
-        "table `{table}` is partitioned by {there}, not by {wanted}, and BigQuery cannot change that. \
-         Rename or delete it and run with --full-refresh, or change `partition` back"
-    )]
-    OtherPartitions {
-        table: String,
-        there: String,
-        wanted: String,
-    },
-    #[error(
-        "dataset `{dataset}` is in {there}, but the bucket and the job are in {wanted}, and BigQuery loads within one \
-         location. Give the pipeline another `dataset`; `xetl apply` makes it in {wanted}"
-    )]
-    DatasetElsewhere {
-        dataset: String,
-        there: String,
-        wanted: String,
-    },
-    #[error("there is no dataset `{dataset}` in project `{project}`; `xetl apply` makes it")]
-    NoDataset { dataset: String, project: String },
-    #[error(
-        "`{view}` is a table where the view of the newest versions should be. Rename or delete it"
-    )]
-    TableInTheWay { view: String },
-    #[error(
-        "the pipeline's lease was lost before the commit: this process stood still, or could not reach the bucket; \
-         whoever has the lease, or the next run, goes on from what is committed"
-    )]
-    LeaseLost,
-    #[error("{job} job {id} failed ({reason}): {message}")]
-    JobFailed {
-        job: Job,
-        id: String,
-        reason: String,
-        message: String,
-    },
-    #[error("`{statement}` failed ({reason}): {message}")]
-    NotAltered {
-        statement: String,
-        reason: String,
-        message: String,
-    },
-    #[error(
-        "load job {job} brought {loaded} rows into the table, but the parts have {expected}; its state was not moved"
-    )]
-    Miscounted {
-        job: String,
-        loaded: u64,
-        expected: u64,
-    },
-    #[error(
-        "merge job {job} inserted {} and updated {} rows of {staged}; its state was not moved",
-        changes.inserted, changes.updated
-    )]
-    Overcounted {
-        job: String,
-        changes: Changes,
-        staged: u64,
-    },
-}
 
 /// How a commit that had begun has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -427,91 +344,4 @@ fn restless(table: &str) -> CommitError {
     let call = format!("bigquery tables.patch {table}");
     let problem = "the table is changed by others all the time".to_owned();
     ApiError::Unreachable { call, problem }.into()
-}
-
-/// The jobs that are there for a commit.
-struct Jobs {
-    loads: Attempts,
-    merges: Attempts,
-}
-
-impl Jobs {
-    fn of(&mut self, job: Job) -> &mut Attempts {
-        match job {
-            Job::Load => &mut self.loads,
-            Job::Merge => &mut self.merges,
-        }
-    }
-
-    fn last_id(&self, pending: &Pending, job: Job) -> String {
-        let attempts = match job {
-            Job::Load => &self.loads,
-            Job::Merge => &self.merges,
-        };
-        job_id(&pending.commit, job, attempts.jobs.len().saturating_sub(1))
-    }
-}
-
-/// What the rows of a merge did; the others are older than what the table has, or the same
-/// record again.
-fn tell_merged(pending: &Pending, changes: &Changes) {
-    let Changes {
-        inserted,
-        updated,
-        deleted,
-    } = changes;
-    let told = inserted + updated + deleted;
-    tracing::info!(
-        stream = pending.next.stream,
-        staged = pending.rows,
-        inserted,
-        updated,
-        deleted,
-        repeated_or_older = pending.rows.saturating_sub(told),
-        "merged"
-    );
-}
-
-fn tell_given_up(pending: &Pending, jobs: &Jobs) {
-    let failures = [&jobs.merges, &jobs.loads].map(|attempts| attempts.jobs.last());
-    let failed = failures.into_iter().flatten().find_map(|job| match job {
-        JobState::Failed { reason, message } => Some((reason.as_str(), message.as_str())),
-        _ => None,
-    });
-    let (reason, error) = failed.unwrap_or_default();
-    tracing::warn!(
-        stream = pending.next.stream,
-        commit = pending.commit,
-        reason,
-        error,
-        "the commit of an earlier run failed for good; its slices are read again"
-    );
-}
-
-fn failure(pending: &Pending, jobs: &Jobs, action: Action) -> CommitError {
-    match action {
-        Action::GiveUp {
-            job,
-            reason,
-            message,
-        } => CommitError::JobFailed {
-            job,
-            id: jobs.last_id(pending, job),
-            reason,
-            message,
-        },
-        Action::Overcounted { changes } => CommitError::Overcounted {
-            job: jobs.last_id(pending, Job::Merge),
-            changes,
-            staged: pending.rows,
-        },
-        action => CommitError::Miscounted {
-            job: jobs.last_id(pending, Job::Load),
-            loaded: match action {
-                Action::Miscounted { loaded } => loaded,
-                _ => 0,
-            },
-            expected: pending.rows,
-        },
-    }
 }

@@ -1,41 +1,40 @@
 //! The `run` mode: all streams of a bundle, from the source into the warehouse.
 
+mod setup;
+mod summary;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use secrecy::SecretString;
-use serde::Serialize;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::bundle::{BUNDLE_ENV, Bundle};
+use crate::bundle::BUNDLE_ENV;
+use crate::google::ApiError;
 use crate::google::bigquery::Dataset;
 use crate::google::secrets::Secrets;
-use crate::google::storage::Precondition;
-use crate::google::{ApiError, Google};
 use crate::lease::{Claim, Holder, Overlap, Tenure};
 use crate::load::Loader;
-use crate::models::{Builder, ModelOutcome, ModelSummary, Standing};
+use crate::models::{Builder, ModelSummary, Standing};
 use crate::opening;
 pub use crate::pipeline::described;
 use crate::pipeline::{Outcome, Pipeline, StreamSummary, table_name};
-use crate::range::{Range, RangeArgs, RangeError};
+use crate::range::{RangeArgs, RangeError};
 use crate::reshape::{self, Around};
 use crate::settings::{self, RotatedSecrets, SettingsError};
 use crate::source;
-use crate::state::{self, Layout, StoreError};
+use crate::state::{Layout, StoreError};
 use crate::store::{Status, Store};
 use crate::stream::{Source, SourceError};
-use crate::task::Task;
 use crate::turns::Turns;
+
+pub use setup::{Setup, setup, stop_on_signal};
+pub use summary::{RunOutcome, Summary};
 
 /// Slices read at once over all streams.
 const READERS: usize = 3;
-/// An entry of Cloud Logging holds 256 KiB; long states stay out of it.
-const LONGEST_LOGGED_STATE: usize = 4096;
 
 /// Load the streams of a bundle into BigQuery
 #[derive(Debug, Clone, clap::Args)]
@@ -57,50 +56,6 @@ pub struct RunArgs {
     /// Load what can be read where some streams cannot run
     #[arg(long)]
     pub skip_unsupported: bool,
-}
-
-/// What a run did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Summary {
-    pub client: String,
-    pub pipeline: String,
-    pub run: String,
-    pub task: usize,
-    pub outcome: RunOutcome,
-    pub started_at: Timestamp,
-    pub finished_at: Timestamp,
-    pub rows: u64,
-    pub bytes: u64,
-    pub requests: u64,
-    pub retries: u64,
-    pub seconds: f64,
-    pub streams: Vec<StreamSummary>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub models: Vec<ModelSummary>,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunOutcome {
-    Done,
-    /// Some streams failed; the others are loaded.
-    Failed,
-    /// A limit of the source, or a signal, ended it early; the next run goes on.
-    Parked,
-    /// Another execution of the pipeline runs.
-    Skipped,
-}
-
-impl Summary {
-    /// The process's exit code.
-    pub fn exit_code(&self) -> u8 {
-        match self.outcome {
-            RunOutcome::Done | RunOutcome::Skipped => 0,
-            RunOutcome::Failed => 1,
-            RunOutcome::Parked => 75,
-        }
-    }
 }
 
 /// Why a run could not begin or end.
@@ -188,7 +143,7 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
         skip_unsupported: setup.skip_unsupported,
         range: setup.range,
         offline: setup.replay.is_some(),
-        ..source::Wanted::named(&wanted(setup))
+        ..source::Wanted::named(&setup.wanted())
     };
     let source = opening::open(&bundle.manifest, config, around, &wanted, None).await?;
     let hash_key = settings::hash_key(bundle, env)?;
@@ -199,35 +154,6 @@ async fn open(setup: &Setup) -> Result<Box<dyn Source>, RunError> {
     let streams = bundle.streams.iter();
     let steps = streams.map(|(stream, options)| (stream, options.transformations.as_slice()));
     Ok(reshape::reshaped(source, steps, &around)?)
-}
-
-/// The streams that are asked for; none for all of the source's.
-fn wanted(setup: &Setup) -> Vec<String> {
-    match setup.streams.is_empty() {
-        false => setup.streams.clone(),
-        true => setup.bundle.streams.keys().cloned().collect(),
-    }
-}
-
-/// What a run stands on, once settings and credentials are read.
-pub struct Setup {
-    pub google: Google,
-    pub bundle: Bundle,
-    /// The password of the state database; empty where there is none.
-    pub state_password: SecretString,
-    pub run: String,
-    pub task: Task,
-    /// Streams to load; empty for the bundle's.
-    pub streams: Vec<String>,
-    /// The only time to read of them, where one is asked for.
-    pub range: Option<Range>,
-    /// When the pages were read that are loaded again, where that is asked for.
-    pub replay: Option<Range>,
-    /// Whether all is read anew and replaces what is in the tables.
-    pub full_refresh: bool,
-    /// Whether streams that cannot run are left out.
-    pub skip_unsupported: bool,
-    pub stop: CancellationToken,
 }
 
 /// Loads what `setup` says from a source, under the pipeline's lease.
@@ -252,7 +178,7 @@ pub async fn execute(
         Overlap::Skip => Some(holder.take().await?),
         Overlap::Queue => holder.wait(&setup.stop).await?,
     };
-    let unloaded = |outcome| summary(&setup, started_at, Vec::new(), outcome);
+    let unloaded = |outcome| summary::summary(&setup, started_at, Vec::new(), outcome);
     match claim {
         Some(Claim::Take(_)) => {}
         // A range comes from a person, who must hear that it was not read.
@@ -309,13 +235,13 @@ async fn load_all(
         .await;
     let streams = streams.into_iter().collect::<Result<Vec<_>, _>>()?;
     let models = build_models(&pipeline, &streams).await?;
-    let outcome = outcome(&streams, &models);
+    let outcome = summary::outcome(&streams, &models);
     let summary = Summary {
         models,
-        ..summary(setup, started_at, streams, outcome)
+        ..summary::summary(setup, started_at, streams, outcome)
     };
-    log_summary(&summary);
-    keep_summary(&pipeline.loader, &summary).await?;
+    summary::log(&summary);
+    summary::keep(&pipeline.loader, &summary).await?;
     Ok(summary)
 }
 
@@ -426,7 +352,7 @@ fn chosen(setup: &Setup, source: &dyn Source) -> Result<Vec<usize>, RunError> {
         .iter()
         .map(|stream| stream.info().name.clone())
         .collect();
-    let wanted = match wanted(setup) {
+    let wanted = match setup.wanted() {
         names if names.is_empty() => known.clone(),
         names => names,
     };
@@ -456,136 +382,4 @@ fn chosen(setup: &Setup, source: &dyn Source) -> Result<Vec<usize>, RunError> {
         }
     }
     Ok(places)
-}
-
-fn outcome(streams: &[StreamSummary], models: &[ModelSummary]) -> RunOutcome {
-    let any = |outcome| streams.iter().any(|stream| stream.outcome == outcome);
-    let broken = models
-        .iter()
-        .any(|model| model.outcome == ModelOutcome::Failed);
-    if any(Outcome::Failed) || broken {
-        RunOutcome::Failed
-    } else if any(Outcome::Parked) || any(Outcome::Stopped) {
-        RunOutcome::Parked
-    } else {
-        RunOutcome::Done
-    }
-}
-
-fn summary(
-    setup: &Setup,
-    started_at: Timestamp,
-    streams: Vec<StreamSummary>,
-    outcome: RunOutcome,
-) -> Summary {
-    let finished_at = Timestamp::now();
-    Summary {
-        client: setup.bundle.client.clone(),
-        pipeline: setup.bundle.pipeline.clone(),
-        run: setup.run.clone(),
-        task: setup.task.index,
-        outcome,
-        started_at,
-        finished_at,
-        seconds: finished_at.duration_since(started_at).as_secs_f64(),
-        requests: streams.iter().map(|stream| stream.requests).sum(),
-        retries: streams.iter().map(|stream| stream.retries).sum(),
-        rows: streams.iter().map(|stream| stream.rows).sum(),
-        bytes: streams.iter().map(|stream| stream.bytes).sum(),
-        streams,
-        models: Vec::new(),
-    }
-}
-
-/// The run's last log entry.
-fn log_summary(summary: &Summary) {
-    let mut logged = summary.clone();
-    for stream in &mut logged.streams {
-        if stream.state.to_string().len() > LONGEST_LOGGED_STATE {
-            stream.state = serde_json::Value::Null;
-        }
-        if stream.state_before.to_string().len() > LONGEST_LOGGED_STATE {
-            stream.state_before = serde_json::Value::Null;
-        }
-    }
-    let json = serde_json::to_string(&logged).unwrap_or_default();
-    let failed: Vec<&str> = failed(summary).collect();
-    match summary.outcome {
-        RunOutcome::Failed => {
-            tracing::error!(
-                summary_json = json,
-                failed = failed.join(", "),
-                "run summary"
-            );
-        }
-        RunOutcome::Parked => tracing::warn!(summary_json = json, "run summary"),
-        _ => tracing::info!(summary_json = json, "run summary"),
-    }
-}
-
-/// The streams and models that failed.
-fn failed(summary: &Summary) -> impl Iterator<Item = &str> {
-    let streams = summary.streams.iter();
-    let streams = streams.filter(|stream| stream.outcome == Outcome::Failed);
-    let models = summary.models.iter();
-    let models = models.filter(|model| model.outcome == ModelOutcome::Failed);
-    streams
-        .map(|stream| stream.stream.as_str())
-        .chain(models.map(|model| model.model.as_str()))
-}
-
-async fn keep_summary(loader: &Loader, summary: &Summary) -> Result<(), StoreError> {
-    let name = match summary.task {
-        0 => loader.layout.summary(&summary.run),
-        task => loader
-            .layout
-            .summary(&format!("{}.task-{task}", summary.run)),
-    };
-    state::write(&loader.bucket, &name, summary, Precondition::None).await?;
-    Ok(())
-}
-
-/// Cloud Run tells a task to end (timeout, cancel) with SIGTERM, and kills it 10 s later.
-pub fn stop_on_signal(stop: CancellationToken) {
-    tokio::spawn(async move {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-            return;
-        };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        tracing::warn!("told to stop: no more pages are taken, finished slices are committed");
-        stop.cancel();
-    });
-}
-
-/// Settings and credentials of this process.
-pub async fn setup(args: RunArgs) -> Result<Setup, RunError> {
-    let range = args.range.range(Timestamp::now())?;
-    let (range, replay) = match args.replay {
-        true => (None, range),
-        false => (range, None),
-    };
-    let at = args
-        .bundle
-        .filter(|at| !at.is_empty())
-        .ok_or(SettingsError::NoBundle)?;
-    let env = |name: &str| std::env::var(name).ok();
-    let google = Google::from_environment()?;
-    let bundle = settings::bundle(&google, &at).await?;
-    Ok(Setup {
-        google,
-        state_password: settings::state_password(&bundle.state, env)?,
-        bundle,
-        run: settings::run_id(env),
-        task: settings::task(env),
-        streams: args.streams,
-        range,
-        replay,
-        full_refresh: args.full_refresh,
-        skip_unsupported: args.skip_unsupported,
-        stop: CancellationToken::new(),
-    })
 }

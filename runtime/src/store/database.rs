@@ -4,7 +4,9 @@
 //! is tried again where the connection broke: a write that had happened after all is
 //! seen by its version.
 
-use std::fs::File;
+mod engine;
+mod ready;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,77 +14,20 @@ use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::any::{Any, AnyConnectOptions, AnyPoolOptions, AnyQueryResult};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::query::Query;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Row, SqlSafeStr};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Row};
 
-use super::error::{DatabaseError, is_passing, meaning, migration};
+use super::error::{DatabaseError, is_passing, meaning};
 use super::{RunRow, Status};
+pub use engine::Engine;
+use ready::ready;
 
 /// Many tasks share a server, and each asks little of it.
 const CONNECTIONS: u32 = 2;
 const IDLE: Duration = Duration::from_secs(20);
 const WAIT: Duration = Duration::from_secs(20);
-/// Beside sqlx's own default, so that a team's database may have migrations of its own.
-const MIGRATIONS: &str = "xetl_migrations";
 /// Longest key the tables hold.
 const LONGEST_NAME: usize = 500;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    Sqlite,
-    Postgres,
-    Mysql,
-}
-
-impl Engine {
-    /// A statement written with `?` for a value and `@` for a time, as the engine has it.
-    fn statement(self, text: &str) -> String {
-        let mut number = 0;
-        let mut statement = String::with_capacity(text.len() + 32);
-        for c in text.chars() {
-            match (self, c) {
-                (Engine::Postgres, '?' | '@') => {
-                    number += 1;
-                    let value = format!("${number}");
-                    match c {
-                        '@' => statement += &format!("CAST({value} AS TIMESTAMPTZ)"),
-                        _ => statement += &value,
-                    }
-                }
-                (_, '@') => statement.push('?'),
-                _ => statement.push(c),
-            }
-        }
-        statement
-    }
-
-    fn time(self, at: Timestamp) -> String {
-        let text = at.strftime("%Y-%m-%d %H:%M:%S%.6f");
-        match self {
-            Engine::Postgres => format!("{text}+00"),
-            Engine::Sqlite | Engine::Mysql => text.to_string(),
-        }
-    }
-
-    fn migrator(self) -> Migrator {
-        let text = match self {
-            Engine::Sqlite => include_str!("../../migrations/sqlite/0001_state.sql"),
-            Engine::Postgres => include_str!("../../migrations/postgres/0001_state.sql"),
-            Engine::Mysql => include_str!("../../migrations/mysql/0001_state.sql"),
-        };
-        let first = Migration::new(
-            1,
-            "state".into(),
-            MigrationType::Simple,
-            text.into_sql_str(),
-            false,
-        );
-        let mut migrator = Migrator::with_migrations(vec![first]);
-        migrator.dangerous_set_table_name(MIGRATIONS);
-        migrator
-    }
-}
 
 /// One pipeline's rows in a database.
 #[derive(Debug, Clone)]
@@ -374,74 +319,6 @@ async fn again<T>(work: impl AsyncFn() -> Result<T, DatabaseError>) -> Result<T,
     (|| work()).retry(waits).when(is_passing).await
 }
 
-/// Makes the tables under a lock, so that ten tasks may start at once; gives the
-/// database's id.
-async fn ready(address: &Address, options: &AnyConnectOptions) -> Result<String, DatabaseError> {
-    let at = &address.shown;
-    let _lock = match &address.lock {
-        Some(path) => Some(locked(path.clone(), at).await?),
-        None => None,
-    };
-    let connected = tokio::time::timeout(WAIT, options.connect()).await;
-    let mut connection = match connected {
-        Ok(connected) => connected.map_err(|error| meaning(at, error))?,
-        Err(_) => {
-            let problem = format!("no answer within {} s", WAIT.as_secs());
-            return Err(unreachable(at, problem));
-        }
-    };
-    if address.engine == Engine::Mysql {
-        lock_mysql(&mut connection, at).await?;
-    }
-    let migrator = address.engine.migrator();
-    migrator
-        .run_direct(None, &mut connection, false)
-        .await
-        .map_err(|error| migration(at, error))?;
-    let id = sqlx::query_scalar("SELECT id FROM xetl_database")
-        .fetch_one(&mut connection)
-        .await
-        .map_err(|error| meaning(at, error))?;
-    // What is left open the server closes by itself.
-    let _ = connection.close().await;
-    Ok(id)
-}
-
-/// Holds a lock until the connection is closed. `sqlx` waits for its own with a timeout
-/// of -1, which MariaDB takes for none at all.
-async fn lock_mysql(connection: &mut AnyConnection, at: &str) -> Result<(), DatabaseError> {
-    // The server's locks are of all its databases, and have names of 64 characters.
-    let lock = "SELECT CAST(GET_LOCK(CONCAT('xetl ', MD5(DATABASE())), 60) AS SIGNED)";
-    let got: Option<i64> = sqlx::query_scalar(lock)
-        .fetch_one(connection)
-        .await
-        .map_err(|error| meaning(at, error))?;
-    match got {
-        Some(1) => Ok(()),
-        _ => Err(unreachable(at, "another task makes its tables".to_owned())),
-    }
-}
-
-/// Holds the file's lock until it is dropped, also by the end of the process.
-async fn locked(path: PathBuf, at: &str) -> Result<File, DatabaseError> {
-    let lock = move || {
-        let file = File::create(&path)?;
-        file.lock()?;
-        Ok(file)
-    };
-    match tokio::task::spawn_blocking(lock).await {
-        Ok(locked) => locked.map_err(|error: std::io::Error| unreachable(at, error.to_string())),
-        Err(error) => Err(unreachable(at, error.to_string())),
-    }
-}
-
-fn unreachable(at: &str, problem: String) -> DatabaseError {
-    DatabaseError::Unreachable {
-        at: at.to_owned(),
-        problem,
-    }
-}
-
 /// Never one that was there before: a deleted checkpoint's versions do not come back.
 fn next_version(replaces: i64, now: Timestamp) -> i64 {
     now.as_microsecond().max(replaces.saturating_add(1))
@@ -462,19 +339,6 @@ fn number(count: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_statement_is_written_once_for_all_engines() {
-        let text = "UPDATE t SET a = ?, b = @ WHERE c = ?";
-        assert_eq!(
-            Engine::Postgres.statement(text),
-            "UPDATE t SET a = $1, b = CAST($2 AS TIMESTAMPTZ) WHERE c = $3"
-        );
-        assert_eq!(
-            Engine::Mysql.statement(text),
-            "UPDATE t SET a = ?, b = ? WHERE c = ?"
-        );
-    }
 
     #[test]
     fn a_version_never_comes_back() {
