@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use url::Url;
 
@@ -32,7 +33,7 @@ pub struct Images {
 }
 
 struct Ours {
-    package: Package,
+    package: Arc<Package>,
     target: Target,
     /// Where the registry of the client's region is.
     base: Url,
@@ -45,7 +46,7 @@ impl Images {
     }
 
     /// The same for one of many clients: `packed` keeps our image from one to the next.
-    pub fn shared(session: &Session, packed: &mut Option<Package>) -> Result<Images, Failure> {
+    pub fn shared(session: &Session, packed: &mut Option<Arc<Package>>) -> Result<Images, Failure> {
         if let Some(pin) = &session.client.image {
             return Ok(Images {
                 image: Image::of_pin(pin),
@@ -55,15 +56,15 @@ impl Images {
             });
         }
         let package = match packed {
-            Some(package) => package.clone(),
-            None => package(Some(&session.workspace), None)?,
+            Some(package) => Arc::clone(package),
+            None => Arc::new(package(Some(&session.workspace), None)?),
         };
-        *packed = Some(package.clone());
+        *packed = Some(Arc::clone(&package));
         Images::packed(session, package)
     }
 
     /// The images of a package that is at hand.
-    pub fn packed(session: &Session, package: Package) -> Result<Images, Failure> {
+    pub fn packed(session: &Session, package: Arc<Package>) -> Result<Images, Failure> {
         let target = session.target.clone();
         let address = target.registry(&session.client.region);
         let base = Url::parse(&address).map_err(|error| Failure::of(Kind::Usage, &error))?;

@@ -1,6 +1,7 @@
 //! `xetl image push`: to a client's repository, or to any registry.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::context::Context;
 use crate::desired::Image;
@@ -56,8 +57,11 @@ async fn push_for(
             "xetl.yaml names an image of its own, so there is none to push",
         ));
     }
-    let package = package(Some(&session.workspace), args.arm64_binary.as_deref())?;
-    let images = Images::packed(&session, package.clone())?;
+    let package = Arc::new(package(
+        Some(&session.workspace),
+        args.arm64_binary.as_deref(),
+    )?);
+    let images = Images::packed(&session, Arc::clone(&package))?;
     let name = name_of(&session);
     match images.push_to(&name).await? {
         Some(pushed) => show(view, &name, &package, &pushed),
