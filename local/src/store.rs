@@ -124,9 +124,15 @@ impl<T: Serialize + Clone> Collection<T> {
 
     /// Documents whose key starts with `prefix`, in order of their keys.
     pub fn list(&self, prefix: &str) -> Vec<(String, T)> {
+        self.select(prefix, |_| true)
+    }
+
+    /// Those of them that are wanted: only they are copied.
+    pub fn select(&self, prefix: &str, is_wanted: impl Fn(&T) -> bool) -> Vec<(String, T)> {
         self.read()
             .range(prefix.to_owned()..)
             .take_while(|(key, _)| key.starts_with(prefix))
+            .filter(|(_, document)| is_wanted(document))
             .map(|(key, document)| (key.clone(), document.clone()))
             .collect()
     }

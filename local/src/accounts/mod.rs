@@ -74,9 +74,8 @@ impl Accounts {
     /// An account by its email or unique id.
     pub fn get(&self, email_or_id: &str) -> Option<Account> {
         let found = self.live.get(email_or_id).or_else(|| {
-            let all = self.live.list("").into_iter().map(|(_, account)| account);
-            all.into_iter()
-                .find(|account| account.unique_id == email_or_id)
+            let named = self.live.select("", |it| it.unique_id == email_or_id);
+            named.into_iter().map(|(_, account)| account).next()
         });
         found.filter(|account| self.lag.shows(&account.email))
     }
@@ -89,9 +88,7 @@ impl Accounts {
     }
 
     pub fn list(&self, project: &str) -> Vec<(String, Account)> {
-        let mut accounts = self.live.list("");
-        accounts.retain(|(_, account)| account.project_id == project);
-        accounts
+        self.live.select("", |it| it.project_id == project)
     }
 
     fn create(&self, project: &str, id: &str, draft: Draft) -> Result<Account, ApiError> {

@@ -160,17 +160,17 @@ fn first_policy(project: &str) -> Policy {
 
 /// A project's buckets, for the inventory of assets.
 pub fn assets(cloud: &Cloud, project: &str) -> Result<Vec<Asset>, ApiError> {
-    let all = cloud.storage.buckets.list("").into_iter();
-    let ours = all.filter(|(_, bucket)| bucket.project == project);
-    ours.map(|(_, bucket)| {
-        Ok(Asset {
-            kind: "storage.googleapis.com/Bucket",
-            policy: Some(resource_of(&bucket)),
-            data: view::bucket(cloud, &bucket)?,
-            name: bucket.name,
+    let ours = cloud.storage.buckets.select("", |it| it.project == project);
+    ours.into_iter()
+        .map(|(_, bucket)| {
+            Ok(Asset {
+                kind: "storage.googleapis.com/Bucket",
+                policy: Some(resource_of(&bucket)),
+                data: view::bucket(cloud, &bucket)?,
+                name: bucket.name,
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
 fn resource_of(bucket: &Bucket) -> String {
@@ -186,11 +186,9 @@ async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
         request.query("pageToken"),
         1000,
     )?;
-    let mut buckets = cloud
-        .storage
-        .buckets
-        .list(request.query("prefix").unwrap_or(""));
-    buckets.retain(|(_, bucket)| bucket.project == project);
+    let prefix = request.query("prefix").unwrap_or_default();
+    let all = &cloud.storage.buckets;
+    let buckets = all.select(prefix, |it| it.project == project);
     let (page, next) = paging.take(buckets);
     let items = page
         .iter()
