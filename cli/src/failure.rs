@@ -45,6 +45,8 @@ pub struct Failure {
     pub kind: Kind,
     pub sentence: String,
     pub hint: Option<String>,
+    /// What a service said that refused: perhaps the project is not there.
+    pub refusal: Option<String>,
 }
 
 impl Failure {
@@ -53,6 +55,7 @@ impl Failure {
             kind,
             sentence: sentence.into(),
             hint: None,
+            refusal: None,
         }
     }
 
@@ -170,6 +173,7 @@ impl From<CloudError> for Failure {
         };
         Failure {
             hint: cloud_hint(&error),
+            refusal: error.refusal().map(str::to_owned),
             ..Failure::of(kind, &error)
         }
     }

@@ -61,6 +61,12 @@ fn a_job_that_is_being_deleted_is_made_anew_once_its_name_is_free() {
     api.delete(JOB);
     assert!(api.get(JOB)["deleteTime"].is_string());
     assert_eq!(planned(&world), ["create job acme-things"]);
+    // What holds the image is no drift, although no job runs one.
+    let drift = world.refused(2, &["drift", "--client", "acme"]).stdout;
+    assert!(
+        drift.contains("1 to create, ") && !drift.contains("delete"),
+        "{drift}"
+    );
     let said = apply(&world);
     assert!(said.contains("still being deleted"), "{said}");
     let job = api.get(JOB);
@@ -154,6 +160,7 @@ fn a_value_that_is_disabled_is_as_good_as_none_and_said_so() {
     api.post(&format!("{SECRET_OF}/versions/1:disable"), &json!({}));
     let plan = world.json(&["plan", "--client", "acme"]);
     assert_eq!(plan["missing_secrets"][0]["path"], "key", "{plan:#}");
+    world.refused(2, &["drift", "--client", "acme"]);
     world.set_secret("acme", "key", "k1");
     let plan = world.json(&["plan", "--client", "acme"]);
     assert_eq!(

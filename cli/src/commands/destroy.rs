@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use crate::apply::{PushImage, SecretValues};
 use crate::cloud::{Cloud, Connection};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, check_client, nearest};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::files;
@@ -71,11 +72,31 @@ pub async fn run(context: &Context, view: &mut View, args: &DestroyArgs) -> Resu
         false => (proposal, "Remove all this?"),
     };
     view.proposal(&proposal.picture())?;
+    if proposal.is_of_nothing() {
+        view.note(nothing_of(&context.workspace()?.client_names(), &cloud));
+    }
     if proposal.plan.is_empty() || agree(view, args.yes, question)? {
         let result = carry_out(context, view, args, &cloud, &proposal).await?;
         view.applied(&proposal.picture(), result)?;
     }
     Ok(())
+}
+
+/// That a client has nothing may be as it should be, or a name mistyped.
+fn nothing_of(known: &[String], cloud: &Cloud) -> String {
+    let Cloud {
+        client,
+        project,
+        region,
+        ..
+    } = cloud;
+    let meant = known.iter().filter(|name| *name != client);
+    let meant = nearest(client, meant.map(String::as_str));
+    let meant = meant.map(|name| format!("; did you mean `{name}`?"));
+    format!(
+        "Nothing in project {project} and {region} says that it is client `{client}`'s{}",
+        meant.as_deref().unwrap_or(".")
+    )
 }
 
 /// Carries it out; what came of it is on record, also where it fails on the way.
@@ -104,8 +125,9 @@ async fn carry_out(
 }
 
 /// The client's cloud: where its file says, or the workspace's where it has none any more.
-async fn cloud_of(context: &Context, name: &str) -> Result<Cloud, Failure> {
+async fn cloud_of(context: &Context, name: &str) -> Result<Arc<Cloud>, Failure> {
     let workspace = context.workspace()?;
+    check_client("--client", name)?;
     let (project, region) = match workspace.client(name) {
         Ok(client) => (client.project, client.region),
         Err(error @ ConfigError::UnknownClient { .. }) => {
@@ -118,7 +140,9 @@ async fn cloud_of(context: &Context, name: &str) -> Result<Cloud, Failure> {
         Err(error) => return Err(error.into()),
     };
     let target = context.target(&workspace).await?;
-    let cloud = Cloud::new(Connection::new(target)?, name, &project, &region);
+    let connection = Connection::new(target)?;
+    let cloud = Arc::new(Cloud::new(connection, name, &project, &region));
+    context.asks(&workspace, &cloud);
     Ok(cloud)
 }
 
