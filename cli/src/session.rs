@@ -112,9 +112,12 @@ impl Session {
 
     async fn proposal(&self, declared: Resources, actual: Actual) -> Result<Proposal, Failure> {
         let read = plan::seen(&actual.resources, &declared);
-        let fixed = plan::fixed(&read, &declared);
-        let empty = self.cloud.empty_among(&fixed).await?;
-        let plan = Plan::knowing(&read, &declared, &empty);
+        let given_up = plan::given_up(&read, &declared);
+        let looked_into = [plan::fixed(&read, &declared), given_up.clone()].concat();
+        let empty = self.cloud.empty_among(&looked_into).await?;
+        let mut held: BTreeSet<Address> = given_up.into_iter().collect();
+        held.retain(|address| !empty.contains(address));
+        let plan = Plan::knowing(&read, &declared, &empty).keeping(&held);
         let place = Place {
             project: &self.client.project,
             region: &self.client.region,

@@ -171,6 +171,33 @@ fn a_value_that_is_disabled_is_as_good_as_none_and_said_so() {
 }
 
 #[test]
+fn a_pipeline_taken_out_of_the_file_leaves_what_holds_data() {
+    let (world, api) = workspace();
+    let table = json!({"tableReference": {"projectId": "local-project", "datasetId": "acme_things", "tableId": "t"},
+        "schema": {"fields": [{"name": "a", "type": "INTEGER"}]}});
+    api.post(&format!("{DATASET}/tables"), &table);
+    world.write("clients/acme.yaml", "client: acme\npipelines: {}\n");
+    let steps = planned(&world);
+    assert!(
+        steps.contains(&"delete job acme-things".to_owned()),
+        "{steps:?}"
+    );
+    let kept = ["keep dataset acme_things", "keep secret acme-things-key"];
+    for kept in kept {
+        assert!(steps.contains(&kept.to_owned()), "{steps:?}");
+    }
+    world.ok(&["apply", "--client", "acme", "--yes"]);
+    assert_eq!(planned(&world), kept);
+    world.refused(0, &["plan", "--client", "acme", "--detailed-exitcode"]);
+    assert_eq!(api.get(&format!("{DATASET}/tables"))["totalItems"], 1);
+
+    // What holds nothing goes.
+    api.delete(&format!("{DATASET}/tables/t"));
+    api.post(&format!("{SECRET_OF}/versions/1:destroy"), &json!({}));
+    apply(&world);
+}
+
+#[test]
 fn a_bucket_without_its_rights_gets_them_back() {
     let (world, api) = workspace();
     let path = format!("{BUCKET}/iam");
