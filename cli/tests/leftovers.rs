@@ -198,6 +198,19 @@ fn a_pipeline_taken_out_of_the_file_leaves_what_holds_data() {
 }
 
 #[test]
+fn a_client_without_a_file_is_removed_from_its_own_region() {
+    let world = World::new();
+    world.ok(&["init"]);
+    world.write("sources/things.yaml", THINGS);
+    declare(&world, "region: europe-west2\n");
+    apply(&world);
+    std::fs::remove_file(world.path().join("clients/acme.yaml")).unwrap();
+    world.ok(&["destroy", "--client", "acme", "--yes"]);
+    let jobs = "/v2/projects/local-project/locations/europe-west2/jobs";
+    assert_eq!(Api::of(&world).get(jobs)["jobs"], Value::Null);
+}
+
+#[test]
 fn a_bucket_without_its_rights_gets_them_back() {
     let (world, api) = workspace();
     let path = format!("{BUCKET}/iam");

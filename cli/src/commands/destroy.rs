@@ -128,12 +128,12 @@ async fn carry_out(
 async fn cloud_of(context: &Context, name: &str) -> Result<Arc<Cloud>, Failure> {
     let workspace = context.workspace()?;
     check_client("--client", name)?;
-    let (project, region) = match workspace.client(name) {
-        Ok(client) => (client.project, client.region),
+    let (project, region, has_file) = match workspace.client(name) {
+        Ok(client) => (client.project, client.region, true),
         Err(error @ ConfigError::UnknownClient { .. }) => {
             let file = &workspace.file;
             match (file.project.clone(), file.region.clone()) {
-                (Some(project), Some(region)) => (project, region),
+                (Some(project), Some(region)) => (project, region, false),
                 _ => return Err(error.into()),
             }
         }
@@ -141,9 +141,25 @@ async fn cloud_of(context: &Context, name: &str) -> Result<Arc<Cloud>, Failure> 
     };
     let target = context.target(&workspace).await?;
     let connection = Connection::new(target)?;
-    let cloud = Arc::new(Cloud::new(connection, name, &project, &region));
+    let cloud_in = |region: &str| Arc::new(Cloud::new(connection.clone(), name, &project, region));
+    let cloud = cloud_in(&region);
     context.asks(&workspace, &cloud);
-    Ok(cloud)
+    match has_file {
+        true => Ok(cloud),
+        false => Ok(cloud_in(&region_of(&connection, &cloud).await?)),
+    }
+}
+
+/// The region where a client without a file has its jobs, by what there is of it.
+async fn region_of(connection: &Arc<Connection>, cloud: &Cloud) -> Result<String, Failure> {
+    let regions = BTreeSet::from([cloud.region.clone()]);
+    let inventory = Cloud::inventory(connection, &cloud.project, &regions).await?;
+    let mut sightings = inventory.clients().into_iter();
+    let sighting = sightings.find(|it| it.client == cloud.client);
+    let region = sighting.and_then(|it| it.region);
+    // A bucket may be in a multi-region; jobs never are.
+    let region = region.filter(|region| region.contains('-'));
+    Ok(region.unwrap_or_else(|| cloud.region.clone()))
 }
 
 /// Only its schedules, held instead of deleted.
