@@ -10,10 +10,14 @@ use serde_json::Value;
 use xetl_runtime::bundle::{Bundle, HASH_KEY, STATE_PASSWORD, StateStore};
 
 use crate::config::{
-    AlertsFile, ClientFile, KeptModel, Manifest, ModelFile, PipelineFile, ScheduleFile,
-    StateBackend, StateFile,
+    ClientFile, Defaults, KeptModel, Manifest, ModelFile, PipelineFile, ScheduleFile, StateBackend,
+    StateFile,
 };
-use crate::resource::{Job, Schedule};
+use crate::resource::{Job, Resources, Schedule};
+
+mod settings;
+
+use settings::{Settings, time, tries, unless, vpc};
 
 /// One pipeline as it was found.
 #[derive(Debug, Clone)]
@@ -50,6 +54,12 @@ pub struct Around<'a> {
     pub emails: Vec<String>,
     /// The sources there are.
     pub known: &'a BTreeMap<String, Manifest>,
+    /// Where it was found.
+    pub found_in: &'a str,
+    /// What xetl made for the client, besides jobs and schedules.
+    pub there: &'a Resources,
+    /// What the workspace says where a client says nothing.
+    pub defaults: &'a Defaults,
 }
 
 /// Why something found cannot be declared.
@@ -66,17 +76,23 @@ pub enum AdoptError {
 /// # Errors
 /// Something is another client's, or its source is not known.
 pub fn adopt(found: &[Found], around: &Around<'_>) -> Result<Adopted, AdoptError> {
+    let settings = Settings {
+        there: around.there,
+        region: around.found_in,
+        defaults: around.defaults,
+    };
+    let scheduled = found
+        .iter()
+        .filter_map(|it| Some((&it.job, it.schedule.as_ref()?)));
+    let scheduled: Vec<_> = scheduled.collect();
     let mut adopted = Adopted {
-        client: ClientFile {
+        client: settings.of_client(ClientFile {
             client: around.client.to_owned(),
             project: around.project.clone(),
             region: around.region.clone(),
-            alerts: AlertsFile {
-                email: (!around.emails.is_empty()).then(|| around.emails.clone()),
-                ..AlertsFile::default()
-            },
+            alerts: settings.alerts(&around.emails, &scheduled),
             ..ClientFile::default()
-        },
+        }),
         sources: BTreeMap::new(),
     };
     for one in found {
@@ -91,7 +107,8 @@ pub fn adopt(found: &[Found], around: &Around<'_>) -> Result<Adopted, AdoptError
                     .sources
                     .extend(manifest.map(|it| (name.clone(), it)));
                 adopted.client.state = state(&bundle.state);
-                declared(bundle, name, around)
+                let pipeline = declared(bundle, name, around);
+                settings.of_pipeline(&adopted.client, &one.pipeline, &one.job, pipeline)
             }
             None => PipelineFile {
                 source: around.source.clone().ok_or_else(|| AdoptError::NoSource {
@@ -102,7 +119,7 @@ pub fn adopt(found: &[Found], around: &Around<'_>) -> Result<Adopted, AdoptError
             },
         };
         let pipelines: &mut IndexMap<_, _> = &mut adopted.client.pipelines;
-        pipelines.insert(one.pipeline.clone(), sized(pipeline, one));
+        pipelines.insert(one.pipeline.clone(), sized(pipeline, one, around.defaults));
     }
     Ok(adopted)
 }
@@ -171,34 +188,53 @@ fn state(store: &StateStore) -> Option<StateFile> {
 }
 
 /// With what the job and its schedule say; what is the default is not written.
-fn sized(pipeline: PipelineFile, found: &Found) -> PipelineFile {
+fn sized(pipeline: PipelineFile, found: &Found, usual: &Defaults) -> PipelineFile {
     let Found { job, schedule, .. } = found;
-    let unless = |value: u32, usual: u32| (value != usual).then_some(value);
-    let own = |name: &String| !name.starts_with("XETL_");
+    let memory = usual.memory.as_deref().unwrap_or("512Mi");
+    let timeout = usual.timeout.as_deref().unwrap_or("1h");
+    let cpu = cpus(&job.cpu);
     PipelineFile {
         tasks: unless(job.tasks, 1),
         parallelism: unless(job.parallelism, job.tasks).filter(|it| *it > 0),
-        cpu: job.cpu.parse().ok().and_then(|cpu| unless(cpu, 1)),
-        memory: (job.memory != "512Mi").then(|| job.memory.clone()),
-        timeout: (job.timeout_seconds != 3600).then(|| format!("{}s", job.timeout_seconds)),
-        retries: unless(job.retries, 1),
-        env: match found.bundle {
-            Some(_) => job
-                .env
-                .clone()
-                .into_iter()
-                .filter(|(it, _)| own(it))
-                .collect(),
-            // What others' programs are told is nothing to ours.
-            None => BTreeMap::new(),
-        },
-        schedule: schedule.as_ref().map(|schedule| ScheduleFile {
-            cron: schedule.cron.clone(),
-            time_zone: Some(schedule.time_zone.clone()),
-            paused: schedule.paused,
-            ..ScheduleFile::default()
-        }),
+        cpu: cpu.and_then(|cpu| unless(cpu, usual.cpu.unwrap_or(1))),
+        memory: unless(job.memory.clone(), memory.to_owned()),
+        timeout: unless(time(job.timeout_seconds), timeout.to_owned()),
+        retries: unless(job.retries, usual.retries.unwrap_or(1)),
+        env: environment(found),
+        vpc: vpc(job.vpc.as_ref(), usual.vpc.as_ref()),
+        schedule: schedule.as_ref().map(|it| timed(found, it)),
         ..pipeline
+    }
+}
+
+/// Whole CPUs, which others may write in thousandths: `2000m`.
+fn cpus(text: &str) -> Option<u32> {
+    match text.strip_suffix('m') {
+        Some(milli) => Some(milli.parse::<u32>().ok()?.div_ceil(1000)),
+        None => text.parse().ok(),
+    }
+}
+
+/// What others' programs are told is nothing to ours.
+fn environment(found: &Found) -> BTreeMap<String, String> {
+    let own = |(name, _): &(&String, &String)| !name.starts_with("XETL_");
+    let env = found.job.env.iter().filter(own);
+    let env = env.filter(|_| found.bundle.is_some());
+    env.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// How often others' starts were tried again is nothing to ours, either.
+fn timed(found: &Found, schedule: &Schedule) -> ScheduleFile {
+    let file = ScheduleFile {
+        cron: schedule.cron.clone(),
+        time_zone: Some(schedule.time_zone.clone()),
+        paused: schedule.paused,
+        ..ScheduleFile::default()
+    };
+    match found.bundle {
+        Some(_) => tries(schedule, file),
+        None => file,
     }
 }
 
@@ -257,7 +293,7 @@ mod tests {
             job: Job {
                 tasks: 1,
                 parallelism: 1,
-                cpu: "2".to_owned(),
+                cpu: "2000m".to_owned(),
                 memory: "512Mi".to_owned(),
                 timeout_seconds: 600,
                 retries: 1,
@@ -276,7 +312,12 @@ mod tests {
     }
 
     fn around<'a>(source: Option<&str>, known: &'a BTreeMap<String, Manifest>) -> Around<'a> {
+        static NOTHING: Resources = Resources::new();
+        let defaults = Box::leak(Box::default());
         Around {
+            found_in: "europe-west2",
+            there: &NOTHING,
+            defaults,
             client: "acme",
             project: None,
             region: None,
@@ -301,7 +342,7 @@ mod tests {
               time_zone: UTC
             dataset: raw_acme
             cpu: 2
-            timeout: 600s
+            timeout: 10m
         ");
     }
 

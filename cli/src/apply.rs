@@ -4,6 +4,7 @@
 //! that fails ends it, and the same plan made again goes on from there.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -11,6 +12,7 @@ use futures::lock::Mutex;
 use secrecy::SecretString;
 
 use crate::cloud::{Cloud, CloudError, Lag};
+use crate::interrupt;
 use crate::plan::{Change, Plan, Refusal, Step};
 use crate::resource::{Address, Kind, Resource};
 
@@ -25,6 +27,8 @@ pub trait Observer: Send {
     fn step_waits(&mut self, _step: &Step, _why: &str) {}
     fn step_finished(&mut self, _step: &Step) {}
     fn step_failed(&mut self, _step: &Step, _error: &ApplyError) {}
+    /// Interrupted: what is under way goes on to its end, and nothing else is begun.
+    fn stopping(&mut self) {}
     fn finished(&mut self) {}
 }
 
@@ -50,6 +54,8 @@ pub enum ApplyError {
     Refused { address: Address, reason: Refusal },
     #[error("secret {} has no value", names.join(", secret "))]
     MissingValues { names: Vec<String> },
+    #[error("interrupted")]
+    Interrupted { done: usize, left: usize },
     #[error("{}", failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Steps {
         failed: Vec<ApplyError>,
@@ -77,7 +83,9 @@ impl<P: PushImage> Apply<'_, P> {
         }
         let total = plan.steps.iter().filter(|step| acts(step)).count();
         observer.started(total);
-        let result = self.stages(plan, total, &Mutex::new(observer)).await;
+        let observer = Mutex::new(observer);
+        let result = self.stages(plan, total, &observer).await;
+        observer.into_inner().finished();
         result.map(|()| total)
     }
 
@@ -88,24 +96,34 @@ impl<P: PushImage> Apply<'_, P> {
         observer: &Mutex<&mut dyn Observer>,
     ) -> Result<(), ApplyError> {
         let (mut done, mut stored) = (0, false);
+        let mut interruption = interrupt::watched();
         for stage in plan.stages() {
+            if *interruption.borrow() {
+                let left = total - done;
+                return Err(ApplyError::Interrupted { done, left });
+            }
             if !stored && !stage[0].deletes() && stage[0].address.kind > Kind::Secret {
                 self.store_values(plan).await?;
                 stored = true;
             }
             self.check_values(stage)?;
-            let (made, failed) = self.stage(stage, observer).await;
+            let mut under_way = pin!(self.stage(stage, observer));
+            let (made, failed) = tokio::select! {
+                ended = &mut under_way => ended,
+                Ok(_) = interruption.wait_for(|came| *came) => {
+                    observer.lock().await.stopping();
+                    under_way.await
+                }
+            };
             done += made;
             if !failed.is_empty() {
                 let left = total - done;
-                observer.lock().await.finished();
                 return Err(ApplyError::Steps { failed, done, left });
             }
         }
         if !stored {
             self.store_values(plan).await?;
         }
-        observer.lock().await.finished();
         Ok(())
     }
 

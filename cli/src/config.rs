@@ -30,14 +30,14 @@ pub use blocks::{
     WarehouseFile,
 };
 pub use clash::shared_datasets;
-pub use client::Client;
+pub use client::{Client, check_client};
 pub use error::ConfigError;
 pub(crate) use error::{nearest, shown};
 pub use file::{
     ClientFile, Defaults, KeptModel, ModelFile, PipelineFile, ScheduleFile, StateBackend,
     StateFile, TargetKind, WorkspaceFile,
 };
-pub use missed::LONGEST_WATCHED;
+pub use missed::{LONGEST_WATCHED, usually as usually_missed_after};
 pub use pipeline::{Pipeline, Schedule};
 pub use regions::unknown_places;
 pub use settings::{BucketSettings, ClientSettings, Lifecycle, VpcSettings, WarehouseSettings};

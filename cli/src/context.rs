@@ -1,7 +1,9 @@
 //! What every command starts from: the workspace, and the target's endpoints.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
+use crate::cloud::Cloud;
 use crate::config::Workspace;
 use crate::failure::Failure;
 use crate::images::Images;
@@ -12,13 +14,24 @@ use crate::target::Target;
 pub struct Context {
     workspace: Option<PathBuf>,
     cwd: PathBuf,
+    asked: OnceLock<Asked>,
+}
+
+/// A client's part of the cloud, and where its project is written.
+struct Asked {
+    workspace: Workspace,
+    cloud: Arc<Cloud>,
 }
 
 impl Context {
     /// `workspace` is the folder the user named, if any.
     pub fn new(workspace: Option<PathBuf>) -> Result<Context, Failure> {
         let cwd = std::env::current_dir()?;
-        Ok(Context { workspace, cwd })
+        Ok(Context {
+            workspace,
+            cwd,
+            asked: OnceLock::new(),
+        })
     }
 
     /// The folder a new workspace would be made in.
@@ -40,7 +53,34 @@ impl Context {
         let workspace = self.workspace()?;
         let client = workspace.client(client)?;
         let target = self.target(&workspace).await?;
-        Session::new(workspace, target, client)
+        let session = Session::new(workspace, target, client)?;
+        self.asks(&session.workspace, &session.cloud);
+        Ok(session)
+    }
+
+    /// A command asks this client's cloud, so that a refusal is told by what is behind it.
+    pub fn asks(&self, workspace: &Workspace, cloud: &Arc<Cloud>) {
+        // The first one stays: a command works on one client, or tells it itself.
+        let _ = self.asked.set(Asked {
+            workspace: workspace.clone(),
+            cloud: cloud.clone(),
+        });
+    }
+
+    /// A failure with the place of the project, where a service refused because it is not there.
+    pub async fn explained(&self, failure: Failure) -> Failure {
+        let (Some(Asked { workspace, cloud }), Some(refusal)) =
+            (self.asked.get(), &failure.refusal)
+        else {
+            return failure;
+        };
+        match cloud.lacks_project(refusal).await {
+            true => {
+                let place = workspace.place_of_project(&cloud.client);
+                Failure::no_project(&cloud.project, &place)
+            }
+            false => failure,
+        }
     }
 
     /// The image the client's jobs run, and the way to push it.

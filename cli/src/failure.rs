@@ -35,7 +35,7 @@ pub enum Kind {
     RunFailed = 6,
     /// The source's limit is spent: the run goes on later.
     Parked = 75,
-    /// Stopped by Ctrl-C.
+    /// Stopped by Ctrl-C, or asked to end.
     Interrupted = 130,
 }
 
@@ -45,6 +45,8 @@ pub struct Failure {
     pub kind: Kind,
     pub sentence: String,
     pub hint: Option<String>,
+    /// What a service said that refused: perhaps the project is not there.
+    pub refusal: Option<String>,
 }
 
 impl Failure {
@@ -53,6 +55,7 @@ impl Failure {
             kind,
             sentence: sentence.into(),
             hint: None,
+            refusal: None,
         }
     }
 
@@ -170,6 +173,7 @@ impl From<CloudError> for Failure {
         };
         Failure {
             hint: cloud_hint(&error),
+            refusal: error.refusal().map(str::to_owned),
             ..Failure::of(kind, &error)
         }
     }
@@ -221,6 +225,9 @@ impl From<ApplyError> for Failure {
         match error {
             ApplyError::Cloud(error) => error.into(),
             ApplyError::Steps { failed, done, left } => incomplete(failed, done, left),
+            ApplyError::Interrupted { done, left } => {
+                Failure::new(Kind::Interrupted, "interrupted").hint(how_far(done, left))
+            }
             ApplyError::MissingValues { .. } => Failure::of(Kind::Incomplete, &error),
             ApplyError::Refused { .. } => {
                 Failure::of(Kind::Failed, &error).hint("nothing was changed")
@@ -235,12 +242,15 @@ fn incomplete(failed: Vec<ApplyError>, done: usize, left: usize) -> Failure {
     let failures: Vec<Failure> = failed.into_iter().map(Failure::from).collect();
     let sentences: Vec<&str> = failures.iter().map(|it| it.sentence.as_str()).collect();
     let hint = failures.iter().find_map(|it| it.hint.clone());
-    let again =
-        format!("{done} steps are done, {left} are not; the same command goes on from here");
+    let again = how_far(done, left);
     Failure::new(Kind::Incomplete, sentences.join("\n       ")).hint(match hint {
         Some(hint) => format!("{hint}\n      {again}"),
         None => again,
     })
+}
+
+fn how_far(done: usize, left: usize) -> String {
+    format!("{done} steps are done, {left} are not; the same command goes on from here")
 }
 
 #[cfg(test)]

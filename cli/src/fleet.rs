@@ -56,9 +56,10 @@ enum Unlisted {
 impl Unlisted {
     async fn of(connection: &Arc<Connection>, project: &str, error: CloudError) -> Unlisted {
         let cloud = Cloud::new(connection.clone(), "", project, "");
-        match cloud.lacks_project(&error).await {
-            true => Unlisted::NoProject,
-            false => Unlisted::Failed(error.into()),
+        let failure = Failure::from(error);
+        match &failure.refusal {
+            Some(refusal) if cloud.lacks_project(refusal).await => Unlisted::NoProject,
+            _ => Unlisted::Failed(failure),
         }
     }
 }

@@ -81,16 +81,30 @@ fn permission(message: &str) -> Option<(&str, &'static str)> {
 
 /// The project a message names by its id.
 fn project(message: &str) -> Option<&str> {
-    let rest = message.split_once("projects/")?.1;
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "-:.".contains(c);
-    let end = rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
-    let id = rest[..end].trim_end_matches('.');
+    ["projects/", "project ", "Project "]
+        .iter()
+        .find_map(|before| id(message.split_once(before)?.1))
+}
+
+/// The id that a text begins with; other words are shorter, or have a capital.
+fn id(text: &str) -> Option<&str> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-:.".contains(c);
+    let text = text.trim_start_matches(['\'', '"', '`']);
+    let end = text.find(|c: char| !is_part(c)).unwrap_or(text.len());
+    let id = text[..end].trim_end_matches(['.', ':']);
     (!id.is_empty()).then_some(id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_project_is_known_in_bigquerys_words_too() {
+        let message = "Access Denied: Project acme-prod: User does not have bigquery.datasets.create permission in project acme-prod.";
+        assert_eq!(project(message), Some("acme-prod"));
+        assert_eq!(project("the Project"), None);
+    }
 
     #[test]
     fn each_services_words_for_a_missing_permission_are_understood() {

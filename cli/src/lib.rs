@@ -19,6 +19,7 @@ pub mod fleet;
 pub mod grants;
 pub mod image;
 pub mod images;
+pub mod interrupt;
 pub mod local;
 pub mod names;
 pub mod patience;

@@ -143,8 +143,12 @@ impl Plan {
 
     /// The steps to nothing; what `held` names is kept, as it holds data.
     pub fn destroy(actual: &Resources, held: &BTreeSet<Address>) -> Plan {
-        let mut plan = Plan::between(actual, &Resources::new());
-        for step in &mut plan.steps {
+        Plan::between(actual, &Resources::new()).keeping(held)
+    }
+
+    /// The same, where what `held` names stays instead of being deleted, as it holds data.
+    pub fn keeping(mut self, held: &BTreeSet<Address>) -> Plan {
+        for step in &mut self.steps {
             match &step.change {
                 Change::Delete { before } if held.contains(&step.address) => {
                     let before = before.clone();
@@ -153,7 +157,7 @@ impl Plan {
                 _ => {}
             }
         }
-        plan
+        self
     }
 
     /// Only what gives the jobs another image, and all else of them as it is.
@@ -332,6 +336,12 @@ pub fn fixed(actual: &Resources, desired: &Resources) -> Vec<Address> {
     both.filter(|(_, before, after)| matches!(refusal(before, after), Some(Refusal::Fixed { .. })))
         .map(|(address, ..)| address.clone())
         .collect()
+}
+
+/// What is not declared any more, and may hold data.
+pub fn given_up(actual: &Resources, desired: &Resources) -> Vec<Address> {
+    let gone = actual.keys().filter(|it| !desired.contains_key(it));
+    gone.filter(|it| it.kind.holds_data()).cloned().collect()
 }
 
 /// What is left once these are deleted: the rights on them and the bundles in them go along.

@@ -101,6 +101,10 @@ impl Observer for Recorder<'_> {
         self.next.step_failed(step, error);
     }
 
+    fn stopping(&mut self) {
+        self.next.stopping();
+    }
+
     fn finished(&mut self) {
         self.next.finished();
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::apply::{Apply, Observer, PushImage, SecretValues};
-use crate::cloud::{Actual, Cloud, CloudError, Connection, Inventory};
+use crate::cloud::{Actual, Cloud, Connection, Inventory};
 use crate::config::{Client, Workspace, unknown_places};
 use crate::desired::{self, Image};
 use crate::failure::Failure;
@@ -95,20 +95,8 @@ impl Session {
     /// What it takes to get there.
     pub async fn propose(&self, image: &Image) -> Result<Proposal, Failure> {
         let declared = self.declared(image);
-        let actual = match self.cloud.read(&declared).await {
-            Ok(actual) => actual,
-            Err(error) => return Err(self.failure(error).await),
-        };
+        let actual = self.cloud.read(&declared).await?;
         self.proposal(declared, actual).await
-    }
-
-    /// The failure an error of the client's cloud is, with the place of a project that is not there.
-    pub async fn failure(&self, error: CloudError) -> Failure {
-        let Client { name, project, .. } = &self.client;
-        match self.cloud.lacks_project(&error).await {
-            true => Failure::no_project(project, &self.workspace.place_of_project(name)),
-            false => error.into(),
-        }
     }
 
     /// The same by what the project's lists say.
@@ -124,9 +112,12 @@ impl Session {
 
     async fn proposal(&self, declared: Resources, actual: Actual) -> Result<Proposal, Failure> {
         let read = plan::seen(&actual.resources, &declared);
-        let fixed = plan::fixed(&read, &declared);
-        let empty = self.cloud.empty_among(&fixed).await?;
-        let plan = Plan::knowing(&read, &declared, &empty);
+        let given_up = plan::given_up(&read, &declared);
+        let looked_into = [plan::fixed(&read, &declared), given_up.clone()].concat();
+        let empty = self.cloud.empty_among(&looked_into).await?;
+        let mut held: BTreeSet<Address> = given_up.into_iter().collect();
+        held.retain(|address| !empty.contains(address));
+        let plan = Plan::knowing(&read, &declared, &empty).keeping(&held);
         let place = Place {
             project: &self.client.project,
             region: &self.client.region,
@@ -224,6 +215,11 @@ impl Proposal {
         };
         let applied = apply.run(&self.plan, observer).await;
         applied.map_err(|error| self.failure(error.into()))
+    }
+
+    /// Whether there is nothing at all.
+    pub fn is_of_nothing(&self) -> bool {
+        self.read.is_empty() && self.declared.is_empty()
     }
 
     /// The same with another plan.

@@ -44,6 +44,17 @@ fn a_workspace_and_a_client_that_are_not_there_are_named() {
 }
 
 #[test]
+fn a_client_that_never_was_is_destroyed_with_a_word() {
+    let world = workspace();
+    client(&world, "http://127.0.0.1:1");
+    world.ok(&["local", "up"]);
+    let done = world.refused(0, &["destroy", "--client", "acmee", "--yes"]);
+    insta::assert_snapshot!(done.stderr, @"Nothing in project local-project and australia-southeast1 says that it is client `acmee`'s; did you mean `acme`?");
+    let refusal = refused(&world, 2, &["destroy", "--client", "../acme", "--yes"]);
+    assert!(refusal.contains("--client: `../acme` must be"), "{refusal}");
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_place_and_the_nearest_one() {
     let world = workspace();
     world.write(

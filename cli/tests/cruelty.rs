@@ -4,7 +4,9 @@
 
 mod world;
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use world::api::Api;
@@ -209,6 +211,64 @@ fn a_refusal_names_its_step_and_the_next_apply_goes_on() {
         }
         assert_applied(&world, &client, &refusal.to_string());
     }
+}
+
+/// Runs xetl and interrupts it once it has said this; gives its exit code and all it said.
+fn interrupted(world: &World, arguments: &[&str], at: &str, signal: &str) -> (Option<i32>, String) {
+    let mut command = world.command(arguments);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    for line in lines.by_ref() {
+        said += &(line.unwrap() + "\n");
+        if said.contains(at) {
+            break;
+        }
+    }
+    let kill = ["-s", signal, &child.id().to_string()].map(str::to_owned);
+    assert!(Command::new("kill").args(kill).status().unwrap().success());
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    (child.wait().unwrap().code(), said + &rest.join("\n"))
+}
+
+#[test]
+fn an_interrupted_apply_ends_what_is_under_way_and_the_next_one_goes_on() {
+    let world = workspace();
+    declare(&world, "acme");
+    let api = Api::of(&world);
+    let slow = |method: &str| {
+        let fault =
+            json!({"path": "/storage/v1/b", "method": method, "each": true, "delay_ms": 3000});
+        api.fault(&fault);
+    };
+    let event = |event: &str, action: &str, kind: &str| {
+        format!(r#""event":"{event}","action":"{action}","kind":"{kind}""#)
+    };
+    slow("POST");
+    let apply = ["apply", "--client", "acme", "--yes", "--events"];
+    let begun = event("step_started", "create", "bucket");
+    let (code, said) = interrupted(&world, &apply, &begun, "INT");
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains(r#""event":"stopping""#), "{said}");
+    assert!(
+        said.contains(&event("step_finished", "create", "bucket")),
+        "{said}"
+    );
+    assert!(!said.contains(r#""kind":"job""#), "{said}");
+    assert!(
+        said.contains("are not; the same command goes on from here"),
+        "{said}"
+    );
+    assert_applied(&world, "acme", "after an interruption");
+
+    slow("DELETE");
+    let destroy = ["destroy", "--client", "acme", "--yes", "--events"];
+    let begun = event("step_started", "delete", "bucket");
+    let (code, said) = interrupted(&world, &destroy, &begun, "TERM");
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("Receipt: "), "{said}");
+    assert!(!said.contains(r#""kind":"service_account""#), "{said}");
+    world.ok(&destroy);
 }
 
 #[test]

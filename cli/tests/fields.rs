@@ -335,6 +335,25 @@ fn change_schedule(api: &Api) {
 }
 
 #[test]
+fn a_client_with_every_field_is_adopted_as_it_is() {
+    let (world, _api) = workspace(CLIENT);
+    for lost in ["clients/acme.yaml", "sources/things.yaml"] {
+        std::fs::remove_file(world.path().join(lost)).unwrap();
+    }
+    world.ok(&["adopt", "--client", "acme"]);
+    world.assert_as_declared("acme");
+    let file = world.read("clients/acme.yaml");
+    for key in [
+        "soft_delete: 14d",
+        "keep_images: 20",
+        "subnetwork: jobs",
+        "max_backoff: 10m",
+    ] {
+        assert!(file.contains(key), "{key}\n{file}");
+    }
+}
+
+#[test]
 fn of_a_secrets_versions_the_newest_stay() {
     let client = "client: acme\nsecret_manager: {keep_versions: 2}\npipelines:\n  things: {source: things}\n";
     let (world, api) = workspace(client);

@@ -515,13 +515,32 @@ fn jobs_made_by_hand_are_adopted_by_their_names() {
           time_zone: Europe/Paris
         cpu: 2
         memory: 1Gi
-        timeout: 900s
+        timeout: 15m
         retries: 3
     ");
     insta::assert_snapshot!(adopted.stderr, @"
     Job etl-acme-things is not xetl's and stays as it is: pause its schedule before `xetl apply`, so that both do not run.
     Look at it, then at `xetl plan --client acme`.
     ");
+    let mistyped = world.refused(
+        2,
+        &[
+            "adopt",
+            "--client",
+            "initech",
+            "--jobs",
+            "etl-{client}",
+            "--source",
+            "thing",
+        ],
+    );
+    assert!(
+        mistyped
+            .stderr
+            .starts_with("error: --source: no source named `thing`"),
+        "{}",
+        mistyped.stderr
+    );
     let foreign = adopt("globex");
     assert_eq!(foreign.code, Some(1), "{}", foreign.stderr);
     assert!(

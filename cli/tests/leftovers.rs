@@ -61,6 +61,12 @@ fn a_job_that_is_being_deleted_is_made_anew_once_its_name_is_free() {
     api.delete(JOB);
     assert!(api.get(JOB)["deleteTime"].is_string());
     assert_eq!(planned(&world), ["create job acme-things"]);
+    // What holds the image is no drift, although no job runs one.
+    let drift = world.refused(2, &["drift", "--client", "acme"]).stdout;
+    assert!(
+        drift.contains("1 to create, ") && !drift.contains("delete"),
+        "{drift}"
+    );
     let said = apply(&world);
     assert!(said.contains("still being deleted"), "{said}");
     let job = api.get(JOB);
@@ -154,6 +160,7 @@ fn a_value_that_is_disabled_is_as_good_as_none_and_said_so() {
     api.post(&format!("{SECRET_OF}/versions/1:disable"), &json!({}));
     let plan = world.json(&["plan", "--client", "acme"]);
     assert_eq!(plan["missing_secrets"][0]["path"], "key", "{plan:#}");
+    world.refused(2, &["drift", "--client", "acme"]);
     world.set_secret("acme", "key", "k1");
     let plan = world.json(&["plan", "--client", "acme"]);
     assert_eq!(
@@ -161,6 +168,46 @@ fn a_value_that_is_disabled_is_as_good_as_none_and_said_so() {
         0,
         "{plan:#}"
     );
+}
+
+#[test]
+fn a_pipeline_taken_out_of_the_file_leaves_what_holds_data() {
+    let (world, api) = workspace();
+    let table = json!({"tableReference": {"projectId": "local-project", "datasetId": "acme_things", "tableId": "t"},
+        "schema": {"fields": [{"name": "a", "type": "INTEGER"}]}});
+    api.post(&format!("{DATASET}/tables"), &table);
+    world.write("clients/acme.yaml", "client: acme\npipelines: {}\n");
+    let steps = planned(&world);
+    assert!(
+        steps.contains(&"delete job acme-things".to_owned()),
+        "{steps:?}"
+    );
+    let kept = ["keep dataset acme_things", "keep secret acme-things-key"];
+    for kept in kept {
+        assert!(steps.contains(&kept.to_owned()), "{steps:?}");
+    }
+    world.ok(&["apply", "--client", "acme", "--yes"]);
+    assert_eq!(planned(&world), kept);
+    world.refused(0, &["plan", "--client", "acme", "--detailed-exitcode"]);
+    assert_eq!(api.get(&format!("{DATASET}/tables"))["totalItems"], 1);
+
+    // What holds nothing goes.
+    api.delete(&format!("{DATASET}/tables/t"));
+    api.post(&format!("{SECRET_OF}/versions/1:destroy"), &json!({}));
+    apply(&world);
+}
+
+#[test]
+fn a_client_without_a_file_is_removed_from_its_own_region() {
+    let world = World::new();
+    world.ok(&["init"]);
+    world.write("sources/things.yaml", THINGS);
+    declare(&world, "region: europe-west2\n");
+    apply(&world);
+    std::fs::remove_file(world.path().join("clients/acme.yaml")).unwrap();
+    world.ok(&["destroy", "--client", "acme", "--yes"]);
+    let jobs = "/v2/projects/local-project/locations/europe-west2/jobs";
+    assert_eq!(Api::of(&world).get(jobs)["jobs"], Value::Null);
 }
 
 #[test]

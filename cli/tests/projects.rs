@@ -98,6 +98,48 @@ fn a_project_that_is_not_there_is_named_with_its_place_before_anything_is_change
 }
 
 #[test]
+fn every_command_tells_a_missing_project_as_plan_does() {
+    let world = workspace();
+    say(&world, &json!({"only": ["acme-prod"]}));
+    let secret = world.write("secret", "k1").display().to_string();
+    let set = ["secrets", "set", "key", "--from-file", &secret];
+    let commands: [&[&str]; 8] = [
+        &["run"],
+        &["status"],
+        &["logs"],
+        &["query", "select 1"],
+        &["destroy", "--yes"],
+        &["adopt"],
+        &["secrets", "list"],
+        &set,
+    ];
+    world.write(
+        "sources/things.yaml",
+        &format!("{}{}", world::THINGS, world::SECRET_KEY),
+    );
+    for command in commands {
+        let client = match command[0] {
+            "adopt" => "initech",
+            _ => "acme",
+        };
+        let said = refused(&world, 2, &[command, &["--client", client]].concat());
+        let first = said.lines().find(|line| line.starts_with("error:"));
+        assert_eq!(
+            first,
+            Some("error: xetl.yaml:2: project `acme-prodd` does not exist, or you may not see it"),
+            "{command:?}\n{said}"
+        );
+    }
+    // A code of its own for errors stays.
+    refused(
+        &world,
+        1,
+        &["plan", "--client", "acme", "--detailed-exitcode"],
+    );
+    refused(&world, 1, &["drift", "--client", "acme"]);
+}
+
+#[test]
 fn of_many_clients_only_those_of_the_missing_project_fail() {
     let world = workspace();
     say(&world, &json!({"only": ["globex-prod"]}));

@@ -14,6 +14,7 @@ use google_cloud_secretmanager_v1::client::SecretManagerService;
 use tokio::sync::OnceCell;
 
 use super::{Cloud, CloudError, retry};
+use crate::patience::LONGEST_SILENCE;
 
 #[derive(Default)]
 pub(super) struct Clients {
@@ -70,7 +71,8 @@ impl Cloud {
             .with_credentials(self.connection.credentials.clone())
             .with_retry_policy(patient.clone())
             .with_backoff_policy(patient)
-            .with_polling_backoff_policy(retry::polling());
+            .with_polling_backoff_policy(retry::polling())
+            .with_attempt_timeout(LONGEST_SILENCE);
         match self.connection.target.endpoint() {
             Some(endpoint) => builder.with_endpoint(endpoint),
             None => builder,

@@ -137,6 +137,20 @@ impl CloudError {
         )
     }
 
+    /// What was said where the project may be why: that it is not there, or not the caller's.
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            CloudError::Denied { message, .. }
+            | CloudError::NotFound { message, .. }
+            | CloudError::Refused {
+                status: 400,
+                message,
+                ..
+            } => Some(message),
+            _ => None,
+        }
+    }
+
     /// A name is taken by what is not there: it was deleted, and is not gone yet.
     pub(super) fn leaving(self) -> CloudError {
         match self {

@@ -130,23 +130,11 @@ impl Cloud {
         Ok(project.state.name().unwrap_or("UNKNOWN").to_owned())
     }
 
-    /// Whether an error is there because the project is not, or is not the caller's to see.
-    pub async fn lacks_project(&self, error: &CloudError) -> bool {
-        match error {
-            CloudError::Denied { message, .. }
-            | CloudError::NotFound { message, .. }
-            | CloudError::Refused {
-                status: 400,
-                message,
-                ..
-            } => {
-                // Where Resource Manager's API is off, it says nothing of the project.
-                let hides =
-                    |state: Result<String, CloudError>| state.is_err_and(|it| is_hidden(&it));
-                names_no_project(message) || hides(self.project_state().await)
-            }
-            _ => false,
-        }
+    /// Whether a refusal is there because the project is not, or is not the caller's to see.
+    pub async fn lacks_project(&self, refusal: &str) -> bool {
+        // Where Resource Manager's API is off, it says nothing of the project.
+        let hides = |state: Result<String, CloudError>| state.is_err_and(|it| is_hidden(&it));
+        names_no_project(refusal) || hides(self.project_state().await)
     }
 
     pub async fn is_billed(&self) -> Result<bool, CloudError> {

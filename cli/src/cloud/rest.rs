@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{CloudError, credentials, retry};
 use crate::failure::{chain, root};
-use crate::patience::{LONGEST_ASKED, retry_after};
+use crate::patience::{LONGEST_ASKED, LONGEST_SILENCE, retry_after};
 use crate::target::Target;
 
 pub(super) struct Rest {
@@ -44,6 +44,7 @@ impl Rest {
     pub fn new(target: Target, credentials: Credentials) -> Result<Rest, CloudError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("xetl/", env!("CARGO_PKG_VERSION")))
+            .read_timeout(LONGEST_SILENCE)
             .build()
             .map_err(|error| CloudError::Unusable {
                 what: "HTTP client".to_owned(),
@@ -65,7 +66,7 @@ impl Rest {
             let asked = match answer(self.request(call).await?).await {
                 Ok(answer) if last || !answer.is_passing() => return answer.body_of(call),
                 Ok(answer) => answer.asked,
-                Err(error) if last || (error.is_connect() && attempt > 1) => {
+                Err(error) if last || (is_silence(&error) && attempt > 1) => {
                     return Err(self.unreachable(call, &error));
                 }
                 Err(_) => None,
@@ -139,6 +140,11 @@ impl Rest {
             problem: root(error),
         }
     }
+}
+
+/// Nobody listens, or nobody answers.
+fn is_silence(error: &reqwest::Error) -> bool {
+    error.is_connect() || error.is_timeout()
 }
 
 /// A whole answer; one whose body breaks off is none.

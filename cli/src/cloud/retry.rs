@@ -21,7 +21,7 @@ use google_cloud_gax::retry_state::RetryState;
 use crate::patience::{LONGEST_ASKED, retry_after};
 
 const ATTEMPTS: u32 = 6;
-/// A closed port stays closed; a connection that breaks off does not.
+/// A closed port stays closed, and who says nothing goes on to; a connection that breaks off does not.
 const CONNECT_ATTEMPTS: u32 = 2;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ pub(super) struct Patient {
 
 impl RetryPolicy for Patient {
     fn on_error(&self, state: &RetryState, error: Error) -> RetryResult {
-        let attempts = match error.is_connect() {
+        let attempts = match error.is_connect() || error.is_timeout() {
             true => CONNECT_ATTEMPTS,
             false => ATTEMPTS,
         };
@@ -85,7 +85,7 @@ impl RetryPolicy for Once {
 fn passes(error: &Error) -> bool {
     match error.http_status_code() {
         Some(status) => status_passes(status),
-        None => error.is_io() || error.is_connect() || error.is_transport(),
+        None => error.is_io() || error.is_connect() || error.is_transport() || error.is_timeout(),
     }
 }
 
@@ -162,6 +162,15 @@ mod tests {
         let state = RetryState::new(true).set_attempt_count(ATTEMPTS);
         let patient = Patient::default();
         assert!(patient.on_error(&state, answer(503)).is_permanent());
+    }
+
+    #[test]
+    fn who_does_not_answer_is_asked_once_more() {
+        let patient = Patient::default();
+        let silence = || Error::timeout("nothing was said");
+        let attempt = |n: u32| RetryState::new(true).set_attempt_count(n);
+        assert!(patient.on_error(&attempt(1), silence()).is_continue());
+        assert!(patient.on_error(&attempt(2), silence()).is_permanent());
     }
 
     #[test]

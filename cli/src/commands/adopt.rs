@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use xetl_runtime::bundle::{BUNDLE_ENV, Bundle};
 
 use crate::adopt::{Around, Convention, Found, adopt};
 use crate::cloud::{Cloud, Connection, Inventory};
-use crate::config::{Manifest, Workspace};
+use crate::config::{Manifest, Workspace, check_client};
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
 use crate::names;
-use crate::resource::Job;
+use crate::resource::{Job, Owner, Resources};
 use crate::view::View;
 
 /// Write the file of a client that is there already: made by xetl, or by hand
@@ -42,6 +43,7 @@ pub struct AdoptArgs {
 
 pub async fn run(context: &Context, view: &mut View, args: &AdoptArgs) -> Result<(), Failure> {
     let workspace = context.workspace()?;
+    check_client("--client", &args.client)?;
     let path = workspace.client_file(&args.client);
     if path.exists() {
         let problem = format!("`{}` is there already", path.display());
@@ -50,16 +52,31 @@ pub async fn run(context: &Context, view: &mut View, args: &AdoptArgs) -> Result
             args.client
         )));
     }
+    // Nothing is written for a source that is not there.
+    args.source
+        .as_ref()
+        .map(|name| workspace.source(name))
+        .transpose()
+        .map_err(|error| error.named_at("--source"))?;
     let file = &workspace.file;
     let project = wanted("project", args.project.as_ref(), file.project.as_ref())?;
     let region = wanted("region", args.region.as_ref(), file.region.as_ref())?;
     let target = context.target(&workspace).await?;
     let connection = Connection::new(target)?;
+    let cloud = Arc::new(Cloud::new(
+        connection.clone(),
+        &args.client,
+        &project,
+        &region,
+    ));
+    if args.project.is_none() {
+        context.asks(&workspace, &cloud);
+    }
     let regions = BTreeSet::from([region.clone()]);
     let inventory = Cloud::inventory(&connection, &project, &regions).await?;
-    let cloud = Cloud::new(connection, &args.client, &project, &region);
     let found = find(&cloud, &inventory, args).await?;
     let known = sources(&workspace)?;
+    let there = made_by_xetl(&cloud, &found).await?;
     let adopted = adopt(
         &found,
         &Around {
@@ -69,6 +86,9 @@ pub async fn run(context: &Context, view: &mut View, args: &AdoptArgs) -> Result
             source: args.source.clone(),
             emails: inventory.emails(&args.client).into_iter().collect(),
             known: &known,
+            found_in: &region,
+            there: &there,
+            defaults: &file.defaults,
         },
     )
     .map_err(|error| Failure::of(Kind::Failed, &error))?;
@@ -127,6 +147,17 @@ async fn find(
         false => Ok(found),
         true => Err(nothing(cloud, inventory, args)),
     }
+}
+
+/// The client's own resources; none where all of it is others' work.
+async fn made_by_xetl(cloud: &Cloud, found: &[Found]) -> Result<Resources, Failure> {
+    if found.iter().all(|one| one.bundle.is_none()) {
+        return Ok(Resources::new());
+    }
+    let mut there = cloud.read(&Resources::new()).await?.resources;
+    let is_own = |owner: &Owner| owner.client.as_ref() == Some(&cloud.client);
+    there.retain(|_, resource| resource.owner().is_some_and(is_own));
+    Ok(there)
 }
 
 fn by_convention(args: &AdoptArgs, job: &str) -> Option<String> {

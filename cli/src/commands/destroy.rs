@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use crate::apply::{PushImage, SecretValues};
 use crate::cloud::{Cloud, Connection};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, check_client, nearest};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::files;
@@ -71,11 +72,31 @@ pub async fn run(context: &Context, view: &mut View, args: &DestroyArgs) -> Resu
         false => (proposal, "Remove all this?"),
     };
     view.proposal(&proposal.picture())?;
+    if proposal.is_of_nothing() {
+        view.note(nothing_of(&context.workspace()?.client_names(), &cloud));
+    }
     if proposal.plan.is_empty() || agree(view, args.yes, question)? {
         let result = carry_out(context, view, args, &cloud, &proposal).await?;
         view.applied(&proposal.picture(), result)?;
     }
     Ok(())
+}
+
+/// That a client has nothing may be as it should be, or a name mistyped.
+fn nothing_of(known: &[String], cloud: &Cloud) -> String {
+    let Cloud {
+        client,
+        project,
+        region,
+        ..
+    } = cloud;
+    let meant = known.iter().filter(|name| *name != client);
+    let meant = nearest(client, meant.map(String::as_str));
+    let meant = meant.map(|name| format!("; did you mean `{name}`?"));
+    format!(
+        "Nothing in project {project} and {region} says that it is client `{client}`'s{}",
+        meant.as_deref().unwrap_or(".")
+    )
 }
 
 /// Carries it out; what came of it is on record, also where it fails on the way.
@@ -104,22 +125,41 @@ async fn carry_out(
 }
 
 /// The client's cloud: where its file says, or the workspace's where it has none any more.
-async fn cloud_of(context: &Context, name: &str) -> Result<Cloud, Failure> {
+async fn cloud_of(context: &Context, name: &str) -> Result<Arc<Cloud>, Failure> {
     let workspace = context.workspace()?;
-    let (project, region) = match workspace.client(name) {
-        Ok(client) => (client.project, client.region),
+    check_client("--client", name)?;
+    let (project, region, has_file) = match workspace.client(name) {
+        Ok(client) => (client.project, client.region, true),
         Err(error @ ConfigError::UnknownClient { .. }) => {
             let file = &workspace.file;
             match (file.project.clone(), file.region.clone()) {
-                (Some(project), Some(region)) => (project, region),
+                (Some(project), Some(region)) => (project, region, false),
                 _ => return Err(error.into()),
             }
         }
         Err(error) => return Err(error.into()),
     };
     let target = context.target(&workspace).await?;
-    let cloud = Cloud::new(Connection::new(target)?, name, &project, &region);
-    Ok(cloud)
+    let connection = Connection::new(target)?;
+    let cloud_in = |region: &str| Arc::new(Cloud::new(connection.clone(), name, &project, region));
+    let cloud = cloud_in(&region);
+    context.asks(&workspace, &cloud);
+    match has_file {
+        true => Ok(cloud),
+        false => Ok(cloud_in(&region_of(&connection, &cloud).await?)),
+    }
+}
+
+/// The region where a client without a file has its jobs, by what there is of it.
+async fn region_of(connection: &Arc<Connection>, cloud: &Cloud) -> Result<String, Failure> {
+    let regions = BTreeSet::from([cloud.region.clone()]);
+    let inventory = Cloud::inventory(connection, &cloud.project, &regions).await?;
+    let mut sightings = inventory.clients().into_iter();
+    let sighting = sightings.find(|it| it.client == cloud.client);
+    let region = sighting.and_then(|it| it.region);
+    // A bucket may be in a multi-region; jobs never are.
+    let region = region.filter(|region| region.contains('-'));
+    Ok(region.unwrap_or_else(|| cloud.region.clone()))
 }
 
 /// Only its schedules, held instead of deleted.

@@ -195,11 +195,14 @@ pub async fn listed(context: &Context, selection: &Selection) -> Result<Fleet, F
 /// Says that policies cannot be listed, where that makes many calls.
 fn note_slow(view: &mut View, fleet: &Fleet) {
     let slow = fleet.slow_projects();
+    let projects = match slow.len() {
+        1 => "1 project".to_owned(),
+        many => format!("{many} projects"),
+    };
     if let (Some(project), 3..) = (slow.first(), fleet.sessions.len()) {
         view.note(format!(
-            "Policies are read one by one in {} projects, which takes long: \
-             `gcloud services enable cloudasset.googleapis.com --project {project}`",
-            slow.len()
+            "Policies are read one by one in {projects}, which takes long: \
+             `gcloud services enable cloudasset.googleapis.com --project {project}`"
         ));
     }
 }

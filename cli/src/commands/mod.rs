@@ -91,28 +91,40 @@ impl Cli {
         if self.globals.format == Format::Csv && !matches!(self.command, Command::Query(_)) {
             return Err(Failure::new(Kind::Usage, "only `query` prints csv"));
         }
-        match self.command {
-            Command::Init(args) => init::run(&context, view, &args)?,
-            Command::Onboard(args) => onboard::run(&context, view, &args).await?,
-            Command::Secrets(args) => secrets::run(&context, view, &args).await?,
-            Command::Source(args) => source::run(&context, view, &args).await?,
-            Command::Image(args) => image::run(&context, view, &args).await?,
-            Command::Local(args) => local::run(&context, view, &args).await?,
+        let result = Cli::carry_out(self.command, &context, view).await;
+        match result {
+            Err(failure) => Err(context.explained(failure).await),
+            done => done,
+        }
+    }
+
+    async fn carry_out(
+        command: Command,
+        context: &Context,
+        view: &mut View,
+    ) -> Result<ExitCode, Failure> {
+        match command {
+            Command::Init(args) => init::run(context, view, &args)?,
+            Command::Onboard(args) => onboard::run(context, view, &args).await?,
+            Command::Secrets(args) => secrets::run(context, view, &args).await?,
+            Command::Source(args) => source::run(context, view, &args).await?,
+            Command::Image(args) => image::run(context, view, &args).await?,
+            Command::Local(args) => local::run(context, view, &args).await?,
             Command::Completions(args) => completions::run(view, &args)?,
-            Command::Drift(args) => return drift::run(&context, view, &args).await,
-            Command::Plan(args) => return plan::run(&context, view, &args).await,
-            Command::Apply(args) => apply::run(&context, view, &args).await?,
-            Command::Adopt(args) => adopt::run(&context, view, &args).await?,
-            Command::Destroy(args) => destroy::run(&context, view, &args).await?,
-            Command::Run(args) => run::run(&context, view, &args).await?,
-            Command::Backfill(args) => backfill::run(&context, view, &args).await?,
-            Command::Replay(args) => replay::run(&context, view, &args).await?,
-            Command::Doctor(args) => return doctor::run(&context, view, &args).await,
-            Command::Upgrade(args) => upgrade::upgrade(&context, view, &args).await?,
-            Command::Rollback(args) => upgrade::rollback(&context, view, &args).await?,
-            Command::Status(args) => status::run(&context, view, &args).await?,
-            Command::Logs(args) => logs::run(&context, view, &args).await?,
-            Command::Query(args) => query::run(&context, view, &args).await?,
+            Command::Drift(args) => return drift::run(context, view, &args).await,
+            Command::Plan(args) => return plan::run(context, view, &args).await,
+            Command::Apply(args) => apply::run(context, view, &args).await?,
+            Command::Adopt(args) => adopt::run(context, view, &args).await?,
+            Command::Destroy(args) => destroy::run(context, view, &args).await?,
+            Command::Run(args) => run::run(context, view, &args).await?,
+            Command::Backfill(args) => backfill::run(context, view, &args).await?,
+            Command::Replay(args) => replay::run(context, view, &args).await?,
+            Command::Doctor(args) => return doctor::run(context, view, &args).await,
+            Command::Upgrade(args) => upgrade::upgrade(context, view, &args).await?,
+            Command::Rollback(args) => upgrade::rollback(context, view, &args).await?,
+            Command::Status(args) => status::run(context, view, &args).await?,
+            Command::Logs(args) => logs::run(context, view, &args).await?,
+            Command::Query(args) => query::run(context, view, &args).await?,
             Command::Schema(args) => schema::run(view, &args)?,
         }
         Ok(ExitCode::SUCCESS)

@@ -392,7 +392,7 @@ async fn keep_secrets(
             Err(CloudError::Disabled { .. }) => {
                 later.insert(secret, value);
             }
-            Err(error) => return Err(session.failure(error).await),
+            Err(error) => return Err(error.into()),
             Ok(_) => {}
         }
     }
@@ -405,7 +405,7 @@ async fn keep_secrets(
 async fn has_value(session: &Session, secret: &str) -> Result<bool, Failure> {
     match session.cloud.secret_has_value(secret).await {
         Err(CloudError::Disabled { .. }) => Ok(false),
-        Err(error) => Err(session.failure(error).await),
+        Err(error) => Err(error.into()),
         Ok(has_value) => Ok(has_value),
     }
 }

@@ -39,7 +39,7 @@ pub async fn run(context: &Context, view: &mut View, args: &PlanArgs) -> Result<
             Ok(_) => Ok(CHANGES.into()),
             Err(failure) => Err(Failure {
                 kind: Kind::Failed,
-                ..failure
+                ..context.explained(failure).await
             }),
         },
     }

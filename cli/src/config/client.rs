@@ -26,6 +26,11 @@ pub struct Client {
     pub pipelines: Vec<Pipeline>,
 }
 
+/// That a client can have this name, be there a file of it or not.
+pub fn check_client(at: &str, name: &str) -> Result<(), ConfigError> {
+    check_name(at, name, 40)
+}
+
 impl Client {
     /// A pipeline by name.
     pub fn pipeline(&self, name: &str) -> Result<&Pipeline, ConfigError> {
@@ -55,7 +60,7 @@ pub(super) fn settle(
             format!("is `{}`, but the file is named `{name}.yaml`", file.client),
         ));
     }
-    check_name(&at("client"), name, 40)?;
+    check_client(&at("client"), name)?;
     let wanted = |key: &str, value: &Option<String>, shared: &Option<String>| {
         value
             .clone()

@@ -28,8 +28,13 @@ pub enum ConfigError {
         name: String,
         known: Vec<String>,
     },
-    #[error("no source named `{name}`")]
-    UnknownSource { name: String, known: Vec<String> },
+    #[error("{at}no source named `{name}`")]
+    UnknownSource {
+        /// Where it is named, where that is a file.
+        at: String,
+        name: String,
+        known: Vec<String>,
+    },
     /// A value that reads but cannot be used.
     #[error("{at}: {problem}")]
     Invalid {
@@ -69,6 +74,18 @@ impl ConfigError {
         }
     }
 
+    /// The same with the key that names it, where it is a source that is not there.
+    pub(crate) fn named_at(self, key: &str) -> ConfigError {
+        match self {
+            ConfigError::UnknownSource { name, known, .. } => ConfigError::UnknownSource {
+                at: format!("{key}: "),
+                name,
+                known,
+            },
+            other => other,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -83,7 +100,9 @@ impl ConfigError {
             ConfigError::UnknownPipeline { name, known, .. } => {
                 Some(known_names("pipelines", name, known))
             }
-            ConfigError::UnknownSource { name, known } => Some(known_names("sources", name, known)),
+            ConfigError::UnknownSource { name, known, .. } => {
+                Some(known_names("sources", name, known))
+            }
             ConfigError::Invalid { hint, .. } => hint.clone(),
             ConfigError::Read { .. } | ConfigError::Yaml { .. } => None,
         }
@@ -120,8 +139,36 @@ fn place(path: &Path, location: Option<Location>) -> String {
     }
 }
 
-/// The message without the place, which stands in front of it already.
+/// What is wrong in a writer's words, without the place, which stands in front of it already.
 fn problem(error: &YamlError) -> String {
+    match error {
+        YamlError::Eof { .. } => "there is nothing here where keys have to follow".to_owned(),
+        YamlError::MultipleDocuments { .. } => {
+            "a second document begins here (`---`); a file holds one".to_owned()
+        }
+        YamlError::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("`{key}` stands there twice")
+        }
+        YamlError::SerdeMissingField { field, .. } => format!("`{field}` is missing"),
+        YamlError::SerdeUnknownVariant {
+            variant, expected, ..
+        } => format!("`{variant}` must be one of {}", expected.join(", ")),
+        YamlError::Unexpected { expected, .. } => match *expected {
+            "mapping start" => "must be a map, such as `{key: value}`".to_owned(),
+            "sequence start" => "must be a list, such as `[a, b]`".to_owned(),
+            _ => plain(error),
+        },
+        YamlError::InvalidScalar { ty, .. } => match *ty {
+            "u32" => format!("must be a whole number from 0 to {}", u32::MAX),
+            "boolean" => "must be `true` or `false`".to_owned(),
+            _ => plain(error),
+        },
+        YamlError::InvalidBooleanStrict { .. } => "must be `true` or `false`".to_owned(),
+        _ => plain(error),
+    }
+}
+
+fn plain(error: &YamlError) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
         Some(cut) => text[..cut].to_owned(),

@@ -33,18 +33,11 @@ pub(super) fn after(
     let Some(schedule) = schedule.filter(|schedule| !schedule.paused) else {
         return Ok(None);
     };
-    let Some(gap) = longest_gap(&schedule.cron, LONGEST_WATCHED - LEAST_GRACE) else {
+    let Some(gap) = longest_watched_gap(&schedule.cron) else {
         return Ok(None);
     };
-    let clocks = match schedule.time_zone.as_str() {
-        "UTC" | "Etc/UTC" => Duration::ZERO,
-        // Once a year an hour comes twice.
-        _ => HOUR,
-    };
     match wanted {
-        None => Ok(Some(
-            (gap + timeout + LEAST_GRACE + clocks).min(LONGEST_WATCHED),
-        )),
+        None => Ok(Some(by_itself(gap, &schedule.time_zone, timeout))),
         Some(wanted) if wanted > gap => Ok(Some(wanted)),
         Some(wanted) => Err(ConfigError::invalid(
             at,
@@ -55,6 +48,25 @@ pub(super) fn after(
             ),
         )),
     }
+}
+
+fn longest_watched_gap(cron: &str) -> Option<Duration> {
+    longest_gap(cron, LONGEST_WATCHED - LEAST_GRACE)
+}
+
+fn by_itself(gap: Duration, time_zone: &str, timeout: Duration) -> Duration {
+    let clocks = match time_zone {
+        "UTC" | "Etc/UTC" => Duration::ZERO,
+        // Once a year an hour comes twice.
+        _ => HOUR,
+    };
+    (gap + timeout + LEAST_GRACE + clocks).min(LONGEST_WATCHED)
+}
+
+/// The seconds without a run that are too many where no file says how many are.
+pub fn usually(cron: &str, time_zone: &str, timeout_seconds: u64) -> Option<u64> {
+    let gap = longest_watched_gap(cron)?;
+    Some(by_itself(gap, time_zone, Duration::from_secs(timeout_seconds)).as_secs())
 }
 
 /// A time for `alerts.missed_after`.

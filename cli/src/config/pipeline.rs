@@ -102,7 +102,8 @@ pub(super) fn settle(
     check_name(at, name, 22)?;
     let client = around.client;
     let defaults = &around.workspace.file.defaults;
-    let manifest = around.workspace.source(&file.source)?;
+    let manifest = around.workspace.source(&file.source);
+    let manifest = manifest.map_err(|error| error.named_at(&format!("{at}.source")))?;
     let labels = all_labels(&file.labels, &around.settings.labels);
     let warehouse = file.warehouse.or(&client.warehouse).or(&defaults.warehouse);
     let vpc = file.vpc.as_ref().or(client.vpc.as_ref());

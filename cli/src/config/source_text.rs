@@ -24,6 +24,7 @@ impl SourceText {
             return SourceText::read(path);
         }
         let text = source::built_in_text(named).ok_or_else(|| ConfigError::UnknownSource {
+            at: String::new(),
             name: named.to_owned(),
             known: match workspace {
                 Some(workspace) => workspace.source_names(),

@@ -41,6 +41,40 @@ fn told(pipeline: &str) -> String {
 }
 
 #[test]
+fn what_does_not_read_is_told_in_a_writers_words() {
+    let told = |text: &str| {
+        let (folder, workspace) = workspace(text);
+        let error = workspace.client("acme").unwrap_err().to_string();
+        error.replace(&format!("{}/", folder.path().display()), "")
+    };
+    let of_pipeline = |keys: &str| told(&format!("client: acme\npipelines:\n  x: {keys}\n"));
+    let all = [
+        told(""),
+        told("client: acme\nclient: acme\n"),
+        told("client: acme\n"),
+        told("client: acme\npipelines: {}\n---\nclient: b\n"),
+        told("- acme\n"),
+        of_pipeline("{source: tiny, tasks: many}"),
+        of_pipeline("{source: tiny, keep_raw: maybe}"),
+        of_pipeline("{source: tiny, on_overlap: wait}"),
+        of_pipeline("{source: tiny, warehouse: {readers: 'group:a@b.c'}}"),
+        of_pipeline("{source: tinny}"),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @"
+    clients/acme.yaml:1:1: there is nothing here where keys have to follow
+    clients/acme.yaml:2:1: `client` stands there twice
+    clients/acme.yaml:1:1: `pipelines` is missing
+    clients/acme.yaml:4:1: a second document begins here (`---`); a file holds one
+    clients/acme.yaml:1:1: must be a map, such as `{key: value}`
+    clients/acme.yaml:3:28: must be a whole number from 0 to 4294967295
+    clients/acme.yaml:3:31: must be `true` or `false`
+    clients/acme.yaml:3:33: `wait` must be one of skip, queue
+    clients/acme.yaml:3:42: must be a list, such as `[a, b]`
+    clients/acme.yaml: pipelines.x.source: no source named `tinny`
+    ");
+}
+
+#[test]
 fn a_wrong_region_is_told_where_it_is_written() {
     let told = |shared: &str, own: &str| {
         let (folder, _) = workspace(&format!("client: acme\n{own}pipelines: {}\n", "{}"));
@@ -176,7 +210,7 @@ fn a_transformation_that_cannot_be_taken_is_told_with_its_place() {
         ))
     };
     insta::assert_snapshot!(steps("[{hide: [a]}]"), @"clients/acme.yaml:5:45: unknown key `hide` (known keys: add, remove, rename, cast, hash, mask, time_zone, component)");
-    insta::assert_snapshot!(steps("[{cast: {amount: MONEY}}]"), @"clients/acme.yaml:5:60: unknown variant `MONEY`, expected one of STRING, INT64, FLOAT64, NUMERIC, BIGNUMERIC, BOOL, TIMESTAMP, DATE, DATETIME, TIME, JSON ()");
+    insta::assert_snapshot!(steps("[{cast: {amount: MONEY}}]"), @"clients/acme.yaml:5:60: `MONEY` must be one of STRING, INT64, FLOAT64, NUMERIC, BIGNUMERIC, BOOL, TIMESTAMP, DATE, DATETIME, TIME, JSON ()");
     insta::assert_snapshot!(steps("[{time_zone: {fields: [a], from: Mars}}]"), @"clients/acme.yaml: pipelines.xero.streams: stream `invoices`, transformations[0]: there is no time zone `Mars`; name one such as Europe/London ()");
 }
 

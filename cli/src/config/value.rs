@@ -63,9 +63,32 @@ pub(super) fn check_cron(at: &str, cron: &str) -> Result<(), ConfigError> {
             ),
         });
     }
+    if let Some(part) = cron
+        .split(|c| " \t,-/".contains(c))
+        .find(|part| !is_plain(part))
+    {
+        return Err(ConfigError::Invalid {
+            at: at.to_owned(),
+            problem: format!("`{cron}`: Cloud Scheduler does not know `{part}`"),
+            hint: Some(
+                "it knows numbers, `*`, `,`, `-`, `/`, and names such as `MON` and `JAN`".into(),
+            ),
+        });
+    }
     croner::Cron::from_str(cron)
         .map(|_| ())
         .map_err(|error| ConfigError::invalid(at, format!("`{cron}`: {error}")))
+}
+
+/// Cron as Unix has it: without the `L`, `W`, `#` and `?` that others added to it.
+fn is_plain(part: &str) -> bool {
+    const NAMES: [&str; 19] = [
+        "SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "JAN", "FEB", "MAR", "APR", "MAY", "JUN",
+        "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+    ];
+    part == "*"
+        || part.chars().all(|c| c.is_ascii_digit())
+        || NAMES.iter().any(|name| part.eq_ignore_ascii_case(name))
 }
 
 pub(super) fn time_zone(at: &str, name: &str) -> Result<String, ConfigError> {
@@ -192,6 +215,11 @@ mod tests {
         check_cron("cron", "*/5 2 * * 1-5").unwrap();
         check_cron("cron", "0 0 2 * * *").unwrap_err();
         check_cron("cron", "61 2 * * *").unwrap_err();
+        check_cron("cron", "0,30 2-6/2 * jan-MAR Mon").unwrap();
+        for others in ["0 2 L * *", "0 2 15W * *", "0 2 * * 1#2", "0 2 ? * *"] {
+            let error = check_cron("cron", others).unwrap_err().to_string();
+            assert!(error.contains("Cloud Scheduler does not know"), "{error}");
+        }
     }
 
     #[test]

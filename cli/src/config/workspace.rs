@@ -168,6 +168,7 @@ impl Workspace {
         }
         Manifest::built_in(name).unwrap_or_else(|| {
             Err(ConfigError::UnknownSource {
+                at: String::new(),
                 name: name.to_owned(),
                 known: self.source_names(),
             })

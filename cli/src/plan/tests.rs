@@ -17,6 +17,12 @@ fn secret(client: &str) -> Resource {
     })
 }
 
+fn account() -> Resource {
+    Resource::from(ServiceAccount {
+        owner: Owner::client("acme"),
+    })
+}
+
 fn one(address: Address, resource: Resource) -> Resources {
     Resources::from([(address, resource)])
 }
@@ -154,6 +160,18 @@ fn destroying_keeps_what_holds_data_and_the_apis() {
     let summary = plan.summary();
     assert_eq!((summary.delete, summary.keep), (1, 1));
     assert_eq!(plan.steps.len(), 2);
+}
+
+#[test]
+fn what_may_hold_data_and_is_declared_no_more_is_looked_into() {
+    let mut actual = one(Address::new(Kind::Secret, "gone"), secret("acme"));
+    actual.insert(Address::new(Kind::Secret, "stays"), secret("acme"));
+    actual.insert(Address::new(Kind::ServiceAccount, "gone"), account());
+    let declared = one(Address::new(Kind::Secret, "stays"), secret("acme"));
+    assert_eq!(
+        given_up(&actual, &declared),
+        [Address::new(Kind::Secret, "gone")]
+    );
 }
 
 #[test]

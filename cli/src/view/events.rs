@@ -52,6 +52,10 @@ impl Observer for Events<'_> {
         self.tell(fails(step, error));
     }
 
+    fn stopping(&mut self) {
+        self.tell(json!({"event": "stopping"}));
+    }
+
     fn finished(&mut self) {
         self.tell(json!({"event": "finished"}));
     }

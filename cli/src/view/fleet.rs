@@ -294,6 +294,10 @@ impl Observer for ClientObserver {
         self.event(fails(step, error));
     }
 
+    fn stopping(&mut self) {
+        self.event(json!({"event": "stopping"}));
+    }
+
     fn finished(&mut self) {
         self.event(json!({"event": "finished"}));
     }

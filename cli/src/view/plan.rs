@@ -112,8 +112,7 @@ fn step_lines(step: &Step, why: bool) -> Vec<String> {
         .max()
         .unwrap_or(0);
     let shown = changes.iter().map(|change| {
-        let before = change.before.as_deref().unwrap_or("(none)");
-        let after = change.after.as_deref().unwrap_or("(none)");
+        let (before, after) = (value(&change.before), value(&change.after));
         format!(
             "{:15}{:width$}  {DIM}{before}{DIM:#} -> {after}",
             "", change.field
@@ -121,6 +120,19 @@ fn step_lines(step: &Step, why: bool) -> Vec<String> {
     });
     let why = why.then(|| format!("{:15}{DIM}{}{DIM:#}", "", step.why()));
     std::iter::once(line).chain(why).chain(shown).collect()
+}
+
+/// On one line, and without what a terminal would take for orders.
+fn value(text: &Option<String>) -> String {
+    let shown = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    match text.as_deref() {
+        None => "(none)".to_owned(),
+        Some("") => "\"\"".to_owned(),
+        Some(text) => text.chars().map(shown).collect(),
+    }
 }
 
 fn sign(change: &Change) -> (&'static str, Style) {
@@ -196,6 +208,12 @@ mod tests {
             warnings: &[],
         };
         anstream::adapter::strip_str(&lines(&picture).join("\n")).to_string()
+    }
+
+    #[test]
+    fn a_value_stays_on_its_line() {
+        let told = [Some("a\n\u{1b}[2Jé"), Some(""), None].map(|it| value(&it.map(str::to_owned)));
+        assert_eq!(told, [r"a\n\u{1b}[2Jé", "\"\"", "(none)"]);
     }
 
     #[test]

@@ -6,6 +6,10 @@ use super::{DIM, GREEN, RED, View};
 use crate::apply::{ApplyError, Observer};
 use crate::plan::{Change, Step};
 
+/// Said when an apply is interrupted.
+pub(super) const STOPPING: &str =
+    "Interrupted: what is under way goes on to its end; again, and it stops at once.";
+
 /// Shows the steps of an apply.
 pub struct Progress<'a> {
     view: &'a mut View,
@@ -63,6 +67,10 @@ impl Observer for Progress<'_> {
 
     fn step_failed(&mut self, step: &Step, _: &ApplyError) {
         self.tell(format!("{RED}   failed{RED:#} {}", step.address));
+    }
+
+    fn stopping(&mut self) {
+        self.tell(STOPPING.to_owned());
     }
 
     fn finished(&mut self) {

@@ -48,6 +48,13 @@ fn task(mut template: Value) -> Value {
         .into_iter()
         .flatten()
     {
+        // What gcloud asks for beside a limit; v2 knows limits alone.
+        if let Some(resources) = container
+            .get_mut("resources")
+            .and_then(Value::as_object_mut)
+        {
+            resources.remove("requests");
+        }
         for variable in container["env"].as_array_mut().into_iter().flatten() {
             env(variable);
         }
@@ -125,7 +132,7 @@ mod tests {
                 "metadata": {"annotations": {"run.googleapis.com/execution-environment": "gen2"}},
                 "spec": {"taskCount": 2, "template": {"spec": {
                     "timeoutSeconds": "600", "serviceAccountName": "s", "maxRetries": 1,
-                    "containers": [{"image": "i", "env": [
+                    "containers": [{"image": "i", "resources": {"limits": {"cpu": "2"}, "requests": {"cpu": "2"}}, "env": [
                         {"name": "A", "value": "1"},
                         {"name": "B", "valueFrom": {"secretKeyRef": {"name": "x", "key": "latest"}}},
                     ]}],
@@ -137,7 +144,7 @@ mod tests {
             "template": {"labels": {}, "annotations": {}, "taskCount": 2, "template": {
                 "maxRetries": 1, "serviceAccount": "s", "timeout": "600s",
                 "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2",
-                "containers": [{"image": "i", "env": [
+                "containers": [{"image": "i", "resources": {"limits": {"cpu": "2"}}, "env": [
                     {"name": "A", "value": "1"},
                     {"name": "B", "valueSource": {"secretKeyRef": {"secret": "x", "version": "latest"}}},
                 ]}],
