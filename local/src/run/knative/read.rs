@@ -48,8 +48,17 @@ fn task(mut template: Value) -> Value {
         .into_iter()
         .flatten()
     {
-        for variable in container["env"].as_array_mut().into_iter().flatten() {
-            env(variable);
+        let variables = container.get_mut("env").and_then(Value::as_array_mut);
+        variables.into_iter().flatten().for_each(env);
+        let resources = container
+            .get_mut("resources")
+            .and_then(Value::as_object_mut);
+        if let Some(resources) = resources {
+            // v2 has none, and gcloud sends them empty.
+            let is_empty = |requests: &Value| requests.as_object().is_some_and(Map::is_empty);
+            if resources.get("requests").is_some_and(is_empty) {
+                resources.remove("requests");
+            }
         }
     }
     Value::Object(task)
@@ -144,5 +153,15 @@ mod tests {
             }},
         });
         assert_eq!(Value::Object(job(sent)), wanted);
+    }
+
+    #[test]
+    fn what_gcloud_leaves_empty_is_not_there() {
+        let container =
+            json!({"image": "i", "resources": {"limits": {"cpu": "2"}, "requests": {}}});
+        let spec = json!({"template": {"spec": {"containers": [container]}}});
+        let read = job(json!({"spec": {"template": {"spec": spec}}}));
+        let wanted = json!({"image": "i", "resources": {"limits": {"cpu": "2"}}});
+        assert_eq!(read["template"]["template"]["containers"], json!([wanted]));
     }
 }
