@@ -206,6 +206,16 @@ impl Fleet {
         broken.collect()
     }
 
+    /// Whether anything can be done for each client chosen: not where its file is wrong, or its
+    /// project could not be listed.
+    pub fn reached(&self) -> Vec<Outcome<()>> {
+        let sessions = self.sessions.iter().map(|session| Outcome {
+            client: session.client.name.clone(),
+            result: self.inventory(&session.client).map(drop),
+        });
+        sessions.chain(self.broken_outcomes()).collect()
+    }
+
     /// By the lists; what of it only the assets say is believed when its source says so too.
     async fn propose_one(&self, session: &Session, image: &Image) -> Result<Proposal, Failure> {
         let inventory = self.inventory(&session.client)?;

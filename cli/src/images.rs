@@ -19,6 +19,7 @@ use crate::target::Target;
 
 mod given;
 mod neighbours;
+pub mod pin;
 pub mod place;
 
 use neighbours::Neighbours;

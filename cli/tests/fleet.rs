@@ -412,6 +412,15 @@ fn an_upgrade_stops_at_the_wave_that_fails_and_gives_its_clients_their_image_bac
     let images: Vec<bool> = (0..5).map(|number| clients.image(number) == new).collect();
     assert_eq!(images, [true, false, false, false, false]);
 
+    // What the wave's end says takes it from those before alone: the wave itself has had it too.
+    let hint = format!("xetl rollback --all --from {new}");
+    assert!(stderr.contains(&hint), "{stderr}");
+    world.ok(&["rollback", "--all", "--from", &new, "--yes"]);
+    assert!((0..5).all(|number| clients.image(number) == old));
+    let unpinned = world.read("clients/c00.yaml");
+    let unpinned = unpinned.replace(&format!("image: {old}\n"), "");
+    world.write("clients/c00.yaml", &unpinned);
+
     clients.answer(|_| 200, 5);
     let (code, stdout, stderr) = upgrade("50%");
     assert_eq!(code, Some(0), "{stdout}{stderr}");
@@ -429,6 +438,57 @@ fn an_upgrade_stops_at_the_wave_that_fails_and_gives_its_clients_their_image_bac
             .ok(&["plan", "--client", "c04"])
             .contains("No changes")
     );
+}
+
+#[test]
+fn an_upgrade_is_for_those_that_can_be_reached_and_to_an_image_that_is_there() {
+    let clients = Clients::applied(3);
+    let world = &clients.world;
+    let image = clients.image(0);
+    let run = |arguments: &[&str]| {
+        let output = world.command(arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout) + &text(&output.stderr),
+        )
+    };
+    for (no_image, word) in [
+        ("latest".to_owned(), "pins no image"),
+        ("sha256:zz".to_owned(), "pins no image"),
+        (format!("sha256:{}", "0a".repeat(32)), "there is no image"),
+    ] {
+        let (code, said) = run(&["upgrade", "--all", "--yes", "--image", &no_image]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(word) && !said.contains("wave"), "{said}");
+    }
+
+    // All jobs run it, but no file pins it, as after a kill between the two.
+    world.write("clients/c02.yaml", "client: c02\npipelinez: {}\n");
+    let (code, said) = run(&["upgrade", "--all", "--yes", "--no-run", "--image", &image]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("unknown key `pipelinez`"), "{said}");
+    assert!(said.contains("1 of 3 clients failed: c02"), "{said}");
+    for client in ["c00", "c01"] {
+        let file = world.read(&format!("clients/{client}.yaml"));
+        assert!(file.contains(&format!("image: {image}")), "{file}");
+    }
+
+    // A project that cannot be seen is told, not passed over.
+    clients.call(
+        Method::POST,
+        "/_local/projects",
+        json!({"only": ["proj-a"]}),
+    );
+    let (code, said) = run(&["status", "--all"]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(
+        said.contains("c01: project `proj-b` does not exist"),
+        "{said}"
+    );
+    let (code, said) = run(&["rollback", "--where", "project=proj-b", "--yes"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("project `proj-b` does not exist"), "{said}");
 }
 
 #[test]

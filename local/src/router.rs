@@ -278,8 +278,10 @@ pub fn matches(template: &'static str, path: &str) -> Option<BTreeMap<&'static s
     // colon of `sha256:0f..` is part of a name.
     let last_has_verb = verb.is_none()
         && path.rsplit('/').next().is_some_and(|last| {
-            let verb = last.rsplit_once(':').map(|(_, verb)| verb);
-            verb.is_some_and(|verb| verb.chars().all(|c| c.is_ascii_alphabetic()))
+            let parts = last.rsplit_once(':');
+            parts.is_some_and(|(name, verb)| {
+                !name.ends_with("@sha256") && verb.chars().all(|c| c.is_ascii_alphabetic())
+            })
         });
     (rest.next().is_none() && !last_has_verb).then_some(variables)
 }
@@ -342,6 +344,7 @@ mod tests {
     fn a_digest_is_no_verb() {
         let found = matches("/v1/dockerImages/{image}", "/v1/dockerImages/i@sha256:0f").unwrap();
         assert_eq!(found["image"], "i@sha256:0f");
+        assert!(matches("/v1/dockerImages/{image}", "/v1/dockerImages/i@sha256:aa").is_some());
     }
 
     #[test]

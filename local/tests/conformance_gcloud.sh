@@ -146,7 +146,12 @@ jobs() {
     does gcloud run jobs update by-hand $at --tasks 1 --update-env-vars B=2
     is '1' gcloud run jobs describe by-hand $at --format 'value(spec.template.spec.taskCount)'
     # It has no bundle to read, so its one task fails; that is what gcloud says.
-    fails 'failed' gcloud run jobs execute by-hand $at --wait
+    fails 'execution failed' gcloud run jobs execute by-hand $at --wait
+    fails 'over' gcloud run jobs executions cancel "$(gcloud run jobs executions list $at --job by-hand --format 'value(metadata.name)')" $at
+    # As little as can be said of a job, and an empty map of what a container asks for.
+    does gcloud run jobs deploy bare $at --image "$image" --service-account $account --cpu 2
+    has 'Last updated on 2' gcloud run jobs describe bare $at
+    does gcloud run jobs delete bare $at
     has by-hand gcloud run jobs executions list $at --job by-hand --format 'value(metadata.name)'
     has acme-things gcloud run jobs list $at --format 'value(metadata.name)'
     does gcloud run jobs delete by-hand $at

@@ -1,5 +1,9 @@
 //! Who calls: application default credentials, or the target's fixed token.
 
+use std::env;
+use std::error::Error;
+use std::path::PathBuf;
+
 use google_cloud_auth::credentials::{
     Builder, CacheableResource, Credentials, CredentialsProvider, EntityTag,
 };
@@ -8,16 +12,45 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::CloudError;
+use crate::failure::{chain, root};
 use crate::target::Target;
 
 pub(super) fn of(target: &Target) -> Result<Credentials, CloudError> {
     match target.token() {
         Some(token) => Ok(Credentials::from(Fixed::new(token)?)),
-        None => Builder::default()
+        // A file that is no good fails whoever needs it, so that `doctor` can tell of it.
+        None => Ok(Builder::default()
             .build()
-            .map_err(|error| CloudError::Credentials {
-                problem: error.to_string(),
-            }),
+            .unwrap_or_else(|error| Credentials::from(Broken(error.to_string())))),
+    }
+}
+
+/// Where Google's libraries look for credentials.
+pub(super) fn file() -> Option<PathBuf> {
+    if let Some(path) = env::var_os("GOOGLE_APPLICATION_CREDENTIALS") {
+        return Some(path.into());
+    }
+    let folder = env::var_os("CLOUDSDK_CONFIG").map(PathBuf::from);
+    let folder = folder.or_else(|| Some(env::home_dir()?.join(".config/gcloud")));
+    Some(folder?.join("application_default_credentials.json"))
+}
+
+/// The error of credentials that gave no token.
+pub(super) fn failed(error: &(dyn Error + 'static)) -> CloudError {
+    judged(error, file().is_some_and(|path| path.is_file()))
+}
+
+/// Without the network, credentials that are well fail too. Without a file of them it is the
+/// metadata server that does not answer, and there are none.
+fn judged(error: &(dyn Error + 'static), has_file: bool) -> CloudError {
+    match is_passing(error) && has_file {
+        true => CloudError::Unreachable {
+            endpoint: "Google to sign in".to_owned(),
+            problem: root(error),
+        },
+        false => CloudError::Credentials {
+            problem: chain(error),
+        },
     }
 }
 
@@ -33,14 +66,35 @@ pub async fn access_token(target: &Target) -> Result<SecretString, CloudError> {
         })
 }
 
+/// Whether it, or what it comes of, may be another a moment later.
+fn is_passing(error: &(dyn Error + 'static)) -> bool {
+    let own = error.downcast_ref::<CredentialsError>();
+    own.is_some_and(CredentialsError::is_transient) || error.source().is_some_and(is_passing)
+}
+
 /// The headers that sign a request, the quota project among them.
 pub(super) async fn headers(credentials: &Credentials) -> Result<HeaderMap, CloudError> {
     match credentials.headers(http::Extensions::new()).await {
         Ok(CacheableResource::New { data, .. }) => Ok(data),
         Ok(CacheableResource::NotModified) => Ok(HeaderMap::new()),
-        Err(error) => Err(CloudError::Credentials {
-            problem: error.to_string(),
-        }),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Credentials that cannot be read, and why.
+#[derive(Debug)]
+struct Broken(String);
+
+impl CredentialsProvider for Broken {
+    async fn headers(
+        &self,
+        _: http::Extensions,
+    ) -> Result<CacheableResource<HeaderMap>, CredentialsError> {
+        Err(CredentialsError::from_msg(false, self.0.clone()))
+    }
+
+    async fn universe_domain(&self) -> Option<String> {
+        None
     }
 }
 
@@ -83,5 +137,28 @@ impl CredentialsProvider for Fixed {
 
     async fn universe_domain(&self) -> Option<String> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_network_nothing_is_said_against_credentials_that_are_there() {
+        let error = |is_transient| CredentialsError::from_msg(is_transient, "refused");
+        let wrapped = google_cloud_gax::error::Error::authentication(error(true));
+        let unreachable = |error: &CloudError| matches!(error, CloudError::Unreachable { .. });
+        assert!(unreachable(&judged(&error(true), true)));
+        assert!(unreachable(&judged(&wrapped, true)));
+        assert!(!unreachable(&judged(&error(true), false)));
+        assert!(!unreachable(&judged(&error(false), true)));
+    }
+
+    #[tokio::test]
+    async fn credentials_that_cannot_be_read_say_why() {
+        let broken = Credentials::from(Broken("line 1".to_owned()));
+        let error = headers(&broken).await.unwrap_err().to_string();
+        assert!(error.contains("line 1"), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use google_cloud_gax::error::Error as GaxError;
 use google_cloud_gax::error::rpc::{Code, StatusDetails};
 use serde_json::Value;
 
+use super::credentials;
 use crate::failure::{chain, root};
 
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +81,7 @@ impl CloudError {
     pub(super) fn of(what: &str, endpoint: Option<&str>, error: GaxError) -> CloudError {
         let what = what.to_owned();
         if error.is_authentication() {
-            return CloudError::Credentials {
-                problem: chain(&error),
-            };
+            return credentials::failed(&error);
         }
         if let Some(status) = error.status() {
             let message = status.message.clone();

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::path::PathBuf;
 
 use google_cloud_gax::paginator::ItemPaginator;
 use reqwest::Method;
 use reqwest::header::DATE;
 use serde::Deserialize;
 
+use super::credentials::file;
 use super::rest::{Body, Call};
 use super::{Cloud, CloudError, access_token};
 use crate::doctor::{SignIn, is_hidden};
@@ -35,31 +35,22 @@ pub async fn sign_in(target: &Target) -> Result<SignIn, CloudError> {
             ..SignIn::default()
         });
     }
-    let file = file_of_credentials().and_then(|path| std::fs::read(path).ok());
+    let file = file().and_then(|path| std::fs::read(path).ok());
     let file = file.and_then(|text| serde_json::from_slice::<File>(&text).ok());
     Ok(file.map_or_else(of_metadata, of_file))
 }
 
 /// Without a file Google's library asks a metadata server, and says only that it did not answer.
 fn plainly(error: CloudError) -> CloudError {
-    let file = file_of_credentials().filter(|path| path.is_file());
-    match (&error, file) {
-        (CloudError::Credentials { .. }, None) => CloudError::Credentials {
+    let is_named = env::var_os("GOOGLE_APPLICATION_CREDENTIALS").is_some();
+    let has_file = is_named || file().is_some_and(|path| path.is_file());
+    match (&error, has_file) {
+        (CloudError::Credentials { .. }, false) => CloudError::Credentials {
             problem: "there is no file of them, and this machine has no account of Google's"
                 .to_owned(),
         },
         _ => error,
     }
-}
-
-/// Where Google's libraries look for credentials.
-fn file_of_credentials() -> Option<PathBuf> {
-    if let Some(path) = env::var_os("GOOGLE_APPLICATION_CREDENTIALS") {
-        return Some(path.into());
-    }
-    let folder = env::var_os("CLOUDSDK_CONFIG").map(PathBuf::from);
-    let folder = folder.or_else(|| Some(env::home_dir()?.join(".config/gcloud")));
-    Some(folder?.join("application_default_credentials.json"))
 }
 
 fn of_file(file: File) -> SignIn {

@@ -238,6 +238,9 @@ pub fn plans(outcomes: &[Outcome<Planned>]) -> impl Iterator<Item = &Planned> {
 pub fn failed<T>(outcomes: &[Outcome<T>]) -> Result<(), Failure> {
     let failed = outcomes.iter().filter(|outcome| outcome.result.is_err());
     let names: Vec<String> = failed.map(|outcome| outcome.client.clone()).collect();
+    if let [only] = outcomes {
+        return only.result.as_ref().map(drop).map_err(Clone::clone);
+    }
     let sentence = match names.len() {
         0 => return Ok(()),
         count => format!(
@@ -246,6 +249,9 @@ pub fn failed<T>(outcomes: &[Outcome<T>]) -> Result<(), Failure> {
             first_few(&names)
         ),
     };
+    if names.len() == outcomes.len() {
+        return Err(Failure::new(Kind::Failed, sentence));
+    }
     let failure = Failure::new(Kind::Incomplete, sentence);
     Err(failure.hint("it was done for the others; the same command goes on from here"))
 }

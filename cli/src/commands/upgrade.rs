@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::execution::ExecutionState;
 use crate::failure::{Failure, Kind};
 use crate::fleet::{AT_ONCE as PLANS, Fleet, Outcome, Waves, each};
-use crate::images::Images;
+use crate::images::{Images, pin::Pin};
 use crate::plan::Plan;
 use crate::session::{Proposal, Session};
 use crate::view::{UpgradePicture, View, WavePicture};
@@ -28,7 +28,7 @@ pub struct UpgradeArgs {
     /// A digest (`sha256:...`) that is in each client's repository, or an image's full name with
     /// its digest [default: the runtime at hand, which is pushed]
     #[arg(long, value_name = "IMAGE")]
-    image: Option<String>,
+    image: Option<Pin>,
     /// How many clients have it after each wave; all after the last
     #[arg(long, value_name = "N,N,N%", default_value = "1,10,50%")]
     wave: Waves,
@@ -45,6 +45,9 @@ pub struct UpgradeArgs {
 pub struct RollbackArgs {
     #[command(flatten)]
     which: WhichArgs,
+    /// Only clients whose jobs run this image now: its digest, or a full name with it
+    #[arg(long, value_name = "IMAGE")]
+    from: Option<Pin>,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -68,11 +71,14 @@ pub async fn upgrade(
     args: &UpgradeArgs,
 ) -> Result<(), Failure> {
     let fleet = fleet::listed(context, &args.which.selection()?).await?;
-    fleet::failed(&fleet.broken_outcomes::<()>())?;
-    let turns = turns(&fleet, |_| Some(args.image.clone())).await?;
+    let reached = reached(view, &fleet)?;
+    let image = args.image.as_ref().map(ToString::to_string);
+    let turns = turns(&fleet, |_| Some(image.clone())).await?;
+    are_there(&turns).await?;
     let waves = args.wave.of(turns.len());
     let Some(image) = turns.first().map(|turn| turn.image()) else {
-        return Ok(view.line("All have that image.")?);
+        view.line("All have that image.")?;
+        return fleet::failed(&reached);
     };
     let picture = UpgradePicture {
         image: &image,
@@ -96,9 +102,10 @@ pub async fn upgrade(
             continue;
         }
         let back = each_turn(&turns[wave.clone()], async |turn| undo(turn).await).await;
-        return Err(stopped(&told, &failed, &back, &waves, number));
+        return Err(stopped(&told, &failed, &back, &waves, &image));
     }
-    Ok(view.upgraded(&picture)?)
+    view.upgraded(&picture)?;
+    fleet::failed(&reached)
 }
 
 pub async fn rollback(
@@ -107,8 +114,9 @@ pub async fn rollback(
     args: &RollbackArgs,
 ) -> Result<(), Failure> {
     let fleet = fleet::listed(context, &args.which.selection()?).await?;
-    fleet::failed(&fleet.broken_outcomes::<()>())?;
-    let turns = turns(&fleet, |session| before(&fleet, session).map(Some)).await?;
+    let reached = reached(view, &fleet)?;
+    let from = args.from.as_ref();
+    let turns = turns(&fleet, |session| before(&fleet, session, from).map(Some)).await?;
     if turns.is_empty() {
         return Err(Failure::new(Kind::Usage, "there is nothing to go back to")
             .hint("a job keeps the image it had before its last change; none of these has one"));
@@ -120,12 +128,54 @@ pub async fn rollback(
     if !agree(view, args.yes, "Do this?")? {
         return Ok(());
     }
-    let done = each_turn(&turns, async |turn| change(turn).await).await;
-    fleet::failed(&done)?;
-    Ok(view.line(format!(
-        "Done: {} clients have the image they had before. Their files pin it.",
-        done.len()
-    ))?)
+    let mut done = each_turn(&turns, async |turn| change(turn).await).await;
+    let good = done.iter().filter(|it| it.result.is_ok()).count();
+    view.line(format!(
+        "Done: {} the image they had before. Their files pin it.",
+        have(good)
+    ))?;
+    told_failures(view, &done);
+    done.extend(reached.into_iter().filter(|it| it.result.is_err()));
+    fleet::failed(&done)
+}
+
+/// Which clients can be changed at all; says why the others cannot.
+fn reached(view: &mut View, fleet: &Fleet) -> Result<Vec<Outcome<()>>, Failure> {
+    let reached = fleet.reached();
+    if reached.len() > 1 {
+        told_failures(view, &reached);
+    }
+    match reached.iter().all(|it| it.result.is_err()) {
+        true => fleet::failed(&reached).map(|()| reached),
+        false => Ok(reached),
+    }
+}
+
+fn told_failures(view: &mut View, outcomes: &[Outcome<()>]) {
+    for failure in failures(outcomes) {
+        view.note(format!("  ! {failure}"));
+    }
+}
+
+fn have(clients: usize) -> String {
+    match clients {
+        1 => "1 client has".to_owned(),
+        count => format!("{count} clients have"),
+    }
+}
+
+/// An image that is pinned and not there is found before the first client gets it.
+async fn are_there(turns: &[Turn<'_>]) -> Result<(), Failure> {
+    let pinned = turns.iter().map(|turn| &turn.images);
+    let pinned: BTreeMap<&str, &Images> = pinned
+        .filter_map(|images| Some((images.pinned()?, images)))
+        .collect();
+    let looks = stream::iter(pinned.into_values().map(Images::check));
+    looks
+        .buffer_unordered(AT_ONCE)
+        .map_ok(drop)
+        .try_collect()
+        .await
 }
 
 /// The clients that change, each with its plan; `wanted` gives no image where it stays as it is.
@@ -135,7 +185,9 @@ async fn turns<'a>(
 ) -> Result<Vec<Turn<'a>>, Failure> {
     let mut packed = None;
     let mut wants = Vec::new();
-    for session in &fleet.sessions {
+    let listed = fleet.sessions.iter();
+    let listed = listed.filter(|session| fleet.inventory(&session.client).is_ok());
+    for session in listed {
         if let Some(pin) = wanted(session) {
             let pinned = session.pinned(pin.as_deref());
             let images = Images::shared(&pinned, &mut packed)?;
@@ -148,7 +200,9 @@ async fn turns<'a>(
             let inventory = fleet.inventory(&session.client)?;
             let proposal = pinned.propose_from(inventory, &images.image()).await?;
             let plan = proposal.plan.of_image();
-            Ok::<_, Failure>((!plan.is_empty()).then(|| Turn {
+            // A job may have it without its file saying so, after a kill between the two.
+            let is_turn = !plan.is_empty() || session.client.pin != pin;
+            Ok::<_, Failure>(is_turn.then(|| Turn {
                 session,
                 pin,
                 images,
@@ -160,9 +214,11 @@ async fn turns<'a>(
     Ok(turns.into_iter().flatten().collect())
 }
 
-/// The image a client's jobs had before, as its file pins it.
-fn before(fleet: &Fleet, session: &Session) -> Option<String> {
-    let mut jobs = fleet.jobs(session);
+/// The image a client's jobs had before, as its file pins it; of those that run `from` only.
+fn before(fleet: &Fleet, session: &Session, from: Option<&Pin>) -> Option<String> {
+    let mut jobs = fleet
+        .jobs(session)
+        .filter(|listed| from.is_none_or(|from| from.is_of(&listed.job.image)));
     let image = jobs.find_map(|listed| listed.previous_image.as_deref())?;
     Some(session.pin_of(image).to_owned())
 }
@@ -278,7 +334,7 @@ fn stopped(
     failed: &[Outcome<()>],
     back: &[Outcome<()>],
     waves: &[Range<usize>],
-    number: usize,
+    image: &str,
 ) -> Failure {
     let told: Vec<String> = failures(failed).take(5).collect();
     let sentence = format!(
@@ -290,13 +346,15 @@ fn stopped(
         told.join("\n       ")
     );
     let left: Vec<String> = failures(back).collect();
-    let kept = waves[number].start;
-    let hint = match left.is_empty() {
-        true => format!(
-            "the wave has its image back; {kept} clients of the waves before keep the new one, \
-             `xetl rollback` takes it from them"
+    let kept = waves[wave.number - 1].start;
+    let hint = match (left.is_empty(), kept) {
+        (true, 0) => "the wave has its image back, and no other client has the new one".to_owned(),
+        (true, kept) => format!(
+            "the wave has its image back; of the waves before {} the new one still: \
+             `xetl rollback --all --from {image}` takes it from them",
+            have(kept)
         ),
-        false => format!(
+        (false, _) => format!(
             "these could not be given their image back: {}",
             left.join("; ")
         ),

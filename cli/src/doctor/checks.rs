@@ -11,6 +11,10 @@ const CLOCK_DOUBTFUL: i64 = 60;
 pub fn credentials(facts: &Facts) -> Finding {
     let sign_in = match &facts.sign_in {
         Ok(sign_in) => sign_in,
+        Err(error @ CloudError::Unreachable { .. }) => {
+            let sentence = format!("{}; look at the network and any proxy", chain(error));
+            return Finding::new("credentials", Level::Problem, sentence);
+        }
         Err(error) => {
             return Finding::new("credentials", Level::Problem, chain(error))
                 .mend("gcloud auth application-default login");

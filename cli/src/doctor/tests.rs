@@ -192,6 +192,24 @@ fn without_credentials_only_this_machine_is_looked_at() {
 }
 
 #[test]
+fn nobody_is_sent_to_sign_in_where_the_network_is_down() {
+    let facts = Facts {
+        sign_in: Err(CloudError::Unreachable {
+            endpoint: "Google to sign in".to_owned(),
+            problem: "Connection refused".to_owned(),
+        }),
+        cloud: None,
+        ..healthy()
+    };
+    let finding = &examine(&facts)[0];
+    assert_eq!(
+        (finding.level, finding.mend.as_deref()),
+        (Level::Problem, None)
+    );
+    assert!(finding.sentence.contains("cannot reach Google to sign in"));
+}
+
+#[test]
 fn only_apis_are_mended_by_itself() {
     let mut facts = healthy();
     if let Some(cloud) = &mut facts.cloud {

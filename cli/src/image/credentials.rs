@@ -13,7 +13,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -49,7 +49,9 @@ pub enum CredentialsError {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Config {
+    #[serde(deserialize_with = "null_as_none")]
     auths: BTreeMap<String, Entry>,
+    #[serde(deserialize_with = "null_as_none")]
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
 }
@@ -58,8 +60,20 @@ struct Config {
 #[serde(default)]
 struct Entry {
     auth: Option<SecretString>,
+    /// In place of `auth`, as Kubernetes and podman's kin write it.
+    username: Option<String>,
+    password: Option<SecretString>,
     #[serde(rename = "identitytoken")]
     identity: Option<SecretString>,
+}
+
+/// Go writes an empty map as `null`.
+fn null_as_none<'d, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'d>,
+    T: Default + Deserialize<'d>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// What a helper answers.
@@ -139,7 +153,7 @@ impl Config {
 
 impl Entry {
     fn has_login(&self) -> bool {
-        self.auth.is_some() || self.identity.is_some()
+        self.auth.is_some() || self.identity.is_some() || self.username.is_some()
     }
 
     fn login(&self) -> Login {
@@ -156,6 +170,11 @@ impl Entry {
             let (user, password) = pair.split_once(':')?;
             Some(basic(user, password))
         });
+        let apart = || {
+            let password = self.password.as_ref()?.expose_secret();
+            Some(basic(self.username.as_deref()?, password))
+        };
+        let pair = pair.or_else(apart);
         pair.map_or(Login::Anonymous, Login::Basic)
     }
 }
@@ -289,6 +308,18 @@ mod tests {
             entry(json!({"auth": "?"})).login(),
             Login::Anonymous
         ));
+    }
+
+    #[test]
+    fn a_user_and_a_password_may_stand_apart() {
+        let config = config(json!({
+            "auths": {"r.dev": {"username": "me", "password": "s"}}, "credHelpers": null, "credsStore": "pass",
+        }));
+        assert_eq!(config.origin("r.dev"), Origin::Entry("r.dev".to_owned()));
+        let Login::Basic(basic) = config.auths["r.dev"].login() else {
+            panic!("no login")
+        };
+        assert_eq!((&*basic.user, basic.password.expose_secret()), ("me", "s"));
     }
 
     #[test]

@@ -161,13 +161,16 @@ impl Registry {
     /// The digest the registry keeps under a tag or digest, if any.
     pub async fn manifest_digest(&self, reference: &str) -> Result<Option<String>, RegistryError> {
         let url = self.url(&format!("manifests/{reference}"));
-        let found = self.find("HEAD of the manifest", url).await?;
-        // The header is optional in the specification; a digest that was asked for is the answer.
-        let asked = reference.starts_with("sha256:").then_some(reference);
-        Ok(found.and_then(|reply| {
-            let digest = header(&reply, "docker-content-digest");
-            digest.or(asked).map(str::to_owned)
-        }))
+        let Some(reply) = self.find("HEAD of the manifest", url).await? else {
+            return Ok(None);
+        };
+        // The header is optional in the specification: then a digest that was asked for is the
+        // answer, and under a tag the manifest itself has to be read.
+        match header(&reply, "docker-content-digest") {
+            Some(digest) => Ok(Some(digest.to_owned())),
+            None if reference.starts_with("sha256:") => Ok(Some(reference.to_owned())),
+            None => Ok(Some(self.manifest(reference).await?.digest)),
+        }
     }
 
     /// A manifest or index; its bytes are those of the digest that was asked for.

@@ -1,5 +1,6 @@
 //! How the runs of many clients look.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use super::{DIM, View};
 use crate::execution::{ExecutionState, LatestRun, Started};
 use crate::failure::Failure;
 use crate::fleet::Outcome;
+use crate::names::first_few;
 use xetl_runtime::progress::grouped;
 
 /// How many clients are doing.
@@ -119,6 +121,9 @@ impl View {
         for (client, failure) in status.broken {
             self.line(format!("{client}: {}", failure.sentence))?;
         }
+        for reason in unknown(status.runs) {
+            self.line(reason)?;
+        }
         let counts: Vec<String> = WORDS
             .iter()
             .map(|word| {
@@ -156,6 +161,25 @@ impl View {
             count => format!("{count} executions done, {} rows.", grouped(rows)),
         })
     }
+}
+
+/// Why nothing is known of some, each reason once.
+fn unknown(runs: &[PipelineRun]) -> impl Iterator<Item = String> {
+    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for run in runs {
+        if let Err(reason) = &run.is_there {
+            // The place of a client's own file stands before what is alike for all.
+            let reason = reason
+                .split_once(": ")
+                .map_or(&**reason, |(_, reason)| reason);
+            let clients = reasons.entry(reason).or_default();
+            if clients.last() != Some(&run.client) {
+                clients.push(run.client.clone());
+            }
+        }
+    }
+    let reasons = reasons.into_iter();
+    reasons.map(|(reason, clients)| format!("{}: {reason}", first_few(&clients)))
 }
 
 fn outcome_json(outcome: &Outcome<Vec<Started>>) -> Value {

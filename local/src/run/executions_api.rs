@@ -85,17 +85,23 @@ async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
 
 async fn cancel(cloud: Arc<Cloud>, request: Request) -> Reply {
     let execution = named(&cloud, &request, "run.executions.cancel")?;
-    if !executor::cancel(&cloud, &execution.name) {
-        return Err(ApiError::failed_precondition(format!(
-            "Execution '{}' is over and cannot be cancelled.",
-            execution.id()
-        )));
-    }
+    stop(&cloud, &execution)?;
     let shown = any(KIND, execution.view());
     let operation = cloud
         .operations
         .done(&parent(&request), shown.clone(), Ok(shown))?;
     Ok(Json(operation).into_response())
+}
+
+/// Has the tasks of an execution end, unless it is over.
+pub fn stop(cloud: &Cloud, execution: &Execution) -> Result<(), ApiError> {
+    match executor::cancel(cloud, &execution.name) {
+        true => Ok(()),
+        false => Err(ApiError::failed_precondition(format!(
+            "Execution '{}' is over and cannot be cancelled.",
+            execution.id()
+        ))),
+    }
 }
 
 async fn delete(cloud: Arc<Cloud>, request: Request) -> Reply {

@@ -22,7 +22,7 @@ pub async fn status(
         runs: &runs,
         broken: &fleet.broken,
     })?;
-    super::failed(&fleet.broken_outcomes::<()>())
+    super::failed(&fleet.reached())
 }
 
 fn runs_of<'a>(fleet: &'a Fleet, session: &'a Session) -> Vec<PipelineRun> {

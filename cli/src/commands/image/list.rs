@@ -81,12 +81,26 @@ async fn of_repository(
         .to_read();
     let mut tags = registry.tags().await?;
     tags.retain(|tag| !is_list_of_referrers(tag));
-    let found: Vec<StoredImage> = stream::iter(tags)
-        .map(|tag| tagged(&registry, tag))
+    // Some registries list them in another order each time.
+    tags.sort();
+    let found: Vec<Option<StoredImage>> = stream::iter(tags)
+        .map(|tag| still_there(&registry, tag))
         .buffered(AT_A_TIME)
         .try_collect()
         .await?;
+    let found = found.into_iter().flatten().collect();
     Ok(view.images(&place.name(), &merged(found), None)?)
+}
+
+/// None where the tag was taken away since it was listed.
+async fn still_there(
+    registry: &Registry,
+    tag: String,
+) -> Result<Option<StoredImage>, RegistryError> {
+    match tagged(registry, tag).await {
+        Err(error) if error.is_absent() => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 async fn tagged(registry: &Registry, tag: String) -> Result<StoredImage, RegistryError> {

@@ -75,6 +75,22 @@ impl RegistryError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            RegistryError::Refused {
+                host, status: 401, ..
+            } if !host.ends_with("-docker.pkg.dev") => {
+                return Some(format!(
+                    "sign in with `docker login {host}`, or set XETL_REGISTRY_USER and \
+                     XETL_REGISTRY_PASSWORD (of a copy's source XETL_SOURCE_USER and XETL_SOURCE_PASSWORD)"
+                ));
+            }
+            RegistryError::Answer {
+                after: Some(after), ..
+            } if *after > LONGEST_ASKED => {
+                return Some(format!(
+                    "it asks to be left alone for {} s; the same command goes on then",
+                    after.as_secs()
+                ));
+            }
             // A missing repository, a disabled API and a missing role look alike from here.
             RegistryError::Refused { pushing: true, .. } => {
                 "does the repository exist, and may you push to it (roles/artifactregistry.writer)?"
@@ -114,6 +130,14 @@ impl RegistryError {
             }
             _ => Some(wait),
         }
+    }
+
+    /// Whether it is about who asks, and not about what is asked.
+    pub(super) fn refuses_caller(&self) -> bool {
+        matches!(
+            self,
+            RegistryError::Refused { .. } | RegistryError::Challenge { .. }
+        )
     }
 
     pub(super) fn status(&self) -> Option<u16> {

@@ -24,7 +24,13 @@ impl Registry {
         let mut url = self.url(&format!("referrers/{digest}"));
         let mut found = Referrers::default();
         for _ in 0..MOST_PAGES {
-            let Some(page) = self.page("GET of the referrers", url).await? else {
+            let page = match self.page("GET of the referrers", url).await {
+                Ok(page) => page,
+                // Registries without such lists take the path for a wrong one.
+                Err(error) if matches!(error.status(), Some(400 | 406)) => None,
+                Err(error) => return Err(error),
+            };
+            let Some(page) = page else {
                 break;
             };
             let Some(list) = index(page.body) else {

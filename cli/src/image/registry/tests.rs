@@ -139,7 +139,66 @@ async fn a_registry_that_asks_for_an_hour_is_not_waited_for() {
         .mount(&server)
         .await;
     let asked = registry(&server, Login::Anonymous).manifest("latest").await;
-    assert_eq!(asked.unwrap_err().status(), Some(429));
+    let error = asked.unwrap_err();
+    assert_eq!(error.status(), Some(429));
+    assert!(error.hint().unwrap().contains("for 3600 s"));
+}
+
+#[tokio::test]
+async fn without_a_digest_in_the_header_the_manifest_under_a_tag_is_read() {
+    let server = MockServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let document = image(&folder).document();
+    Mock::given(method("HEAD"))
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&server)
+        .await;
+    let body = document.bytes.to_vec();
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(200).set_body_raw(body, &document.media_type))
+        .mount(&server)
+        .await;
+    let registry = registry(&server, Login::Anonymous);
+    let found = registry.manifest_digest("v1").await;
+    assert_eq!(found.unwrap(), Some(document.digest));
+}
+
+#[tokio::test]
+async fn a_registry_that_knows_no_referrers_may_call_the_question_wrong() {
+    let server = MockServer::start().await;
+    Mock::given(path_regex("/referrers/"))
+        .respond_with(ResponseTemplate::new(400))
+        .mount(&server)
+        .await;
+    let registry = registry(&server, Login::Anonymous);
+    let found = registry.referrers("sha256:00").await;
+    assert!(found.unwrap().manifests.is_empty());
+}
+
+#[tokio::test]
+async fn a_mount_that_is_refused_with_401_becomes_an_upload() {
+    let server = MockServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(&folder);
+    let neighbour = Mock::given(method("HEAD")).and(path_regex("/p/other/blobs/"));
+    neighbour
+        .respond_with(ResponseTemplate::new(200))
+        .with_priority(1)
+        .mount(&server)
+        .await;
+    Mock::given(query_param("from", "p/other"))
+        .respond_with(ResponseTemplate::new(401))
+        .with_priority(1)
+        .mount(&server)
+        .await;
+    empty_registry(&server, &image, "/upload/1").await;
+    Mock::given(path("/upload/1"))
+        .respond_with(ResponseTemplate::new(201))
+        .expect(2)
+        .mount(&server)
+        .await;
+    let registry = registry(&server, Login::Anonymous).beside(vec!["p/other".to_owned()]);
+    registry.push(&package(&image), None).await.unwrap();
 }
 
 #[tokio::test]

@@ -113,7 +113,13 @@ impl Registry {
         let post = || self.http.post(url.clone()).body("");
         let reply = self
             .patiently(|| async { self.send(step, post()).await })
-            .await?;
+            .await;
+        let reply = match reply {
+            Ok(reply) => reply,
+            // Whoever may push here may not read there, and is told so with 401.
+            Err(error) if error.refuses_caller() => return Ok(Mounted::Refused),
+            Err(error) => return Err(error),
+        };
         Ok(match reply.status() {
             StatusCode::CREATED => Mounted::Done,
             StatusCode::ACCEPTED => Mounted::Upload(self.place(&reply)?),

@@ -14,10 +14,10 @@ use crate::policy;
 use crate::router::{Reply, Request, Route};
 use crate::run::execution::Execution;
 use crate::run::job::Job;
-use crate::run::jobs_api;
 use crate::run::spec::JobSpec;
 use crate::run::start::{RunRequest, start};
 use crate::run::{check, executor};
+use crate::run::{executions_api, jobs_api};
 
 pub fn routes() -> Vec<Route> {
     const JOBS: &str = "/apis/run.googleapis.com/v1/namespaces/{project}/jobs";
@@ -42,11 +42,17 @@ pub fn routes() -> Vec<Route> {
         ),
         Route::new(Method::GET, EXECUTION, get_execution),
         Route::new(Method::DELETE, EXECUTION, delete_execution),
+        Route::new(
+            Method::POST,
+            "/apis/run.googleapis.com/v1/namespaces/{project}/executions/{execution}:cancel",
+            cancel_execution,
+        ),
     ]
 }
 
-/// Where a request goes: `projects/P/locations/L`, of the host `L-run.googleapis.com`.
-fn parent(request: &Request) -> Result<String, ApiError> {
+/// Where a request goes: `projects/P/locations/L`, of the host `L-run.googleapis.com`. The
+/// namespace may be the project's number, as it is in what is shown.
+fn parent(cloud: &Cloud, request: &Request) -> Result<String, ApiError> {
     let host = request.uri.host().or_else(|| request.header("host"));
     let location = host.and_then(|host| host.split('.').next()?.strip_suffix("-run"));
     let location = location.ok_or_else(|| {
@@ -54,10 +60,8 @@ fn parent(request: &Request) -> Result<String, ApiError> {
             "Cloud Run's API v1 has its location in the host: LOCATION-run.googleapis.com",
         )
     })?;
-    Ok(format!(
-        "projects/{}/locations/{location}",
-        request.var("project")
-    ))
+    let project = cloud.projects.id(request.var("project"))?;
+    Ok(format!("projects/{project}/locations/{location}"))
 }
 
 fn namespace(cloud: &Cloud, request: &Request) -> Result<String, ApiError> {
@@ -65,7 +69,7 @@ fn namespace(cloud: &Cloud, request: &Request) -> Result<String, ApiError> {
 }
 
 fn job(cloud: &Cloud, request: &Request, permission: &str) -> Result<Job, ApiError> {
-    let name = format!("{}/jobs/{}", parent(request)?, request.var("job"));
+    let name = format!("{}/jobs/{}", parent(cloud, request)?, request.var("job"));
     policy::require(cloud, &request.caller, &name, permission)?;
     let found = cloud.run.jobs.get(&name);
     found.ok_or_else(|| jobs_api::no_job(&name))
@@ -83,7 +87,7 @@ fn show_job(cloud: &Cloud, request: &Request, name: &str) -> Reply {
 
 /// A job that is made but not ready says so itself.
 async fn create(cloud: Arc<Cloud>, mut request: Request) -> Reply {
-    let parent = parent(&request)?;
+    let parent = parent(&cloud, &request)?;
     policy::require(&cloud, &request.caller, &parent, "run.jobs.create")?;
     let body: Value = request.json().await?;
     let id = body["metadata"]["name"]
@@ -118,7 +122,7 @@ async fn get(cloud: Arc<Cloud>, request: Request) -> Reply {
 }
 
 async fn list(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let parent = parent(&request)?;
+    let parent = parent(&cloud, &request)?;
     policy::require(&cloud, &request.caller, &parent, "run.jobs.list")?;
     let namespace = namespace(&cloud, &request)?;
     let jobs = cloud.run.jobs.list(&format!("{parent}/jobs/")).into_iter();
@@ -154,7 +158,7 @@ fn execution_at(cloud: &Cloud, name: &str) -> Result<Execution, ApiError> {
 
 /// An execution by its own name, which has its job's at the beginning.
 fn execution(cloud: &Cloud, request: &Request, permission: &str) -> Result<Execution, ApiError> {
-    let parent = parent(request)?;
+    let parent = parent(cloud, request)?;
     policy::require(cloud, &request.caller, &parent, permission)?;
     let id = request.var("execution");
     let all = cloud
@@ -179,7 +183,7 @@ async fn get_execution(cloud: Arc<Cloud>, request: Request) -> Reply {
 
 /// Newest first; `labelSelector=run.googleapis.com/job=J` asks for those of a job.
 async fn list_executions(cloud: Arc<Cloud>, request: Request) -> Reply {
-    let parent = parent(&request)?;
+    let parent = parent(&cloud, &request)?;
     policy::require(&cloud, &request.caller, &parent, "run.executions.list")?;
     let selector = request.query("labelSelector").unwrap_or_default();
     let of_job = selector.split_once("run.googleapis.com/job");
@@ -200,6 +204,12 @@ async fn list_executions(cloud: Arc<Cloud>, request: Request) -> Reply {
     let all = all.iter().map(|it| show::execution(&it.view(), &namespace));
     let all: Vec<Value> = all.collect();
     Ok(Json(show::list("ExecutionList", &all)).into_response())
+}
+
+async fn cancel_execution(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let execution = execution(&cloud, &request, "run.executions.cancel")?;
+    executions_api::stop(&cloud, &execution)?;
+    show_execution(&cloud, &request, &execution_at(&cloud, &execution.name)?)
 }
 
 async fn delete_execution(cloud: Arc<Cloud>, request: Request) -> Reply {

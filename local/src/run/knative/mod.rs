@@ -16,3 +16,5 @@ const CLIENT_VERSION: &str = "run.googleapis.com/client-version";
 const STAGE: &str = "run.googleapis.com/launch-stage";
 const ENVIRONMENT: &str = "run.googleapis.com/execution-environment";
 const LOCATION: &str = "cloud.googleapis.com/location";
+/// A label of a job's.
+const UPDATED: &str = "run.googleapis.com/lastUpdatedTime";

@@ -48,15 +48,14 @@ fn task(mut template: Value) -> Value {
         .into_iter()
         .flatten()
     {
-        // What gcloud asks for beside a limit; v2 knows limits alone.
-        if let Some(resources) = container
+        let variables = container.get_mut("env").and_then(Value::as_array_mut);
+        variables.into_iter().flatten().for_each(env);
+        let resources = container
             .get_mut("resources")
-            .and_then(Value::as_object_mut)
-        {
+            .and_then(Value::as_object_mut);
+        if let Some(resources) = resources {
+            // What gcloud asks for beside a limit, or sends empty; v2 knows limits alone.
             resources.remove("requests");
-        }
-        for variable in container["env"].as_array_mut().into_iter().flatten() {
-            env(variable);
         }
     }
     Value::Object(task)
@@ -151,5 +150,15 @@ mod tests {
             }},
         });
         assert_eq!(Value::Object(job(sent)), wanted);
+    }
+
+    #[test]
+    fn what_gcloud_leaves_empty_is_not_there() {
+        let container =
+            json!({"image": "i", "resources": {"limits": {"cpu": "2"}, "requests": {}}});
+        let spec = json!({"template": {"spec": {"containers": [container]}}});
+        let read = job(json!({"spec": {"template": {"spec": spec}}}));
+        let wanted = json!({"image": "i", "resources": {"limits": {"cpu": "2"}}});
+        assert_eq!(read["template"]["template"]["containers"], json!([wanted]));
     }
 }

@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{CLIENT, CLIENT_VERSION, ENVIRONMENT, LOCATION, STAGE};
+use super::{CLIENT, CLIENT_VERSION, ENVIRONMENT, LOCATION, STAGE, UPDATED};
 
 /// A job; `namespace` is its project.
 pub fn job(v2: &Value, namespace: &str) -> Value {
     let mut metadata = metadata(v2, namespace);
     note(&mut metadata, STAGE, &v2["launchStage"]);
+    metadata["labels"][UPDATED] = v2["updateTime"].clone();
     let template = json!({
         "metadata": {"labels": v2["template"]["labels"], "annotations": annotations(&v2["template"])},
         "spec": execution_spec(&v2["template"]),
