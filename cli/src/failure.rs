@@ -15,6 +15,7 @@ use crate::image::ImageError;
 use crate::image::credentials::CredentialsError;
 use crate::image::registry::RegistryError;
 use crate::local::LocalError;
+use crate::plan::Refusal;
 use crate::questions::AnswerError;
 
 /// What went wrong, by what a script may want to do about it.
@@ -229,11 +230,20 @@ impl From<ApplyError> for Failure {
                 Failure::new(Kind::Interrupted, "interrupted").hint(how_far(done, left))
             }
             ApplyError::MissingValues { .. } => Failure::of(Kind::Incomplete, &error),
-            ApplyError::Refused { .. } => {
-                Failure::of(Kind::Failed, &error).hint("nothing was changed")
+            ApplyError::Refused { ref reason, .. } => {
+                Failure::of(Kind::Failed, &error).hint(refused(reason))
             }
             error => Failure::of(Kind::Failed, &error),
         }
+    }
+}
+
+fn refused(reason: &Refusal) -> &'static str {
+    match reason {
+        Refusal::Fixed { .. } => {
+            "nothing was changed; declare it as it is, or copy what it holds and delete it yourself"
+        }
+        Refusal::Foreign { .. } => "nothing was changed; give one of the two another name",
     }
 }
 
