@@ -15,6 +15,7 @@ use crate::desired::{Image, not_watched, unwatched};
 use crate::failure::{Failure, Kind as FailureKind};
 use crate::images::Images;
 use crate::names;
+use crate::plan::moved;
 use crate::plan::quota::{self, Place};
 use crate::plan::{Change, Plan};
 use crate::resource::Kind;
@@ -294,8 +295,23 @@ impl Fleet {
         unknown
             .into_iter()
             .chain(unwatched)
+            .chain(self.left_in_projects())
             .chain(warnings)
             .collect()
+    }
+
+    /// Clients that moved to another project, whose jobs go on in one that other clients are in.
+    fn left_in_projects(&self) -> impl Iterator<Item = String> {
+        let clients = self.sessions.iter().map(|session| &session.client);
+        clients.flat_map(|client| {
+            let others = self.projects.iter();
+            let others = others.filter(|(project, _)| **project != client.project);
+            let former = others.filter(|(_, it)| {
+                it.as_ref()
+                    .is_ok_and(|inventory| inventory.has_jobs_of(&client.name))
+            });
+            former.map(|(former, _)| moved::left_in_project(&client.name, former))
+        })
     }
 
     /// The jobs of a client's pipelines that are there, where its project could be listed.

@@ -609,3 +609,22 @@ fn jobs_made_by_hand_are_adopted_by_their_names() {
             .contains("job `etl-globex-things` belongs to client `other`")
     );
 }
+
+#[test]
+fn a_client_that_moved_to_another_project_is_said_to_go_on_in_the_one_it_was_in() {
+    let clients = Clients::new(3);
+    let world = &clients.world;
+    world.ok(&["apply", "--all", "--yes"]);
+    let settled = world.json(&["plan", "--all"]);
+    assert_eq!(settled["warnings"], json!([]));
+    let file = world.read("clients/c00.yaml");
+    let moved = file.replace("project: proj-a", "project: proj-b");
+    assert_ne!(moved, file);
+    world.write("clients/c00.yaml", &moved);
+    let plan = world.json(&["plan", "--all"]);
+    let warnings = plan["warnings"].to_string();
+    assert!(
+        warnings.contains("client c00 still has jobs in project proj-a"),
+        "{warnings}"
+    );
+}

@@ -139,6 +139,12 @@ impl Inventory {
             .collect()
     }
 
+    /// Whether there are jobs of a client in the regions that were listed.
+    pub fn has_jobs_of(&self, client: &str) -> bool {
+        let mut jobs = self.regions.values().flat_map(|it| it.jobs.values());
+        jobs.any(|it| it.job.owner.client.as_deref() == Some(client))
+    }
+
     /// All owners, those first whose region is certain.
     fn owners(&self) -> impl Iterator<Item = (Option<&str>, &Owner)> {
         let regional = self.regions.iter().flat_map(|(name, region)| {

@@ -32,6 +32,14 @@ pub fn left_behind(client: &str, former: &str, there: &Resources) -> Option<Stri
     })
 }
 
+/// A sentence about a client whose jobs are in another project than its file says.
+pub fn left_in_project(client: &str, former: &str) -> String {
+    format!(
+        "client {client} still has jobs in project {former}, whose schedules go on: put \
+         `project: {former}` back, `xetl destroy --client {client}`, then move it"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
