@@ -3,7 +3,7 @@
 //! Reads only the plan. What happens is told to an observer; the first kind
 //! that fails ends it, and the same plan made again goes on from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,8 @@ pub struct Apply<'a, P> {
     pub values: &'a SecretValues,
     /// Secrets that the plan's jobs read and that hold nothing yet.
     pub missing: Vec<String>,
+    /// Kinds that are deleted with the data they hold; others were empty, and have to be still.
+    pub lose: &'a BTreeSet<Kind>,
 }
 
 impl<P: PushImage> Apply<'_, P> {
@@ -174,7 +176,7 @@ impl<P: PushImage> Apply<'_, P> {
         step: &Step,
         observer: &Mutex<&mut dyn Observer>,
     ) -> Result<(), ApplyError> {
-        let carry_out = || self.cloud.carry_out(step);
+        let carry_out = || self.cloud.carry_out(step, self.lose);
         patiently(carry_out, async |why| {
             observer.lock().await.step_waits(step, why)
         })

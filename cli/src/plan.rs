@@ -5,6 +5,7 @@
 //! read it, `saved` one that is kept, `why` what it says of each step.
 
 pub mod document;
+pub mod moved;
 pub mod quota;
 pub mod saved;
 mod why;

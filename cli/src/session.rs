@@ -7,10 +7,11 @@ use crate::apply::{Apply, Observer, PushImage, SecretValues};
 use crate::cloud::{Actual, Cloud, Connection, Inventory};
 use crate::config::{Client, Workspace, unknown_places};
 use crate::desired::{self, Image};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::images;
 use crate::names;
 use crate::plan::document::{MissingValue, PlanDocument};
+use crate::plan::moved;
 use crate::plan::quota::{self, Place};
 use crate::plan::saved::{SavedPlan, shown};
 use crate::plan::{self, Plan};
@@ -36,6 +37,8 @@ pub struct Proposal {
     pub warnings: Vec<String>,
     declared: Resources,
     read: Resources,
+    /// Kinds that go with the data they hold.
+    lose: BTreeSet<Kind>,
 }
 
 impl Session {
@@ -112,6 +115,7 @@ impl Session {
 
     async fn proposal(&self, declared: Resources, actual: Actual) -> Result<Proposal, Failure> {
         let read = plan::seen(&actual.resources, &declared);
+        self.must_not_leave(&read).await?;
         let given_up = plan::given_up(&read, &declared);
         let looked_into = [plan::fixed(&read, &declared), given_up.clone()].concat();
         let empty = self.cloud.empty_among(&looked_into).await?;
@@ -137,7 +141,24 @@ impl Session {
             missing: self.missing_values(&actual),
             declared,
             read,
+            lose: BTreeSet::new(),
         })
+    }
+
+    /// Jobs in a region it was in before would go on there, unseen.
+    async fn must_not_leave(&self, read: &Resources) -> Result<(), Failure> {
+        let Client { name, region, .. } = &self.client;
+        let Some(former) = moved::former_region(read, region) else {
+            return Ok(());
+        };
+        let there = self.cloud.beside(&former).read(&Resources::new()).await?;
+        match moved::left_behind(name, &former, &there.resources) {
+            None => Ok(()),
+            Some(left) => Err(Failure::new(failure::Kind::Usage, left).hint(format!(
+                "put `region: {former}` into its file, `xetl destroy --client {name}` (it keeps the data), \
+                 then `region: {region}` again"
+            ))),
+        }
     }
 
     /// The secrets its jobs need that hold nothing.
@@ -195,6 +216,7 @@ pub async fn removal(cloud: &Cloud, lose: &BTreeSet<Kind>) -> Result<Proposal, F
         warnings: Vec::new(),
         declared: Resources::new(),
         read: actual.resources,
+        lose: lose.clone(),
     })
 }
 
@@ -212,6 +234,7 @@ impl Proposal {
             images,
             values,
             missing: self.missing.iter().map(|it| it.secret.clone()).collect(),
+            lose: &self.lose,
         };
         let applied = apply.run(&self.plan, observer).await;
         applied.map_err(|error| self.failure(error.into()))

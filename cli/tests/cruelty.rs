@@ -4,9 +4,8 @@
 
 mod world;
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use world::api::Api;
@@ -215,20 +214,11 @@ fn a_refusal_names_its_step_and_the_next_apply_goes_on() {
 
 /// Runs xetl and interrupts it once it has said this; gives its exit code and all it said.
 fn interrupted(world: &World, arguments: &[&str], at: &str, signal: &str) -> (Option<i32>, String) {
-    let mut command = world.command(arguments);
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut said = String::new();
-    for line in lines.by_ref() {
-        said += &(line.unwrap() + "\n");
-        if said.contains(at) {
-            break;
-        }
-    }
-    let kill = ["-s", signal, &child.id().to_string()].map(str::to_owned);
-    assert!(Command::new("kill").args(kill).status().unwrap().success());
-    let rest: Vec<_> = lines.map(Result::unwrap).collect();
-    (child.wait().unwrap().code(), said + &rest.join("\n"))
+    let done = world.xetl_and(arguments, at, |process| {
+        let kill = ["-s", signal, &process.to_string()].map(str::to_owned);
+        assert!(Command::new("kill").args(kill).status().unwrap().success());
+    });
+    (done.code, done.stderr)
 }
 
 #[test]

@@ -170,12 +170,15 @@ fn a_value_that_is_disabled_is_as_good_as_none_and_said_so() {
     );
 }
 
+fn table() -> Value {
+    json!({"tableReference": {"projectId": "local-project", "datasetId": "acme_things", "tableId": "t"},
+        "schema": {"fields": [{"name": "a", "type": "INTEGER"}]}})
+}
+
 #[test]
 fn a_pipeline_taken_out_of_the_file_leaves_what_holds_data() {
     let (world, api) = workspace();
-    let table = json!({"tableReference": {"projectId": "local-project", "datasetId": "acme_things", "tableId": "t"},
-        "schema": {"fields": [{"name": "a", "type": "INTEGER"}]}});
-    api.post(&format!("{DATASET}/tables"), &table);
+    api.post(&format!("{DATASET}/tables"), &table());
     world.write("clients/acme.yaml", "client: acme\npipelines: {}\n");
     let steps = planned(&world);
     assert!(
@@ -208,6 +211,54 @@ fn a_client_without_a_file_is_removed_from_its_own_region() {
     world.ok(&["destroy", "--client", "acme", "--yes"]);
     let jobs = "/v2/projects/local-project/locations/europe-west2/jobs";
     assert_eq!(Api::of(&world).get(jobs)["jobs"], Value::Null);
+}
+
+#[test]
+fn a_client_does_not_move_away_from_its_jobs() {
+    let (world, _) = workspace();
+    let move_on = "region: europe-west2\n";
+    let stay =
+        "bucket: {location: australia-southeast1}\nwarehouse: {location: australia-southeast1}\n";
+    for moved in [move_on.to_owned(), format!("{move_on}{stay}")] {
+        declare(&world, &moved);
+        let refused = world.refused(2, &["plan", "--client", "acme"]);
+        let told = refused.stderr;
+        assert!(told.contains("job acme-things"), "{told}");
+        assert!(told.contains("`region: australia-southeast1`"), "{told}");
+    }
+    declare(&world, stay);
+    world.ok(&["destroy", "--client", "acme", "--yes"]);
+    declare(&world, &format!("{move_on}{stay}"));
+    apply(&world);
+}
+
+#[test]
+fn what_fills_up_between_the_plan_and_its_deletion_stays() {
+    let (world, api) = workspace();
+    world.write("clients/acme.yaml", "client: acme\npipelines: {}\n");
+    assert!(planned(&world).contains(&"delete dataset acme_things".to_owned()));
+    api.fault(&json!({"path": "/v2/", "method": "DELETE", "delay_ms": 3000}));
+    let apply = ["apply", "--client", "acme", "--yes", "--events"];
+    let begun = r#""event":"step_started","action":"delete","kind":"job""#;
+    let done = world.xetl_and(&apply, begun, |_| {
+        api.post(&format!("{DATASET}/tables"), &table());
+    });
+    assert_eq!(done.code, Some(4), "{}", done.stderr);
+    let told = "dataset acme_things: holds data by now, which would be lost; plan again";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+    assert_eq!(api.get(&format!("{DATASET}/tables"))["totalItems"], 1);
+    assert!(planned(&world).contains(&"keep dataset acme_things".to_owned()));
+    let destroy = [
+        "destroy",
+        "--client",
+        "acme",
+        "--yes",
+        "--delete-data",
+        "dataset,secrets",
+    ];
+    world.ok(&destroy);
+    let datasets = api.get("/bigquery/v2/projects/local-project/datasets");
+    assert_eq!(datasets["datasets"], json!([]), "{datasets}");
 }
 
 #[test]

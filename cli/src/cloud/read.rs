@@ -76,7 +76,7 @@ impl Cloud {
 
     async fn holds_data(&self, address: &Address, actual: &Actual) -> Result<bool, CloudError> {
         match address.kind {
-            Kind::Secret => Ok(!actual.empty_secrets.contains(&address.name)),
+            Kind::Secret if !actual.empty_secrets.contains(&address.name) => Ok(true),
             _ => self.holds_data_now(address).await,
         }
     }

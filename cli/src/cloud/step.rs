@@ -1,5 +1,7 @@
 //! Carrying out one step of a plan.
 
+use std::collections::BTreeSet;
+
 use super::{Cloud, CloudError};
 use crate::plan::{Change, Step};
 use crate::resource::{Address, Kind, Resource};
@@ -17,7 +19,9 @@ const KNOWN: [Kind; 7] = [
 
 impl Cloud {
     /// Does what the step says. Done already is done; images are `image`'s business.
-    pub async fn carry_out(&self, step: &Step) -> Result<(), CloudError> {
+    ///
+    /// `lose` are the kinds that may be deleted with the data they hold.
+    pub async fn carry_out(&self, step: &Step, lose: &BTreeSet<Kind>) -> Result<(), CloudError> {
         let address = &step.address;
         match &step.change {
             Change::Create { after } => self.create_or_adopt(address, after).await,
@@ -27,7 +31,12 @@ impl Cloud {
                 self.delete_or_miss(address, before).await?;
                 self.create_or_adopt(address, after).await
             }
-            Change::Delete { before } => self.delete_or_miss(address, before).await,
+            Change::Delete { before } => {
+                if address.kind.holds_data() && !lose.contains(&address.kind) {
+                    self.check_empty(address).await?;
+                }
+                self.delete_or_miss(address, before).await
+            }
             Change::Keep { .. } | Change::Refuse { .. } => Ok(()),
         }
     }
@@ -50,13 +59,14 @@ impl Cloud {
 
     /// It was empty when the plan was made; data that came since must not be lost.
     async fn check_empty(&self, address: &Address) -> Result<(), CloudError> {
-        match self.holds_data_now(address).await? {
-            false => Ok(()),
-            true => Err(CloudError::Unusable {
+        match self.holds_data_now(address).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(CloudError::Unusable {
                 what: address.to_string(),
-                problem: "holds data by now, and would lose it if it were made anew; plan again"
-                    .to_owned(),
+                problem: "holds data by now, which would be lost; plan again".to_owned(),
             }),
+            Err(error) if error.is_absent() => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

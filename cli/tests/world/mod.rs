@@ -5,6 +5,7 @@
 // Each test uses its own part of it, and says aloud what it skips.
 #![allow(dead_code, clippy::print_stderr, clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -98,6 +99,29 @@ impl World {
     /// Runs xetl to its end, without a terminal.
     pub fn xetl(&self, arguments: &[&str]) -> Done {
         finish(self.command(arguments), arguments)
+    }
+
+    /// Runs xetl to its end, and does something to its process or the world once it has said `at`.
+    pub fn xetl_and(&self, arguments: &[&str], at: &str, meanwhile: impl FnOnce(u32)) -> Done {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut stderr = String::new();
+        for line in lines.by_ref() {
+            stderr += &(line.unwrap() + "\n");
+            if stderr.contains(at) {
+                break;
+            }
+        }
+        meanwhile(child.id());
+        let rest: Vec<_> = lines.map(Result::unwrap).collect();
+        let output = child.wait_with_output().unwrap();
+        Done {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: stderr + &rest.join("\n"),
+        }
     }
 
     /// Runs xetl, which has to succeed; returns stdout.
