@@ -71,6 +71,7 @@ impl Cloud {
             .with_credentials(self.connection.credentials.clone())
             .with_retry_policy(patient.clone())
             .with_backoff_policy(patient)
+            .with_retry_throttler(retry::unthrottled())
             .with_polling_backoff_policy(retry::polling())
             .with_attempt_timeout(LONGEST_SILENCE);
         match self.connection.target.endpoint() {

@@ -17,6 +17,7 @@ use google_cloud_gax::exponential_backoff::{ExponentialBackoff, ExponentialBacko
 use google_cloud_gax::retry_policy::RetryPolicy;
 use google_cloud_gax::retry_result::RetryResult;
 use google_cloud_gax::retry_state::RetryState;
+use google_cloud_gax::retry_throttler::CircuitBreaker;
 
 use crate::patience::{LONGEST_ASKED, retry_after};
 
@@ -67,6 +68,12 @@ impl Patient {
         // A map of numbers is never left half-changed.
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// One that holds nothing back: attempts have their end here, and Google's own throttler would
+/// wait on and on between them where several calls of a client fail at the same time.
+pub(super) fn unthrottled() -> CircuitBreaker {
+    CircuitBreaker::clamp(1, 0, 0)
 }
 
 /// Sends again only what never arrived: for calls that would do their work twice.
@@ -162,6 +169,16 @@ mod tests {
         let state = RetryState::new(true).set_attempt_count(ATTEMPTS);
         let patient = Patient::default();
         assert!(patient.on_error(&state, answer(503)).is_permanent());
+    }
+
+    #[test]
+    fn failures_of_one_call_put_off_no_other() {
+        use google_cloud_gax::retry_throttler::RetryThrottler;
+        let mut throttler = unthrottled();
+        for _ in 0..1000 {
+            throttler.on_retry_failure(&RetryResult::Continue(answer(503)));
+            assert!(!throttler.throttle_retry_attempt());
+        }
     }
 
     #[test]

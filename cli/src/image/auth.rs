@@ -24,6 +24,8 @@ pub enum Login {
     Basic(Basic),
     /// A token that gives tokens, as `docker login` keeps for some registries.
     Identity(SecretString),
+    /// A token that is shown to the registry as it is, made by somebody else.
+    Bearer(SecretString),
     /// Artifact Registry's: user `oauth2accesstoken`, the password an access token.
     Google(TokenProvider),
 }
@@ -45,7 +47,7 @@ impl Basic {
 impl Login {
     pub async fn basic(&self) -> Result<Option<Basic>, TokenError> {
         Ok(match self {
-            Login::Anonymous | Login::Identity(_) => None,
+            Login::Anonymous | Login::Identity(_) | Login::Bearer(_) => None,
             Login::Basic(basic) => Some(basic.clone()),
             Login::Google(token) => Some(Basic {
                 user: "oauth2accesstoken".to_owned(),
@@ -153,9 +155,13 @@ pub struct TokenReply {
 impl TokenReply {
     /// The `Authorization` header's value.
     pub fn header(self) -> Option<SecretString> {
-        let token = self.token.or(self.access_token)?;
-        Some(format!("Bearer {}", token.expose_secret()).into())
+        Some(bearer(&self.token.or(self.access_token)?))
     }
+}
+
+/// The `Authorization` header's value for a token.
+pub fn bearer(token: &SecretString) -> SecretString {
+    format!("Bearer {}", token.expose_secret()).into()
 }
 
 #[cfg(test)]

@@ -65,6 +65,9 @@ struct Entry {
     password: Option<SecretString>,
     #[serde(rename = "identitytoken")]
     identity: Option<SecretString>,
+    /// Sent to the registry as it is.
+    #[serde(rename = "registrytoken")]
+    bearer: Option<SecretString>,
 }
 
 /// Go writes an empty map as `null`.
@@ -153,16 +156,20 @@ impl Config {
 
 impl Entry {
     fn has_login(&self) -> bool {
-        self.auth.is_some() || self.identity.is_some() || self.username.is_some()
+        let tokens = [&self.auth, &self.identity, &self.bearer];
+        tokens.iter().any(|token| token.is_some()) || self.username.is_some()
     }
 
     fn login(&self) -> Login {
-        if let Some(identity) = self
-            .identity
-            .as_ref()
-            .filter(|it| !it.expose_secret().is_empty())
-        {
-            return Login::Identity(identity.clone());
+        let said = |token: &Option<SecretString>| {
+            let token = token.as_ref();
+            token.filter(|it| !it.expose_secret().is_empty()).cloned()
+        };
+        if let Some(bearer) = said(&self.bearer) {
+            return Login::Bearer(bearer);
+        }
+        if let Some(identity) = said(&self.identity) {
+            return Login::Identity(identity);
         }
         let pair = self.auth.as_ref().and_then(|auth| {
             let pair = STANDARD.decode(auth.expose_secret()).ok()?;
@@ -308,6 +315,20 @@ mod tests {
             entry(json!({"auth": "?"})).login(),
             Login::Anonymous
         ));
+    }
+
+    #[test]
+    fn a_token_for_the_registry_itself_goes_first() {
+        let config = config(json!({
+            "auths": {"r.dev": {"registrytoken": "t"}}, "credsStore": "pass",
+        }));
+        assert_eq!(config.origin("r.dev"), Origin::Entry("r.dev".to_owned()));
+        let all = json!({"registrytoken": "t", "identitytoken": "i", "username": "me"});
+        let all = serde_json::from_value::<Entry>(all).unwrap();
+        assert!(matches!(all.login(), Login::Bearer(token) if token.expose_secret() == "t"));
+        let empty = json!({"registrytoken": "", "identitytoken": "i"});
+        let empty = serde_json::from_value::<Entry>(empty).unwrap();
+        assert!(matches!(empty.login(), Login::Identity(_)));
     }
 
     #[test]

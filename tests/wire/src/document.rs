@@ -156,7 +156,7 @@ fn matches(template: &str, path: &str) -> bool {
     // A name may hold a colon; a verb is one only where the template has it.
     let theirs: Vec<&str> = match (verb, parts(path)) {
         (Some(verb), (theirs, Some(said))) if said == verb => theirs,
-        (None, (_, said)) if said.is_none_or(|said| !is_verb(said)) => {
+        (None, (before, said)) if said.is_none_or(|said| !is_verb(&before, said)) => {
             path.trim_start_matches('/').split('/').collect()
         }
         _ => return false,
@@ -167,8 +167,12 @@ fn matches(template: &str, path: &str) -> bool {
     ours.len() == theirs.len() && ours.iter().zip(&theirs).all(is_same)
 }
 
-fn is_verb(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphabetic())
+/// Whether what follows a colon is a verb; a digest may by chance have no figure.
+fn is_verb(before: &[&str], text: &str) -> bool {
+    let name = before.last().copied().unwrap_or_default();
+    let is_algorithm = name == "sha256" || name.ends_with("@sha256");
+    let is_digest = is_algorithm && text.chars().all(|c| c.is_ascii_hexdigit());
+    !is_digest && text.chars().all(|c| c.is_ascii_alphabetic())
 }
 
 /// The segments of a path, and the verb of the last.
@@ -200,5 +204,18 @@ mod tests {
     fn a_colon_in_a_name_is_no_verb() {
         let image = "/v1/projects/{projectsId}/dockerImages/{dockerImagesId}";
         assert!(matches(image, "/v1/projects/p/dockerImages/i@sha256:0f"));
+    }
+
+    #[test]
+    fn a_digest_of_letters_only_is_no_verb() {
+        let image = "/v1/projects/{projectsId}/dockerImages/{dockerImagesId}";
+        assert!(matches(
+            image,
+            "/v1/projects/p/dockerImages/i@sha256:abcdef"
+        ));
+        assert!(!matches(image, "/v1/projects/p/dockerImages/i@sha256:scan"));
+        let version = "/v1/packages/{packagesId}/versions/{versionsId}";
+        assert!(matches(version, "/v1/packages/p/versions/sha256:abcdef"));
+        assert!(!matches(version, "/v1/packages/p/versions/v:feed"));
     }
 }

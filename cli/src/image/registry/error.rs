@@ -63,6 +63,12 @@ pub enum RegistryError {
         expected: String,
         found: String,
     },
+    #[error("the registry at {host} put {digest} together wrongly, twice: {message}")]
+    Garbled {
+        host: String,
+        digest: String,
+        message: String,
+    },
     #[error("{name} is no image xetl can read: {problem}")]
     NoImage { name: String, problem: String },
     #[error("cannot keep a blob on this machine on its way")]
@@ -100,6 +106,9 @@ impl RegistryError {
             }
             RegistryError::Absent { .. } => {
                 "look at its name and tag; `xetl image list REF` shows what is there"
+            }
+            RegistryError::Garbled { .. } => {
+                "the bytes that left had this digest: look at the registry's storage, and at a proxy before it"
             }
             _ => return None,
         };

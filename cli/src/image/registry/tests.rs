@@ -100,6 +100,27 @@ async fn another_host_gets_the_bytes_but_not_the_credentials() {
 }
 
 #[tokio::test]
+async fn a_token_for_the_registry_is_shown_as_it_is() {
+    let server = MockServer::start().await;
+    Mock::given(method("GET"))
+        .and(header("authorization", "Bearer made-elsewhere"))
+        .respond_with(ResponseTemplate::new(404))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let challenge = "Bearer realm=\"https://nowhere.example/token\"";
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(401).insert_header("www-authenticate", challenge))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let login = Login::Bearer("made-elsewhere".into());
+    let registry = registry(&server, login).to_read();
+    let error = registry.manifest("latest").await.unwrap_err();
+    assert!(matches!(error, RegistryError::Absent { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_relative_place_keeps_its_query_and_a_503_is_tried_again() {
     let server = MockServer::start().await;
     let folder = tempfile::tempdir().unwrap();

@@ -178,10 +178,14 @@ impl Registry {
         loop {
             let before = upload.offset;
             let error = match self.go_on(&mut upload).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => continue,
+                Ok(Sent::All) => return Ok(()),
+                Ok(Sent::Part) => continue,
+                Ok(Sent::Unclear) => return self.once_more(blob, source).await,
                 Err(error) => error,
             };
+            if upload.is_whole() && error.status() == Some(400) {
+                return self.once_more(blob, source).await;
+            }
             if before == 0 && is_no_chunks(&error) {
                 return self.in_one_piece(blob, source, None).await;
             }
@@ -202,6 +206,24 @@ impl Registry {
                 delays = self.patience.build();
             }
         }
+    }
+
+    /// From zero and in one piece: what the registry said it had was not what it has.
+    async fn once_more(&self, blob: &BlobInfo, source: &Source) -> Result<(), RegistryError> {
+        let sent = self.in_one_piece(blob, source, None).await;
+        sent.map_err(|error| match error {
+            RegistryError::Answer {
+                host,
+                status: 400,
+                message,
+                ..
+            } => RegistryError::Garbled {
+                host,
+                digest: blob.digest.clone(),
+                message,
+            },
+            error => error,
+        })
     }
 
     async fn opened<'a>(
@@ -229,14 +251,14 @@ impl Registry {
         })
     }
 
-    /// Sends the next chunk, or the end; `true` when the registry has all.
-    async fn go_on(&self, upload: &mut Upload<'_>) -> Result<bool, RegistryError> {
-        if upload.offset >= upload.blob.size {
+    /// Sends the next chunk, or the end.
+    async fn go_on(&self, upload: &mut Upload<'_>) -> Result<Sent, RegistryError> {
+        if upload.is_whole() {
             let step = "the end of an upload";
             let put = self.http.put(finished(&upload.place, upload.blob));
             let reply = self.send(step, put.header(CONTENT_LENGTH, 0)).await?;
             self.good(reply, step).await?;
-            return Ok(true);
+            return Ok(Sent::All);
         }
         let step = "a chunk of an upload";
         let part = upload.source.part(upload.offset, upload.chunk).await;
@@ -251,8 +273,12 @@ impl Registry {
         let reply = self.send(step, patch).await?;
         let reply = self.good(reply, step).await?;
         upload.place = self.place(&reply)?;
-        upload.offset = received(&reply).unwrap_or(end).min(upload.blob.size);
-        Ok(false)
+        let has = received(&reply).unwrap_or(end);
+        if has <= upload.offset || has > end {
+            return Ok(Sent::Unclear);
+        }
+        upload.offset = has;
+        Ok(Sent::Part)
     }
 
     /// Asks what the registry has of an upload; begins anew where it has forgotten it.
@@ -289,6 +315,19 @@ impl Registry {
             .and_then(|location| reply.url().join(location).ok())
             .ok_or_else(|| self.incomplete("an upload", "where to send it"))
     }
+}
+
+impl Upload<'_> {
+    fn is_whole(&self) -> bool {
+        self.offset >= self.blob.size
+    }
+}
+
+enum Sent {
+    Part,
+    All,
+    /// The registry took a chunk, and says to have more than was sent or no more than before.
+    Unclear,
 }
 
 enum Mounted {

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{Registry, RegistryError};
-use crate::image::auth::{Challenge, Login, TokenReply, token_form, token_url};
+use crate::image::auth::{Challenge, Login, TokenReply, bearer, token_form, token_url};
 use crate::patience::retry_after;
 
 /// Where a token comes from, and whom it is for.
@@ -70,6 +70,7 @@ impl Registry {
                     Err(self.refused(StatusCode::UNAUTHORIZED, "it wants a user and a password"))
                 }
             },
+            Challenge::Bearer { .. } if let Login::Bearer(token) = &self.login => Ok(bearer(token)),
             Challenge::Bearer {
                 realm,
                 service,

@@ -25,6 +25,8 @@ enum Fault {
     Forgotten,
     /// No chunks are taken at all.
     Refused,
+    /// All of it arrives, and the answer tells of a byte count that is not so.
+    Lie(usize),
 }
 
 /// A registry with one upload at a time.
@@ -37,6 +39,8 @@ struct Fake {
     uploads: usize,
     /// Whether the upload is gone.
     is_gone: bool,
+    /// Whether whatever arrives has another digest in the end.
+    spoils: bool,
 }
 
 type Shared = Arc<Mutex<Fake>>;
@@ -66,8 +70,14 @@ async fn answer(
         Method::PATCH => fake.chunk(&headers, &body),
         _ => {
             fake.upload.extend_from_slice(&body);
-            assert!(uri.query().unwrap().contains("digest=sha256"));
-            fake.blob = Some(std::mem::take(&mut fake.upload));
+            let upload = std::mem::take(&mut fake.upload);
+            let digest = uri.query().unwrap().rsplit_once("digest=").unwrap().1;
+            let is_right = digest == BlobInfo::of(&upload).digest.replace(':', "%3A");
+            if fake.spoils || !is_right {
+                let body = r#"{"errors": [{"code": "DIGEST_INVALID"}]}"#;
+                return (StatusCode::BAD_REQUEST, body).into_response();
+            }
+            fake.blob = Some(upload);
             StatusCode::CREATED.into_response()
         }
     }
@@ -107,6 +117,12 @@ impl Fake {
                 self.is_gone = true;
                 StatusCode::NOT_FOUND.into_response()
             }
+            Fault::Lie(count) => {
+                self.upload.extend_from_slice(body);
+                let range = format!("0-{}", count.saturating_sub(1));
+                let headers = [("location", "/upload/1".to_owned()), ("range", range)];
+                (StatusCode::ACCEPTED, headers).into_response()
+            }
             Fault::Refused => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         }
     }
@@ -114,8 +130,15 @@ impl Fake {
 
 /// A hundred bytes sent in chunks of ten; what the registry has then.
 async fn uploaded(faults: &[Fault]) -> (Result<u64, RegistryError>, Shared) {
-    let fake = Shared::default();
-    fake.lock().unwrap().faults = faults.iter().copied().collect();
+    let fake = Fake {
+        faults: faults.iter().copied().collect(),
+        ..Fake::default()
+    };
+    uploaded_to(fake).await
+}
+
+async fn uploaded_to(fake: Fake) -> (Result<u64, RegistryError>, Shared) {
+    let fake = Arc::new(Mutex::new(fake));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let app = Router::new().fallback(answer).with_state(fake.clone());
@@ -175,4 +198,26 @@ async fn a_registry_without_chunks_gets_one_piece() {
 async fn an_upload_that_gets_nowhere_is_given_up() {
     let (sent, _) = uploaded(&[Fault::Forgotten; 9]).await;
     assert_eq!(sent.unwrap_err().status(), Some(404));
+}
+
+#[tokio::test]
+async fn who_lies_about_what_arrived_is_sent_it_once_more_from_zero() {
+    // More than was sent, nothing, less than before, and all of it. What it says to lack it may ask for.
+    for said in [25, 0, 5, 100] {
+        let fake = arrives(&[Fault::None, Fault::Lie(said)]).await;
+        assert_eq!(fake.uploads, 2, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_spoils_what_arrives_is_told_on_after_the_second_time() {
+    let fake = Fake {
+        spoils: true,
+        ..Fake::default()
+    };
+    let (sent, fake) = uploaded_to(fake).await;
+    let error = sent.unwrap_err();
+    assert!(matches!(error, RegistryError::Garbled { .. }), "{error}");
+    assert!(error.hint().is_some());
+    assert_eq!(fake.lock().unwrap().uploads, 2);
 }
