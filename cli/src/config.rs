@@ -38,7 +38,7 @@ pub use file::{
     StateFile, TargetKind, WorkspaceFile,
 };
 pub use missed::{LONGEST_WATCHED, usually as usually_missed_after};
-pub use pipeline::{Pipeline, Schedule};
+pub use pipeline::{Pipeline, Schedule, check_pipeline};
 pub use regions::unknown_places;
 pub use settings::{BucketSettings, ClientSettings, Lifecycle, VpcSettings, WarehouseSettings};
 pub use source::{Manifest, SecretField, built_in_sources};

@@ -87,6 +87,18 @@ pub struct RunSummary {
     pub models: Vec<ModelSummary>,
 }
 
+/// How the runtime begins to say that the source did not let it in.
+pub const REFUSED_CREDENTIALS: &str = "the source refused the credentials";
+
+impl RunSummary {
+    /// What all streams failed of, where it is the same.
+    pub fn shared_error(&self) -> Option<&str> {
+        let first = self.streams.first()?.error.as_deref()?;
+        let same = |stream: &StreamSummary| stream.error.as_deref() == Some(first);
+        self.streams.iter().all(same).then_some(first)
+    }
+}
+
 /// What a run made of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelSummary {
@@ -178,6 +190,27 @@ impl LogQuery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn streams_that_failed_of_the_same_share_it() {
+        let summary = |errors: &[Option<&str>]| -> RunSummary {
+            let streams = errors.iter().map(|error| {
+                json!({"stream": "s", "outcome": "failed", "rows": 0, "bytes": 0, "seconds": 0.1, "error": error})
+            });
+            let streams: Vec<_> = streams.collect();
+            let summary = json!({
+                "run": "r", "outcome": "failed", "started_at": "", "finished_at": "", "rows": 0,
+                "bytes": 0, "streams": streams,
+            });
+            serde_json::from_value(summary).unwrap()
+        };
+        let shared = |errors: &[Option<&str>]| summary(errors).shared_error().map(str::to_owned);
+        assert_eq!(shared(&[Some("no key"), Some("no key")]).unwrap(), "no key");
+        assert_eq!(shared(&[Some("no key"), Some("no disk")]), None);
+        assert_eq!(shared(&[Some("no key"), None]), None);
+        assert_eq!(shared(&[]), None);
+    }
 
     #[test]
     fn a_log_query_names_job_execution_and_time() {

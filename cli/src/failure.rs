@@ -109,7 +109,10 @@ pub fn root(error: &dyn Error) -> String {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        Failure::of(Kind::Failed, &error)
+        match error.kind() {
+            io::ErrorKind::Interrupted => Failure::new(Kind::Interrupted, "interrupted"),
+            _ => Failure::of(Kind::Failed, &error),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 use xetl_runtime::progress::Once;
 
 use crate::failure::Failure;
+use crate::interrupt;
 
 mod ask;
 mod doctor;
@@ -95,14 +96,12 @@ impl View {
         if !self.is_interactive() {
             return Ok(None);
         }
+        interrupt::gives_terminal_back();
         let answer = dialoguer::Confirm::new()
             .with_prompt(question)
             .default(false)
             .interact();
-        match answer {
-            Ok(answer) => Ok(Some(answer)),
-            Err(dialoguer::Error::IO(error)) => Err(error),
-        }
+        answer.map(Some).map_err(ask::io_error)
     }
 
     /// A line of the result, on stdout.

@@ -13,6 +13,8 @@ use world::{THINGS, World};
 
 /// Exit code of what Google, here the local cloud, refused.
 const CLOUD: i32 = 4;
+/// Random faults that are tried each time; one that fails is repeated by its number.
+const SEEDS: u64 = 4;
 
 /// A workspace with its local cloud up; the packed image is made once for all.
 fn workspace() -> World {
@@ -307,4 +309,90 @@ fn the_local_cloud_killed_at_any_of_its_writes_has_its_state() {
     }
     assert!(deaths >= 10, "only {deaths} writes");
     assert_as_declared(&world, "first", "after all deaths");
+}
+
+/// A fault that xetl is to overcome or to name, chosen by chance.
+fn any_fault(chance: &mut fastrand::Rng) -> Value {
+    let routes = [
+        "/",
+        "/v1/projects/",
+        "/v2/",
+        "/v3/projects/",
+        "/storage/v1/b",
+        "/upload/storage/",
+        "/bigquery/v2/",
+    ];
+    let mut fault = match chance.usize(0..8) {
+        0 => json!({"status": 409, "reason": "ABORTED", "message": "somebody else changes it"}),
+        1 => json!({"status": 429, "retry_after": 1}),
+        2 => json!({"status": 500}),
+        3 => json!({"status": 503}),
+        4 => json!({"delay_ms": 300}),
+        5 => json!({"dribble_ms": 20}),
+        6 => json!({"method": "POST|PUT|PATCH|DELETE", "kill": true}),
+        _ => json!({}),
+    };
+    fault["path"] = (*chance.choice(&routes).unwrap()).into();
+    fault["at"] = (*chance.choice(&["before", "after"]).unwrap()).into();
+    fault["skip"] = chance.usize(0..12).into();
+    fault["times"] = chance.usize(1..4).into();
+    fault["each"] = chance.bool().into();
+    fault
+}
+
+/// Has a command meet some faults; a failure has to say what to do, and it is done again without.
+fn through_faults(world: &World, chance: &mut fastrand::Rng, command: &[&str]) -> world::Done {
+    world.ok(&["local", "up"]);
+    let faults: Vec<_> = (0..chance.usize(1..5)).map(|_| any_fault(chance)).collect();
+    let api = Api::of(world);
+    faults.iter().for_each(|fault| api.fault(fault));
+    let met = world.xetl(command);
+    let case = format!("{command:?} {faults:?}\n{}\n{}", met.stdout, met.stderr);
+    assert!(matches!(met.code, Some(0 | 1 | 3 | 4)), "{case}");
+    assert!(!met.stderr.contains("panicked"), "{case}");
+    if met.code != Some(0) {
+        assert!(met.stderr.contains("error: "), "{case}");
+    }
+    // What is left of the faults is forgotten, where a death did not see to it.
+    world.ok(&["local", "up"]);
+    Api::of(world).delete("/_local/faults");
+    let again = world.xetl(command);
+    assert_eq!(
+        again.code,
+        Some(0),
+        "{case}\nagain:\n{}\n{}",
+        again.stdout,
+        again.stderr
+    );
+    met
+}
+
+#[test]
+fn whatever_faults_come_together_the_same_command_ends_well_without_them() {
+    for seed in 0..SEEDS {
+        let world = workspace();
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let client = format!("seed{seed}");
+        declare(&world, &client);
+        let apply = ["apply", "--client", &client, "--yes"];
+        through_faults(&world, &mut chance, &apply);
+        assert_as_declared(&world, &client, &format!("seed {seed}"));
+        let changed = "schedule: {cron: 0 3 * * *, time_zone: Europe/London}";
+        let text = format!(
+            "client: {client}\nlabels: {{team: night}}\npipelines:\n  one: {{source: things, {changed}}}\n"
+        );
+        world.write(&format!("clients/{client}.yaml"), &text);
+        through_faults(&world, &mut chance, &apply);
+        assert_as_declared(&world, &client, &format!("seed {seed}, changed"));
+        let destroy = ["destroy", "--client", &client, "--yes"];
+        let all = ["--delete-data", "bucket,dataset,secrets"];
+        let destroy = [&destroy[..], &all].concat();
+        through_faults(&world, &mut chance, &destroy);
+        let left = world.xetl(&["plan", "--client", &client]);
+        assert!(
+            !left.stdout.contains("  ~ "),
+            "seed {seed}\n{}",
+            left.stdout
+        );
+    }
 }

@@ -216,12 +216,12 @@ impl Reader<'_> {
 
     async fn read_repository(self, declared: &Resources) -> Result<Resources, CloudError> {
         let name = names::repository(&self.cloud.client);
-        let images: Vec<_> = named(declared, Kind::Image).collect();
-        let (repository, found) = try_join(
-            self.find_repository(&name),
-            try_join_all(images.iter().map(|image| self.has_image(image))),
-        )
-        .await?;
+        let repository = self.find_repository(&name).await?;
+        let images: Vec<_> = match repository {
+            Some(_) => named(declared, Kind::Image).collect(),
+            None => Vec::new(),
+        };
+        let found = try_join_all(images.iter().map(|image| self.has_image(image))).await?;
         let mut resources = together(Kind::Repository, [(name, repository)]);
         for (image, found) in images.into_iter().zip(found) {
             if found {

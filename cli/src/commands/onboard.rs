@@ -12,7 +12,10 @@ use xetl_runtime::bundle::STATE_PASSWORD;
 
 use crate::apply::SecretValues;
 use crate::cloud::CloudError;
-use crate::config::{ClientFile, PipelineFile, ScheduleFile, Workspace, shown, with_pipeline};
+use crate::config::{
+    ClientFile, PipelineFile, ScheduleFile, Workspace, check_client, check_pipeline, shown,
+    with_pipeline,
+};
 use crate::context::Context;
 use crate::desired;
 use crate::execution::ExecutionState;
@@ -67,6 +70,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 pub async fn run(context: &Context, view: &mut View, args: &OnboardArgs) -> Result<(), Failure> {
     let workspace = context.workspace()?;
+    // A name that cannot be is told before anything is asked.
+    check_client("--client", &args.client)?;
     let (name, mut secrets) = declare(&workspace, view, args)?;
     secrets.extend(given_state_password(args)?);
     let session = context.session(&args.client).await?;
@@ -101,6 +106,7 @@ fn declare(
     let pipelines = known.as_ref().map(|file| &file.pipelines);
     let source = source(workspace, view, args, pipelines)?;
     let name = args.pipeline.clone().unwrap_or_else(|| source.clone());
+    check_pipeline("--pipeline", &name)?;
     let existing = pipelines.and_then(|pipelines| pipelines.get(&name));
     let manifest = workspace.source(existing.map_or(&source, |file| &file.source))?;
     let config = existing.map(|file| file.config.clone()).unwrap_or_default();
@@ -109,7 +115,7 @@ fn declare(
     take_environment(&mut interview)?;
     if let Some(existing) = existing {
         let (config, secrets) = complete(interview, args, &path)?;
-        if config != existing.config {
+        if config != existing.config || contradicts(args, existing) {
             return Err(differs(&path, &name));
         }
         view.note(format!("{} declares `{name}` already.", shown(&path)));
@@ -139,7 +145,21 @@ fn differs(path: &std::path::Path, name: &str) -> Failure {
         "{} says other things of `{name}` than the arguments",
         shown(path)
     );
-    Failure::new(Kind::Usage, sentence).hint("edit the file, or leave out `--config`")
+    Failure::new(Kind::Usage, sentence).hint(
+        "edit the file and leave out `--config`, `--source` and `--schedule`, or give the new \
+         pipeline a name with `--pipeline`",
+    )
+}
+
+/// Whether the arguments ask for another source or time than the file declares.
+fn contradicts(args: &OnboardArgs, existing: &PipelineFile) -> bool {
+    let schedule = existing.schedule.as_ref();
+    let cron = schedule.map(|schedule| schedule.cron.as_str());
+    let zone = schedule.and_then(|schedule| schedule.time_zone.as_deref());
+    let other = |given: &Option<String>, there| given.is_some() && given.as_deref() != there;
+    other(&args.source, Some(existing.source.as_str()))
+        || other(&args.schedule, cron)
+        || other(&args.time_zone, zone)
 }
 
 /// The source named, the one of the pipeline that is there, or the one chosen.
@@ -243,8 +263,10 @@ fn ask(view: &mut View, args: &OnboardArgs, interview: &mut Interview<'_>) -> Re
         .filter(|field| !field.required && !field.secret)
         .collect();
     let titles: Vec<_> = optional.iter().map(|field| field.title.as_str()).collect();
-    let question = format!("Set the optional settings too ({})?", titles.join(", "));
-    if !optional.is_empty() && view.confirm(&question)? == Some(true) {
+    if !optional.is_empty() {
+        view.note(format!("\nOptional settings: {}", titles.join(", ")));
+    }
+    if !optional.is_empty() && view.confirm("Set them too?")? == Some(true) {
         for field in &optional {
             let text = view.ask_optional(field)?;
             if let Some(text) = text {
@@ -471,4 +493,44 @@ fn summary(view: &mut View, session: &Session, name: &str) {
          xetl run --client {client} --wait\n  \
          xetl status --client {client}"
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: OnboardArgs,
+    }
+
+    #[test]
+    fn another_source_or_time_than_the_file_declares_is_a_contradiction() {
+        let existing = PipelineFile {
+            source: "xero".to_owned(),
+            schedule: Some(ScheduleFile {
+                cron: "0 2 * * *".to_owned(),
+                time_zone: Some("UTC".to_owned()),
+                ..ScheduleFile::default()
+            }),
+            ..PipelineFile::default()
+        };
+        let contradicts = |more: &[&str]| {
+            let line = ["onboard", "--client", "acme"].iter().chain(more);
+            contradicts(&Line::try_parse_from(line).unwrap().args, &existing)
+        };
+        assert!(!contradicts(&[]));
+        assert!(!contradicts(&[
+            "--source",
+            "xero",
+            "--schedule",
+            "0 2 * * *"
+        ]));
+        assert!(contradicts(&["--source", "close"]));
+        assert!(contradicts(&["--schedule", "0 3 * * *"]));
+        let moved = ["--schedule", "0 2 * * *", "--time-zone", "Europe/London"];
+        assert!(contradicts(&moved));
+    }
 }

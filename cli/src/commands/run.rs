@@ -11,7 +11,7 @@ pub use order::Order;
 
 use crate::config::{Client, Pipeline};
 use crate::context::Context;
-use crate::execution::{Execution, ExecutionState, LogQuery, RunSummary};
+use crate::execution::{Execution, ExecutionState, LogQuery, REFUSED_CREDENTIALS, RunSummary};
 use crate::failure::{Failure, Kind};
 use crate::names;
 use crate::session::Session;
@@ -157,13 +157,21 @@ pub fn verdict(
         return Ok(());
     }
     let mut sentence = format!("execution {name} {}", execution.state.word());
-    if let Some(message) = execution.message.as_ref().filter(|it| !it.is_empty()) {
-        sentence.push_str(&format!(": {message}"));
+    // What the run says of itself is nearer to the cause than Cloud Run's words.
+    let shared = summary.and_then(RunSummary::shared_error);
+    let why = shared.or(execution.message.as_deref());
+    if let Some(why) = why.filter(|it| !it.is_empty()) {
+        sentence.push_str(&format!(": {why}"));
     }
     let client = &session.client.name;
-    Err(Failure::new(Kind::RunFailed, sentence).hint(format!(
-        "`xetl logs --client {client} --execution {name}` shows why"
-    )))
+    let mut hint = format!("`xetl logs --client {client} --execution {name}` shows why");
+    if shared.is_some_and(|error| error.starts_with(REFUSED_CREDENTIALS)) {
+        hint.push_str(&format!(
+            "; `xetl secrets list --client {client}` names the secrets, `xetl secrets set` gives \
+             one a new value"
+        ));
+    }
+    Err(Failure::new(Kind::RunFailed, sentence).hint(hint))
 }
 
 /// The pipeline named, or the only one there is.

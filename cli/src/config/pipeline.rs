@@ -85,6 +85,11 @@ impl Pipeline {
     }
 }
 
+/// That a pipeline can have this name.
+pub fn check_pipeline(at: &str, name: &str) -> Result<(), ConfigError> {
+    check_name(at, name, 22)
+}
+
 /// What a pipeline has from its client.
 pub(super) struct Around<'a> {
     pub workspace: &'a Workspace,
@@ -99,7 +104,7 @@ pub(super) fn settle(
     name: &str,
     file: &PipelineFile,
 ) -> Result<Pipeline, ConfigError> {
-    check_name(at, name, 22)?;
+    check_pipeline(at, name)?;
     let client = around.client;
     let defaults = &around.workspace.file.defaults;
     let manifest = around.workspace.source(&file.source);

@@ -7,6 +7,7 @@ use dialoguer::{Input, Password, Select};
 use secrecy::SecretString;
 
 use super::{BOLD, DIM, View};
+use crate::interrupt;
 use crate::questions::{Field, Kind, plain};
 
 impl View {
@@ -15,12 +16,15 @@ impl View {
         self.heading(field);
         match &field.kind {
             Kind::Variant(variants) => {
-                let items = variants.iter().map(|variant| match &variant.help {
-                    Some(help) => format!("{} - {help}", variant.title),
-                    None => variant.title.clone(),
-                });
+                // A menu whose lines are broken by the terminal is not wiped clean.
+                for variant in variants {
+                    if let Some(help) = &variant.help {
+                        self.note(format!("{DIM}- {}: {help}{DIM:#}", variant.title));
+                    }
+                }
+                let items: Vec<_> = variants.iter().map(|it| it.title.clone()).collect();
                 let values: Vec<_> = variants.iter().map(|it| plain(&it.value)).collect();
-                self.pick(field, &items.collect::<Vec<_>>(), &values)
+                self.pick(field, &items, &values)
             }
             Kind::Choice(values) => {
                 let values: Vec<_> = values.iter().map(plain).collect();
@@ -59,6 +63,7 @@ impl View {
     pub fn ask_secret(&mut self, field: &Field) -> io::Result<SecretString> {
         self.heading(field);
         let prompt = format!("{} (hidden)", field.title);
+        interrupt::gives_terminal_back();
         let answer = Password::with_theme(&SimpleTheme)
             .with_prompt(prompt)
             .validate_with(|text: &String| field.check_secret(text))
@@ -84,6 +89,7 @@ impl View {
 
     /// The index of the item chosen.
     pub fn choose(&mut self, prompt: &str, items: &[String], first: usize) -> io::Result<usize> {
+        interrupt::gives_terminal_back();
         Select::with_theme(&SimpleTheme)
             .with_prompt(prompt)
             .items(items)
@@ -114,7 +120,9 @@ impl View {
     }
 }
 
-fn io_error(error: dialoguer::Error) -> io::Error {
+pub(super) fn io_error(error: dialoguer::Error) -> io::Error {
     let dialoguer::Error::IO(error) = error;
+    // Whoever listens for the interruption may come too late.
+    interrupt::give_back_the_terminal();
     error
 }
