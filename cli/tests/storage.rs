@@ -56,7 +56,7 @@ fn the_tests_of_googles_python_client_pass() {
     // `BlobWriter.terminate` deletes where uploads begin instead of its own.
     world.tolerate("(400, sent by python-requests): no API of Google's has this method");
     // The XML API has no document; it is not served.
-    world.tolerate("(501, sent by gcloud-python): no API of Google's has this method");
+    world.tolerate("(405, sent by gcloud-python): no API of Google's has this method");
     world.ok(&["init"]);
     world.ok(&["local", "up"]);
     let ours = repository().join("tests/storage").canonicalize().unwrap();

@@ -77,6 +77,12 @@ impl ApiError {
         ApiError::new(501, "UNIMPLEMENTED", "notImplemented", message)
     }
 
+    /// A path nobody here serves. Google has 404 for it, which a caller may take for a resource
+    /// that is not there, and gcloud sends again after 501 for half a minute; 405 it is.
+    pub fn unserved(message: impl Into<String>) -> ApiError {
+        ApiError::new(405, "UNIMPLEMENTED", "notImplemented", message)
+    }
+
     pub fn internal(message: impl Into<String>) -> ApiError {
         ApiError::new(500, "INTERNAL", "internalError", message)
     }

@@ -2,7 +2,7 @@
 //!
 //! Each service is a module that turns requests into replies over documents in
 //! the `store`; none knows the others except through `Cloud`. What is not
-//! served answers 501 and names the method: nothing here pretends.
+//! served answers 405 or 501 and names the method: nothing here pretends.
 
 pub mod accounts;
 pub mod assets;

@@ -9,12 +9,14 @@ use axum::Json;
 use axum::http::Method;
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::clock::now;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
+use crate::forms;
+use crate::paging::Paging;
 use crate::policy;
 use crate::premises::{Premises, missing};
 use crate::router::{Reply, Request, Route};
@@ -101,6 +103,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/v3/projects/{project}", get_v3),
         Route::new(Method::GET, "/v1/projects/{project}", get_v1),
+        Route::new(Method::GET, "/v1/projects", list_v1),
         Route::new(
             Method::POST,
             "/v3/projects/{project}:getIamPolicy",
@@ -150,15 +153,41 @@ async fn get_v3(cloud: Arc<Cloud>, request: Request) -> Reply {
 
 async fn get_v1(cloud: Arc<Cloud>, request: Request) -> Reply {
     let project = admitted(&cloud, &request, "resourcemanager.projects.get")?;
-    Ok(Json(json!({
+    Ok(Json(view_v1(&project)).into_response())
+}
+
+fn view_v1(project: &Project) -> Value {
+    json!({
         "projectNumber": project.number,
         "projectId": project.project_id,
         "name": project.project_id,
         "lifecycleState": "ACTIVE",
         "createTime": project.create_time,
         "labels": project.labels,
-    }))
-    .into_response())
+    })
+}
+
+/// Those the caller sees, of the projects met so far: others are told of nowhere.
+async fn list_v1(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let filter = request.query("filter").unwrap_or_default();
+    if !matches!(filter, "" | "lifecycleState:ACTIVE") {
+        return Err(ApiError::unimplemented(format!(
+            "the local cloud lists projects without a filter, not with `{filter}`"
+        )));
+    }
+    let sees = |project: &Project| {
+        let permission = "resourcemanager.projects.get";
+        policy::require(&cloud, &request.caller, &resource_of(project), permission).is_ok()
+    };
+    let known = cloud.projects.known.list("").into_iter();
+    let known = known.map(|(_, project)| project);
+    let known = known.filter(|it| cloud.projects.premises.has(&it.project_id) && sees(it));
+    let mut known: Vec<_> = known
+        .map(|it| (it.project_id.clone(), view_v1(&it)))
+        .collect();
+    known.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let (page, next) = Paging::of(&request, 500)?.take(known);
+    Ok(Json(forms::list_reply("projects", &page, next)).into_response())
 }
 
 /// The project a request names, if the caller may do this to it.

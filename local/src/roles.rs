@@ -245,6 +245,7 @@ fn observing(service: &str, name: &str) -> &'static [&'static str] {
             "logging.logEntries.list",
             "logging.logMetrics.get",
             "logging.logMetrics.list",
+            "logging.logs.list",
             SEE_PROJECT,
         ],
         ("logging", "configWriter") => &["logging.logMetrics.*", SEE_PROJECT],

@@ -176,7 +176,7 @@ impl Router {
         routes.map(|route| (route.served, &route.method, route.template))
     }
 
-    /// Answers one request; unknown methods and paths get Google's 501.
+    /// Answers one request; unknown methods and paths get 405.
     pub async fn answer(&self, cloud: Arc<Cloud>, request: axum::extract::Request) -> Response {
         let Some(fault) = cloud.faults.meet(request.method(), request.uri()) else {
             return self.serve(cloud, request).await;
@@ -212,7 +212,7 @@ impl Router {
             .filter(|route| route.method == parts.method)
             .find_map(|route| Some((route, matches(route.template, path)?)));
         let Some((route, variables)) = found else {
-            let error = ApiError::unimplemented(format!(
+            let error = ApiError::unserved(format!(
                 "the local cloud does not serve {} {path}",
                 parts.method
             ));

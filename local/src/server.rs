@@ -341,7 +341,8 @@ mod tests {
         let reply = reqwest::get(format!("{}/v1/unheard/of", running.url))
             .await
             .unwrap();
-        assert_eq!(reply.status(), 501);
+        // Neither a resource that is missing nor what is worth another try.
+        assert_eq!(reply.status(), 405);
         let body: serde_json::Value = reply.json().await.unwrap();
         insta::assert_snapshot!(
             body["error"]["message"].as_str().unwrap(),

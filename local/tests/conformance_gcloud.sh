@@ -69,6 +69,7 @@ accounts() {
     is 'roles/iam.serviceAccountUser' gcloud iam service-accounts get-iam-policy $email --format 'value(bindings[0].role)'
     does gcloud projects add-iam-policy-binding $project --member serviceAccount:$email --role roles/bigquery.jobUser
     has "serviceAccount:$email" gcloud projects get-iam-policy $project
+    has $project gcloud projects list --format 'value(projectId)'
     does gcloud projects remove-iam-policy-binding $project --member serviceAccount:$email --role roles/bigquery.jobUser
     does gcloud iam service-accounts delete $email
     fails NOT_FOUND gcloud iam service-accounts describe $email
@@ -160,6 +161,7 @@ jobs() {
     does gcloud run jobs update acme-things $at --tasks 3
     does gcloud run jobs update acme-things $at --tasks 1
     has 'severity' gcloud logging read 'resource.type=cloud_run_job' --limit 3 --format json
+    has projects/local-project/logs/ gcloud logging logs list
 }
 
 bigquery() {

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::forms;
+use crate::paging::Paging;
 use crate::policy;
 use crate::router::{Reply, Request, Route};
 
@@ -27,6 +28,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::POST, "/v2/entries:list", list),
         Route::new(Method::POST, "/v2/entries:write", write),
+        Route::new(Method::GET, "/v2/projects/{project}/logs", logs),
     ]
 }
 
@@ -94,6 +96,21 @@ async fn list(cloud: Arc<Cloud>, mut request: Request) -> Reply {
     entries.retain(|entry| filter.matches(entry));
     let (page, next) = page(entries, newest_first, &list)?;
     Ok(Json(forms::list_reply("entries", &page, next)).into_response())
+}
+
+/// The names of all logs that have entries.
+async fn logs(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let project = cloud.projects.id(request.var("project"))?;
+    let resource = format!("projects/{project}");
+    policy::require(&cloud, &request.caller, &resource, "logging.logs.list")?;
+    let entries = cloud.logs.read(&project, "0", "9")?;
+    let names = entries.iter().filter_map(|entry| entry["logName"].as_str());
+    let names: BTreeSet<String> = names.map(str::to_owned).collect();
+    let names = names
+        .into_iter()
+        .map(|name| (name.clone(), Value::from(name)));
+    let (page, next) = Paging::of(&request, LARGEST_PAGE)?.take(names.collect());
+    Ok(Json(forms::list_reply("logNames", &page, next)).into_response())
 }
 
 /// The page after the token's entry; entries that arrive between two pages do not shift it.

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 
 use jiff::Timestamp;
+use regex::Regex;
 use serde_json::Value;
 
 use super::line::rank;
@@ -17,6 +18,18 @@ pub enum Filter {
     Any(Vec<Filter>),
     Not(Box<Filter>),
     Compare(Comparison),
+    /// A field whose text a pattern is found in.
+    Find(Vec<String>, Pattern),
+}
+
+/// A regular expression; two are the same where their texts are.
+#[derive(Debug, Clone)]
+pub struct Pattern(Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +48,8 @@ enum Operator {
     Greater,
     GreaterOrEqual,
     Has,
+    Find,
+    FindNot,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +82,7 @@ impl Filter {
             Filter::Any(filters) => filters.iter().any(|filter| filter.matches(entry)),
             Filter::Not(filter) => !filter.matches(entry),
             Filter::Compare(comparison) => comparison.matches(entry),
+            Filter::Find(path, pattern) => field(entry, path).is_some_and(|it| pattern.is_in(it)),
         }
     }
 
@@ -155,17 +171,16 @@ fn operator(rest: &str) -> Result<(Token, usize), ApiError> {
         ("!=", Operator::NotEqual),
         ("<=", Operator::LessOrEqual),
         (">=", Operator::GreaterOrEqual),
-        ("=~", Operator::Equal),
+        ("=~", Operator::Find),
+        ("!~", Operator::FindNot),
         ("=", Operator::Equal),
         ("<", Operator::Less),
         (">", Operator::Greater),
         (":", Operator::Has),
     ];
     let found = OPERATORS.iter().find(|(text, _)| rest.starts_with(text));
-    match found {
-        Some(("=~", _)) | None => Err(not_understood("regular expressions (`=~`, `!~`)")),
-        Some((text, operator)) => Ok((Token::Operator(*operator), text.len())),
-    }
+    let (text, operator) = found.ok_or_else(|| not_understood("a `!` without `=` or `~`"))?;
+    Ok((Token::Operator(*operator), text.len()))
 }
 
 struct Parser<'a> {
@@ -214,7 +229,7 @@ impl Parser<'_> {
             return Ok(Filter::Not(Box::new(self.one()?)));
         }
         if self.tokens.first() != Some(&Token::Open) {
-            return Ok(Filter::Compare(self.comparison()?));
+            return self.comparison()?.filter();
         }
         self.next();
         let filter = self.all()?;
@@ -272,12 +287,43 @@ fn single(mut filters: Vec<Filter>, many: fn(Vec<Filter>) -> Filter) -> Filter {
     }
 }
 
+/// What stands at a path of an entry.
+fn field<'a>(entry: &'a Value, path: &[String]) -> Option<&'a Value> {
+    let mut path = path.iter();
+    path.try_fold(entry, |value, key| value.get(key.as_str()))
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Pattern, ApiError> {
+        let parsed = Regex::new(text).map(Pattern);
+        parsed.map_err(|_| {
+            ApiError::invalid(format!("Unparseable filter: regular expression \"{text}\""))
+        })
+    }
+
+    /// Somewhere in the text, with regard to case; of a list in one of its items.
+    fn is_in(&self, found: &Value) -> bool {
+        match found {
+            Value::Array(items) => items.iter().any(|item| self.is_in(item)),
+            Value::Object(_) | Value::Null => false,
+            found => self.0.is_match(&text(found)),
+        }
+    }
+}
+
 impl Comparison {
+    /// With its pattern read, where it has one.
+    fn filter(self) -> Result<Filter, ApiError> {
+        let find = |it: Comparison| Ok(Filter::Find(it.path, Pattern::parse(&it.value)?));
+        match self.operator {
+            Operator::Find => find(self),
+            Operator::FindNot => Ok(Filter::Not(Box::new(find(self)?))),
+            _ => Ok(Filter::Compare(self)),
+        }
+    }
+
     fn matches(&self, entry: &Value) -> bool {
-        let found = self
-            .path
-            .iter()
-            .try_fold(entry, |value, key| value.get(key.as_str()));
+        let found = field(entry, &self.path);
         if self.path == ["severity"] {
             return self.severity(found);
         }
@@ -301,8 +347,8 @@ impl Comparison {
 
     fn holds(&self, order: Ordering) -> bool {
         match self.operator {
-            Operator::Equal | Operator::Has => order.is_eq(),
-            Operator::NotEqual => order.is_ne(),
+            Operator::Equal | Operator::Has | Operator::Find => order.is_eq(),
+            Operator::NotEqual | Operator::FindNot => order.is_ne(),
             Operator::Less => order.is_lt(),
             Operator::LessOrEqual => order.is_le(),
             Operator::Greater => order.is_gt(),
@@ -417,6 +463,20 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_is_found_anywhere_in_a_text() {
+        assert!(matches(
+            r#"resource.labels.job_name =~ "^acme-x""#,
+            &entry()
+        ));
+        assert!(!matches(r#"resource.labels.job_name =~ "^x""#, &entry()));
+        assert!(!matches(r#"jsonPayload.message =~ "rows""#, &entry()));
+        assert!(matches(r#"jsonPayload.message =~ "(?i)rows""#, &entry()));
+        assert!(matches(r#"jsonPayload.message !~ "rows""#, &entry()));
+        assert!(matches(r#"jsonPayload.nothing !~ "rows""#, &entry()));
+        assert!(!matches(r#"jsonPayload.nothing =~ ".*""#, &entry()));
+    }
+
+    #[test]
     fn comparisons_join_by_and_or_and_not() {
         assert!(matches("severity=WARNING jsonPayload.rows=12", &entry()));
         assert!(matches("NOT (severity=INFO OR severity=ERROR)", &entry()));
@@ -436,7 +496,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named() {
         let error = |filter: &str| Filter::parse(filter).unwrap_err().message;
-        insta::assert_snapshot!(error("textPayload =~ \"a.*\""), @"Unparseable filter: the local cloud does not understand regular expressions (`=~`, `!~`)");
+        insta::assert_snapshot!(error("textPayload =~ \"a(\""), @r#"Unparseable filter: regular expression "a(""#);
         insta::assert_snapshot!(error("hello"), @"Unparseable filter: the local cloud does not understand `hello` without a comparison");
         insta::assert_snapshot!(error("a=\"b"), @"Unparseable filter: the local cloud does not understand a quotation that does not end");
     }

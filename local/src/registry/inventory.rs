@@ -10,7 +10,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::api::named;
-use super::call::Name;
+use super::call::{Name, Reference};
+use super::digest::Digest;
 use super::images::Entry;
 use super::repository::Repository;
 use crate::assets::Asset;
@@ -19,6 +20,10 @@ use crate::error::ApiError;
 use crate::forms;
 use crate::paging::Paging;
 use crate::router::{Reply, Request, Route};
+
+const TAGS: &str =
+    "/v1/projects/{project}/locations/{location}/repositories/{repository}/packages/{package}/tags";
+const TAG: &str = "/v1/projects/{project}/locations/{location}/repositories/{repository}/packages/{package}/tags/{tag}";
 
 pub fn routes() -> Vec<Route> {
     vec![
@@ -42,11 +47,11 @@ pub fn routes() -> Vec<Route> {
             "/v1/projects/{project}/locations/{location}/repositories/{repository}/packages/{package}/versions",
             versions,
         ),
-        Route::new(
-            Method::GET,
-            "/v1/projects/{project}/locations/{location}/repositories/{repository}/packages/{package}/tags",
-            tags,
-        ),
+        Route::new(Method::GET, TAGS, tags),
+        Route::new(Method::GET, TAG, get_tag),
+        Route::new(Method::POST, TAGS, create_tag),
+        Route::new(Method::PATCH, TAG, move_tag),
+        Route::new(Method::DELETE, TAG, delete_tag),
     ]
 }
 
@@ -171,9 +176,69 @@ async fn versions(cloud: Arc<Cloud>, request: Request) -> Reply {
 async fn tags(cloud: Arc<Cloud>, request: Request) -> Reply {
     let (_, name, path) = package(&cloud, &request, "tags.list")?;
     let tags = cloud.registry.images.tags(&name).into_iter();
-    let tags = tags.map(|(tag, document)| {
-        json!({"name": format!("{path}/tags/{tag}"),
-               "version": format!("{path}/versions/{}", document.digest)})
-    });
+    let tags = tags.map(|(tag, document)| tag_view(&path, &tag, &document.digest));
     reply(&request, "tags", tags.collect())
+}
+
+fn tag_view(package: &str, tag: &str, digest: &Digest) -> Value {
+    json!({"name": format!("{package}/tags/{tag}"),
+           "version": format!("{package}/versions/{digest}")})
+}
+
+async fn get_tag(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let (_, name, path) = package(&cloud, &request, "tags.get")?;
+    let tag = request.var("tag");
+    let found = cloud.registry.images.tag(&name, tag);
+    let found = found.ok_or_else(|| no_tag(&path, tag))?;
+    Ok(Json(tag_view(&path, tag, &found.digest)).into_response())
+}
+
+fn no_tag(package: &str, tag: &str) -> ApiError {
+    ApiError::not_found(format!("Tag {package}/tags/{tag} not found."))
+}
+
+async fn create_tag(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    let (_, name, path) = package(&cloud, &request, "tags.create")?;
+    let tag = request.query("tagId").unwrap_or_default().to_owned();
+    if !matches!(Reference::parse(&tag), Ok(Reference::Tag(_))) {
+        return Err(ApiError::invalid(format!("`{tag}` is no tag")));
+    }
+    if cloud.registry.images.tag(&name, &tag).is_some() {
+        let message = format!("Tag {path}/tags/{tag} already exists.");
+        return Err(ApiError::already_exists(message));
+    }
+    point(&cloud, &mut request, &name, &path, &tag).await
+}
+
+async fn move_tag(cloud: Arc<Cloud>, mut request: Request) -> Reply {
+    let (_, name, path) = package(&cloud, &request, "tags.update")?;
+    let tag = request.var("tag").to_owned();
+    if cloud.registry.images.tag(&name, &tag).is_none() {
+        return Err(no_tag(&path, &tag));
+    }
+    point(&cloud, &mut request, &name, &path, &tag).await
+}
+
+/// Has a tag point at the version the body names.
+async fn point(cloud: &Cloud, request: &mut Request, name: &Name, path: &str, tag: &str) -> Reply {
+    let body: Value = request.json().await?;
+    let version = body["version"].as_str().unwrap_or_default();
+    let digest = version.rsplit('/').next().unwrap_or_default();
+    let found = digest.parse::<Digest>().ok().filter(|digest| {
+        let reference = Reference::Digest(digest.clone());
+        cloud.registry.images.find(name, &reference).is_some()
+    });
+    let digest =
+        found.ok_or_else(|| ApiError::not_found(format!("Version {version} not found.")))?;
+    cloud.registry.images.put_tag(name, tag, &digest)?;
+    Ok(Json(tag_view(path, tag, &digest)).into_response())
+}
+
+async fn delete_tag(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let (_, name, path) = package(&cloud, &request, "tags.delete")?;
+    let tag = request.var("tag");
+    match cloud.registry.images.remove_tag(&name, tag)? {
+        true => Ok(Json(json!({})).into_response()),
+        false => Err(no_tag(&path, tag)),
+    }
 }

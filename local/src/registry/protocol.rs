@@ -47,7 +47,7 @@ async fn answer(cloud: Arc<Cloud>, request: Request) -> Reply {
     let path = request.var("rest").to_owned();
     if path.starts_with("projects/") {
         // `projects` is no project's id: these are other APIs of version 2.
-        return Err(ApiError::unimplemented(format!(
+        return Err(ApiError::unserved(format!(
             "the local cloud does not serve {} /v2/{path}",
             request.method
         )));

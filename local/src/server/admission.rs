@@ -131,6 +131,7 @@ async fn who_has_no_role_may_do_nothing_but_what_is_open_to_all() {
     404 GET /bigquery/v2/projects/{project}/queries/{job}
     501 POST /upload/bigquery/v2/{rest=**}
     501 PUT /upload/bigquery/v2/{rest=**}
+    200 GET /v1/projects
     404 GET /v1/operations/{operation}
     ");
 }

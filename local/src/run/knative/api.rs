@@ -47,6 +47,16 @@ pub fn routes() -> Vec<Route> {
             "/apis/run.googleapis.com/v1/namespaces/{project}/executions/{execution}:cancel",
             cancel_execution,
         ),
+        Route::new(
+            Method::GET,
+            "/apis/run.googleapis.com/v1/namespaces/{project}/tasks",
+            list_tasks,
+        ),
+        Route::new(
+            Method::GET,
+            "/apis/run.googleapis.com/v1/namespaces/{project}/tasks/{task}",
+            get_task,
+        ),
     ]
 }
 
@@ -217,4 +227,46 @@ async fn delete_execution(cloud: Arc<Cloud>, request: Request) -> Reply {
     executor::cancel(&cloud, &execution.name);
     jobs_api::remove_execution(&cloud, &execution.name)?;
     Ok(Json(json!({"status": "Success"})).into_response())
+}
+
+/// The tasks of all executions of a place, in the order of their executions and indices.
+fn tasks(
+    cloud: &Cloud,
+    request: &Request,
+    permission: &str,
+) -> Result<Vec<(Execution, Value)>, ApiError> {
+    let parent = parent(cloud, request)?;
+    policy::require(cloud, &request.caller, &parent, permission)?;
+    let namespace = namespace(cloud, request)?;
+    let all = cloud.run.executions.list(&format!("{parent}/jobs/"));
+    let all = all.into_iter().flat_map(|(_, execution)| {
+        let mut tasks = cloud.run.tasks_of(&execution);
+        tasks.sort_by_key(|task| task.index);
+        let tasks = tasks.into_iter();
+        let shown = tasks.map(|task| show::task(&task.view(&execution), &namespace));
+        let shown: Vec<Value> = shown.collect();
+        shown.into_iter().map(move |task| (execution.clone(), task))
+    });
+    Ok(all.collect())
+}
+
+/// `labelSelector=run.googleapis.com/execution=E` asks for those of an execution.
+async fn list_tasks(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let selector = request.query("labelSelector").unwrap_or_default();
+    let of = selector.split_once("run.googleapis.com/execution");
+    let of = of.map(|(_, rest)| rest.trim_matches([' ', '=']).to_owned());
+    let mut all = tasks(&cloud, &request, "run.tasks.list")?;
+    all.retain(|(execution, _)| of.as_deref().is_none_or(|it| execution.id() == it));
+    let all: Vec<Value> = all.into_iter().map(|(_, task)| task).collect();
+    Ok(Json(show::list("TaskList", &all)).into_response())
+}
+
+async fn get_task(cloud: Arc<Cloud>, request: Request) -> Reply {
+    let wanted = request.var("task");
+    let all = tasks(&cloud, &request, "run.tasks.get")?;
+    let mut all = all.into_iter().map(|(_, task)| task);
+    let found = all.find(|task| task["metadata"]["name"] == wanted);
+    let parent = parent(&cloud, &request)?;
+    let found = found.ok_or_else(|| jobs_api::no_job(&format!("{parent}/tasks/{wanted}")))?;
+    Ok(Json(found).into_response())
 }

@@ -65,6 +65,29 @@ pub fn execution(v2: &Value, namespace: &str) -> Value {
     }))
 }
 
+/// A task.
+pub fn task(v2: &Value, namespace: &str) -> Value {
+    let mut metadata = metadata(v2, namespace);
+    metadata["labels"]["run.googleapis.com/job"] = v2["job"].clone();
+    metadata["labels"]["run.googleapis.com/execution"] = v2["execution"].clone();
+    let conditions = v2["conditions"].as_array().into_iter().flatten();
+    let last = &v2["lastAttemptResult"];
+    said(json!({
+        "apiVersion": "run.googleapis.com/v1",
+        "kind": "Task",
+        "metadata": metadata,
+        "spec": task_spec(v2),
+        "status": {
+            "observedGeneration": 1,
+            "conditions": conditions.map(condition).collect::<Vec<_>>(),
+            "index": v2["index"],
+            "retried": v2["retried"],
+            "startTime": v2["startTime"], "completionTime": v2["completionTime"],
+            "lastAttemptResult": {"status": last["status"], "exitCode": last["exitCode"]},
+        },
+    }))
+}
+
 /// A list of such objects.
 pub fn list(kind: &str, items: &[Value]) -> Value {
     json!({"apiVersion": "run.googleapis.com/v1", "kind": kind, "metadata": {}, "items": items})
