@@ -92,11 +92,6 @@ impl Cloud {
         }
     }
 
-    /// The client's part of it in another region.
-    pub fn beside(&self, region: &str) -> Cloud {
-        Cloud::new(self.connection.clone(), &self.client, &self.project, region)
-    }
-
     /// `projects/P`
     fn in_project(&self, rest: &str) -> String {
         match rest {

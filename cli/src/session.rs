@@ -151,8 +151,8 @@ impl Session {
         let Some(former) = moved::former_region(read, region) else {
             return Ok(());
         };
-        let there = self.cloud.beside(&former).read(&Resources::new()).await?;
-        match moved::left_behind(name, &former, &there.resources) {
+        let jobs = self.cloud.jobs_in(&former).await?;
+        match moved::left_behind(name, &former, &jobs) {
             None => Ok(()),
             Some(left) => Err(Failure::new(failure::Kind::Usage, left).hint(format!(
                 "put `region: {former}` into its file, `xetl destroy --client {name}` (it keeps the data), \

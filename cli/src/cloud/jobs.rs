@@ -19,7 +19,7 @@ use super::executions::time;
 use super::inventory::PAGE;
 use super::{Cloud, CloudError, last_part};
 use crate::execution::{ExecutionState, LatestRun};
-use crate::resource::{Job, Labels, Owner, Vpc, labels};
+use crate::resource::{Address, Job, Kind, Labels, Owner, Resources, Vpc, labels};
 
 /// A job as its list tells it.
 #[derive(Debug, Clone)]
@@ -34,6 +34,14 @@ pub struct ListedJob {
 const PREVIOUS_IMAGE: &str = "xetl.dev/previous-image";
 
 impl Cloud {
+    /// All jobs of another region, whoever's they are.
+    pub async fn jobs_in(&self, region: &str) -> Result<Resources, CloudError> {
+        let there = Cloud::new(self.connection.clone(), &self.client, &self.project, region);
+        let jobs = there.list_jobs().await?.into_iter();
+        let jobs = jobs.map(|(name, it)| (Address::new(Kind::Job, name), it.job.into()));
+        Ok(jobs.collect())
+    }
+
     /// All jobs of the region, whoever's they are.
     pub(super) async fn list_jobs(&self) -> Result<BTreeMap<String, ListedJob>, CloudError> {
         let list = self.jobs().await?.list_jobs();

@@ -13,20 +13,19 @@ pub fn former_region(read: &Resources, region: &str) -> Option<String> {
     (bucket.contains('-') && bucket != region.to_lowercase()).then_some(bucket)
 }
 
-/// A sentence about what `client` still has in the region it was in.
+/// A sentence about the jobs that `client` still has in the region it was in.
 pub fn left_behind(client: &str, former: &str, there: &Resources) -> Option<String> {
-    let is_regional = |kind| matches!(kind, Kind::Job | Kind::Schedule | Kind::Repository);
     let is_ours = |resource: &Resource| {
         let owner = resource.owner().and_then(|owner| owner.client.as_deref());
         owner == Some(client)
     };
     let left = there
         .iter()
-        .filter(|(address, resource)| is_regional(address.kind) && is_ours(resource));
+        .filter(|(address, resource)| address.kind == Kind::Job && is_ours(resource));
     let left: Vec<String> = left.map(|(address, _)| address.to_string()).collect();
     (!left.is_empty()).then(|| {
         format!(
-            "client {client} was in {former} before and still has there, where its schedules go on: {}",
+            "client {client} was in {former} before and still has jobs there, which go on: {}",
             first_few(&left)
         )
     })
@@ -74,8 +73,7 @@ mod tests {
             Resources::from([(address, job.into())])
         };
         let told = left_behind("acme", "europe-west1", &job("acme")).unwrap();
-        insta::assert_snapshot!(told, @"client acme was in europe-west1 before and still has there, where its schedules go on: job acme-xero");
+        insta::assert_snapshot!(told, @"client acme was in europe-west1 before and still has jobs there, which go on: job acme-xero");
         assert_eq!(left_behind("acme", "europe-west1", &job("globex")), None);
-        assert_eq!(left_behind("acme", "europe-west1", &bucket_in("eu")), None);
     }
 }
