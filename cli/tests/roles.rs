@@ -225,6 +225,12 @@ fn work(world: &World) {
     world.ok(&["plan", "--all"]);
     world.ok(&["status", "--all"]);
     world.ok(&["image", "list", "--client", "acme"]);
+    world.ok(&["image", "inspect", "--client", "acme"]);
+    world.ok(&["upgrade", "--all", "--yes"]);
+    let file = world.read("clients/acme.yaml");
+    std::fs::remove_file(world.path().join("clients/acme.yaml")).unwrap();
+    world.ok(&["adopt", "--client", "acme"]);
+    world.write("clients/acme.yaml", &file);
     world.ok(&["destroy", "--client", "acme", "--pause", "--yes"]);
     world.ok(&["apply", "--client", "acme", "--yes"]);
     let drift = world.xetl(&["drift", "--client", "acme"]);
